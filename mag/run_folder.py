@@ -1,0 +1,248 @@
+"""A run is a folder: configuration, metrics, checkpoints, figures. One process works on it at a time."""
+
+import dataclasses
+import datetime
+import fcntl
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mag.config import RunConfig
+from mag.errors import UsageError
+
+LOCK = ".lock"
+PACKAGES = ("models-as-agents", "jax", "jaxlib", "equinox", "optax", "flashbax", "jaxmarl", "numpy", "orbax-checkpoint")
+FREE = ("steps", "checkpoint")
+"""Fields and groups that may differ when a run is resumed: none of them changes what is learned."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RunFolder:
+    """Where the files of a run lie."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.json"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def events(self) -> Path:
+        return self.path / "events"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def curve(self) -> Path:
+        return self.path / "curve.png"
+
+    @property
+    def summary(self) -> Path:
+        return self.path / "summary.json"
+
+
+def default_path(config: RunConfig) -> Path:
+    """`runs/<env>-<algo>-<preset>-seed<k>`."""
+    return Path("runs") / f"{config.env.replace('/', '_')}-{config.algo}-{config.preset}-seed{config.seed}"
+
+
+@contextmanager
+def claim(path: Path, config: RunConfig) -> Iterator[RunFolder]:
+    """Make the folder, or check that it holds the same run, and keep other processes out while entered.
+
+    Raises UsageError where it cannot be written, is in use, holds other things, or holds a run of another
+    configuration.
+    """
+    folder = RunFolder(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        check_ours(folder)
+        lock = (path / LOCK).open("a+")
+    except OSError as error:
+        raise UsageError(
+            f"cannot write to the run folder {path} ({error.strerror}); choose another with --run"
+        ) from error
+    with lock:
+        take_lock(lock, path)
+        if folder.config.exists():
+            check_same(read_description(folder)["config"], config, path)
+            describe(folder, config, read_description(folder))
+        else:
+            describe(folder, config, description())
+        yield folder
+
+
+def check_ours(folder: RunFolder) -> None:
+    """Raise UsageError where the folder holds something that is no run."""
+    strangers = [name for name in os.listdir(folder.path) if not name.startswith((LOCK, ".config"))]
+    if strangers and not folder.config.exists():
+        raise UsageError(
+            f"{folder.path} holds other files ({sorted(strangers)[0]}) and no config.json, so it is not a run folder; "
+            "choose an empty or new folder with --run"
+        )
+
+
+def take_lock(lock: Any, path: Path) -> None:
+    """Lock the open file for this process; the system frees it however the process ends."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.seek(0)
+        owner = lock.read().strip() or "unknown"
+        raise UsageError(
+            f"the run folder {path} is in use by process {owner}; wait for it or choose another with --run"
+        ) from error
+    lock.truncate(0)
+    lock.write(str(os.getpid()))
+    lock.flush()
+
+
+def check_same(saved: dict[str, Any], config: RunConfig, path: Path) -> None:
+    """Raise UsageError naming the fields in which the folder's run differs from `config`."""
+    old, new = flatten(saved), flatten(to_json(config))
+    fields = [name for name in sorted(old | new) if name.split(".")[0] not in FREE]
+    missing = "nothing"
+    differing = [
+        f"{name} (run: {old.get(name, missing)}, command: {new.get(name, missing)})"
+        for name in fields
+        if old.get(name, missing) != new.get(name, missing)
+    ]
+    if differing:
+        raise UsageError(
+            f"{path} holds a run of another configuration, differing in {', '.join(differing)}; "
+            "give the same values to resume it, or another --run"
+        )
+
+
+def to_json(config: RunConfig) -> dict[str, Any]:
+    """A configuration as JSON gives it back."""
+    values: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config)))
+    return values
+
+
+def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """`{"a": {"b": 1}}` as `{"a.b": 1}`."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return flat
+
+
+def load_config(folder: RunFolder) -> RunConfig:
+    """The configuration of the run in a folder."""
+    from mag.config import default_config
+
+    if not folder.config.is_file():
+        raise UsageError(f"{folder.path} is not a run folder (it has no config.json); `mag train --run` makes one")
+    values = read_description(folder)["config"]
+    return replace(default_config(values["algo"], values["env"], values["preset"]), values, folder.path)
+
+
+def replace(default: Any, values: dict[str, Any], path: Path) -> Any:
+    """The dataclass `default` with every field from `values`; raises UsageError where the fields differ."""
+    names = {field.name for field in dataclasses.fields(default)}
+    if names != set(values):
+        raise UsageError(
+            f"{path} was written by another program version (it differs in the field "
+            f"{sorted(names ^ set(values))[0]}); use the version that wrote it"
+        )
+    new = {}
+    for name, value in values.items():
+        old = getattr(default, name)
+        if dataclasses.is_dataclass(old):
+            value = replace(old, value, path)
+        new[name] = tuple(value) if isinstance(value, list) else value
+    return dataclasses.replace(default, **new)
+
+
+def read_description(folder: RunFolder) -> dict[str, Any]:
+    """config.json."""
+    try:
+        values = json.loads(folder.config.read_text())
+        if not isinstance(values["config"], dict):
+            raise TypeError
+        return values
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{folder.config} is not a run's configuration; choose another folder with --run") from error
+
+
+def describe(folder: RunFolder, config: RunConfig, about: dict[str, Any]) -> None:
+    """Write config.json."""
+    write_json(folder.config, {**about, "config": to_json(config)})
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a file for people to read, whole or not at all."""
+    draft = path.with_name(f".{path.name}")
+    draft.write_text(json.dumps(value, indent=2) + "\n")
+    draft.replace(path)
+
+
+def description() -> dict[str, Any]:
+    """What besides the configuration decides a run's numbers: versions, hardware, source revision."""
+    return {
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "versions": versions(),
+        "hardware": hardware(),
+        "revision": revision(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that compute."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def hardware() -> dict[str, Any]:
+    """The machine and JAX's devices."""
+    import jax
+
+    return {
+        "system": platform.platform(),
+        "cpu": cpu_model(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "devices": [f"{device.platform}: {device.device_kind}" for device in jax.devices()],
+    }
+
+
+def cpu_model() -> str:
+    """The processor's name."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def revision() -> str | None:
+    """The source's git commit, with `+changes` where files differ from it; None outside a repository."""
+    source = Path(__file__).parent
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(source), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", "errors.py")
+        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "--", ".") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
