@@ -1,16 +1,15 @@
 """Saving a run so that it goes on as if it had never stopped.
 
 A checkpoint is a folder named after its iteration: the arrays of the state (written by Orbax, no pickle),
-`progress.json` (the host's counters), `structure.json` (names, shapes and types of the arrays) and `manifest.json`
-(a SHA-256 of each file). It is written beside its place and moved there when complete, so it is whole or absent; what a
-failing disk does to it later is found by the manifest, and the one before it is used.
+`progress.json` (the host's counters), `structure.json` (names, shapes and types of the arrays) and
+`manifest.json` (a SHA-256 of each file). It is written beside its place and moved there when complete, so it
+is whole or absent; what a disk does to it later is found by the manifest, and the one before it is used.
 """
 
 import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -59,7 +58,7 @@ class Checkpoints:
         return sorted(int(path.name) for path in self.folder.iterdir() if path.name.isdecimal())
 
     def save(self, state: Any, progress: dict[str, Any], iteration: int) -> Path:
-        """Write a checkpoint and remove those no longer wanted: too old, or newer (only damaged ones can be)."""
+        """Write a checkpoint and remove those no longer wanted: too old, or newer, thus damaged."""
         place = self.folder / str(iteration)
         for leftover in self.folder.glob(TEMPORARY + "*"):
             shutil.rmtree(leftover)
@@ -180,8 +179,9 @@ def check_structure(template: Any, path: Path) -> None:
         if other != leaf:
             saved = f"{other.dtype}{list(other.shape)}" if other else "nothing"
             raise UsageError(
-                f"checkpoint {path} is of another program version: {leaf.name} is {leaf.dtype}{list(leaf.shape)} "
-                f"here and {saved} there; use the version that wrote it or another --run"
+                f"checkpoint {path} is of another program version: {leaf.name} is "
+                f"{leaf.dtype}{list(leaf.shape)} here and {saved} there; use the version that wrote it or "
+                "another --run"
             )
     raise UsageError(
         f"checkpoint {path} is of another program version: it holds {next(iter(by_name), 'other arrays')}, "

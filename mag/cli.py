@@ -1,4 +1,4 @@
-"""The command line: parse and dispatch. Heavy imports wait until the words on the line are known to make sense."""
+"""The command line: parse and dispatch. Heavy imports wait until the words are known to make sense."""
 
 import contextlib
 import dataclasses
@@ -80,11 +80,17 @@ def train(words: list[str]) -> None:
         "Train",
         [
             ("config", Annotated[type(default), argument(name="")], dataclasses.field(default=default)),
-            ("run", Annotated[Path | None, argument(help=RUN_HELP, metavar="DIR")], dataclasses.field(default=None)),
+            (
+                "run",
+                Annotated[Path | None, argument(help=RUN_HELP, metavar="DIR")],
+                dataclasses.field(default=None),
+            ),
         ],
     )
     names = {"run", *option_names(default)}
-    parsed = parse(made, words, names, "mag train", "Train an algorithm. The same command again resumes the run.")
+    parsed = parse(
+        made, words, names, "mag train", "Train an algorithm. The same command again resumes the run."
+    )
     config = dataclasses.replace(parsed.config, preset=default.preset)
     validate(config)
     start_jax()
@@ -107,17 +113,20 @@ def choices(default: Any) -> dict[str, str]:
 
 def evaluate(words: list[str]) -> None:
     """`mag evaluate RUN`."""
+    import tyro
 
     @dataclasses.dataclass
     class Evaluate:
-        run: Annotated[Path, argument(positional=True, metavar="RUN")]
+        run: Annotated[tyro.conf.Positional[Path], argument(metavar="RUN")]
         """Run folder, as made by `mag train`."""
         episodes: int = 32
         """Greedy episodes per seed."""
         json: bool = False
         """Print one JSON object instead of text."""
 
-    parsed = parse(Evaluate, words, {"episodes", "json"}, "mag evaluate", "Test the newest checkpoint of a run.")
+    parsed = parse(
+        Evaluate, words, {"episodes", "json"}, "mag evaluate", "Test the newest checkpoint of a run."
+    )
     if parsed.episodes < 1:
         raise UsageError(f"--episodes is {parsed.episodes} but must be at least 1")
     start_jax()
@@ -129,12 +138,11 @@ def evaluate(words: list[str]) -> None:
 
 def bench(words: list[str]) -> None:
     """`mag bench PART`."""
+    import tyro
 
     @dataclasses.dataclass
     class Bench:
-        part: Annotated[
-            Literal["planning", "world-model", "ppo", "env", "iteration"], argument(positional=True)
-        ]
+        part: tyro.conf.Positional[Literal["planning", "world-model", "ppo", "env", "iteration"]]
         """What to measure."""
         json: bool = False
         """Print one JSON object instead of text."""
@@ -176,7 +184,7 @@ def argument(**settings: Any) -> Any:
 
 
 def parse(made: Any, words: list[str], names: set[str], prog: str, description: str) -> Any:
-    """An instance of the dataclass `made` from the words; raises UsageError in one sentence where they are wrong."""
+    """An instance of the dataclass `made`; raises UsageError, in one sentence, where the words are wrong."""
     import tyro
 
     words = canonical(words, names, prog)
@@ -199,15 +207,15 @@ def canonical(words: list[str], names: set[str], prog: str) -> list[str]:
         if option.startswith("--") and option != "--help":
             name = plain(option[2:])
             if name not in known:
-                shown = {name.replace("_", "-"): name for name in known}
-                raise UsageError(f"unknown option {option}{nearest(name.replace('_', '-'), shown, '--')}; `{prog} --help` lists all")
+                meant = nearest(name.replace("_", "-"), [name.replace("_", "-") for name in known], "--")
+                raise UsageError(f"unknown option {option}{meant}; `{prog} --help` lists all")
             option = f"--{known[name]}"
         spelt.append(option + equals + value)
     return spelt
 
 
 def plain(name: str) -> str:
-    """Kebab and underscore are the same, and an underscore that only avoids a Python keyword may be left out."""
+    """`-` and `_` are the same, and an underscore that only avoids a Python keyword may be left out."""
     return name.replace("-", "_").removesuffix("_")
 
 

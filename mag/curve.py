@@ -17,7 +17,10 @@ def draw(folder: RunFolder, title: str, *, has_wins: bool) -> None:
     metric, label = ("win_rate", "win rate") if has_wins else ("return", "return")
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
-    for part, name, colour in (("train", "training, last 20 episodes", "tab:orange"), ("eval", "test, greedy", "tab:blue")):
+    for part, name, colour in (
+        ("train", "training, last 20 episodes", "tab:orange"),
+        ("eval", "test, greedy", "tab:blue"),
+    ):
         plot(axes, rows, f"{part}/{metric}", name, colour)
     axes.set(title=title, xlabel="real environment steps", ylabel=label)
     if has_wins:
@@ -43,4 +46,10 @@ def plot(axes: Any, rows: list[Row], metric: str, name: str, colour: str) -> Non
         name = f"{name} (mean of {len(seeds)} seeds)"
     means = [np.mean(points, axis=0) for points in iterations.values() if len(points) == len(seeds)]
     if means:
-        axes.plot(*np.transpose(means), color=colour, linewidth=2, marker="o" if len(means) == 1 else None, label=name)
+        axes.plot(
+            *np.transpose(means),
+            color=colour,
+            linewidth=2,
+            marker="o" if len(means) == 1 else None,
+            label=name,
+        )

@@ -1,4 +1,4 @@
-"""The test win rate: greedy episodes in separate environments with their own random stream, for any algorithm."""
+"""The test win rate: greedy episodes in separate environments with their own random stream."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple

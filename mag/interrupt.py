@@ -15,7 +15,7 @@ class Interrupted(Exception):  # noqa: N818 - asked for by the user, not an erro
 
 
 class StopRequest:
-    """While entered, the first SIGINT or SIGTERM is noted in `signum`; a second one ends the process's work at once."""
+    """While entered, the first SIGINT or SIGTERM is noted in `signum`; a second one ends the work at once."""
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -39,4 +39,6 @@ class StopRequest:
         if self.signum is not None:
             raise KeyboardInterrupt
         self.signum = signum
-        self._notify(f"{signal.Signals(signum).name}: finishing this iteration, then saving; again to stop at once")
+        self._notify(
+            f"{signal.Signals(signum).name}: finishing this iteration, then saving; again to stop at once"
+        )

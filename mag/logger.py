@@ -26,7 +26,7 @@ class Logger:
     """Open while entered; `rows` takes the metrics of one iteration."""
 
     def __init__(self, folder: RunFolder, *, steps: int, offset: int, done: int, has_wins: bool) -> None:
-        """`offset`: bytes of metrics.jsonl to keep; `done`: environment steps played so far by the slowest seed."""
+        """`offset`: bytes of metrics.jsonl to keep; `done`: environment steps of the slowest seed so far."""
         self._folder = folder
         self._offset = offset
         self._done = done
@@ -136,7 +136,9 @@ class Terminal:
             self._told = time.monotonic()
             shown = [f"{name} {number(values[name])}" for name in self._shown(values)]
             tests = [self._tested] if tested else []
-            self.say("  ".join([f"env_steps {done}/{self._steps}", *([speed] if speed else []), *tests, *shown]))
+            self.say(
+                "  ".join([f"env_steps {done}/{self._steps}", *([speed] if speed else []), *tests, *shown])
+            )
 
     def _speed(self) -> str:
         """Steps per second of all seeds together and the time left, over the latest iterations."""

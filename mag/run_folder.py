@@ -17,7 +17,17 @@ from mag.config import RunConfig
 from mag.errors import UsageError
 
 LOCK = ".lock"
-PACKAGES = ("models-as-agents", "jax", "jaxlib", "equinox", "optax", "flashbax", "jaxmarl", "numpy", "orbax-checkpoint")
+PACKAGES = (
+    "models-as-agents",
+    "jax",
+    "jaxlib",
+    "equinox",
+    "optax",
+    "flashbax",
+    "jaxmarl",
+    "numpy",
+    "orbax-checkpoint",
+)
 FREE = ("steps", "checkpoint")
 """Fields and groups that may differ when a run is resumed: none of them changes what is learned."""
 
@@ -89,8 +99,8 @@ def check_ours(folder: RunFolder) -> None:
     strangers = [name for name in os.listdir(folder.path) if not name.startswith((LOCK, ".config"))]
     if strangers and not folder.config.exists():
         raise UsageError(
-            f"{folder.path} holds other files ({sorted(strangers)[0]}) and no config.json, so it is not a run folder; "
-            "choose an empty or new folder with --run"
+            f"{folder.path} holds other files ({sorted(strangers)[0]}) and no config.json, so it is not a "
+            "run folder; choose an empty or new folder with --run"
         )
 
 
@@ -145,7 +155,9 @@ def load_config(folder: RunFolder) -> RunConfig:
     from mag.config import default_config
 
     if not folder.config.is_file():
-        raise UsageError(f"{folder.path} is not a run folder (it has no config.json); `mag train --run` makes one")
+        raise UsageError(
+            f"{folder.path} is not a run folder (it has no config.json); `mag train --run` makes one"
+        )
     values = read_description(folder)["config"]
     return replace(default_config(values["algo"], values["env"], values["preset"]), values, folder.path)
 
@@ -175,7 +187,9 @@ def read_description(folder: RunFolder) -> dict[str, Any]:
             raise TypeError
         return values
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{folder.config} is not a run's configuration; choose another folder with --run") from error
+        raise UsageError(
+            f"{folder.config} is not a run's configuration; choose another folder with --run"
+        ) from error
 
 
 def describe(folder: RunFolder, config: RunConfig, about: dict[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """The host loop: iterate; log, evaluate and checkpoint when due; resume.
 
-Every algorithm is trained by this file and none is named in it. What is learned depends on the configuration alone, not
-on when the run was saved, stopped or resumed.
+Every algorithm is trained by this file and none is named in it. What is learned depends on the configuration
+alone, not on when the run was saved, stopped or resumed.
 """
 
 import json
@@ -39,12 +39,12 @@ def build(config: RunConfig) -> tuple[Any, Any]:
 def train(config: RunConfig, path: Path | None = None, *, build: Build = build) -> dict[str, Any]:
     """Train until every seed has played `config.steps` environment steps; returns the summary.
 
-    A folder that holds the same run is resumed. Raises UsageError where it cannot be used or where the run diverges,
-    and Interrupted after SIGINT or SIGTERM, when the run has been saved.
+    A folder that holds the same run is resumed. Raises UsageError where it cannot be used or where the run
+    diverges, and Interrupted after SIGINT or SIGTERM, when the run has been saved.
     """
     with claim(path or default_path(config), config) as folder, StopRequest(notify=print) as stop:
         if finished := read_summary(folder, config):
-            print(f"{folder.path} is finished: {finished['env_steps']} of {config.steps} env steps; more --steps extend it")
+            print(f"{tell(finished, folder)}; more --steps extend it")
             return finished
         algorithm, state = build(config)
         checkpoints = Checkpoints(folder.checkpoints, config.checkpoint.keep)
@@ -69,7 +69,8 @@ def resume(checkpoints: Checkpoints, state: Any, config: RunConfig) -> tuple[Any
     for sentence in restored.damaged:
         print(sentence)
     progress = Progress.from_json(restored.progress)
-    print(f"resuming {checkpoints.folder.parent} at iteration {progress.iteration}, {progress.slowest} env steps")
+    run = checkpoints.folder.parent
+    print(f"resuming {run} at iteration {progress.iteration}, {progress.slowest} env steps")
     return restored.state, progress
 
 
@@ -112,7 +113,10 @@ class Run:
         self.save()
 
     def iterate(self) -> dict[str, np.ndarray]:
-        """One iteration of the algorithm; returns its metrics, `[seeds]` each. Raises UsageError where one is not finite."""
+        """One iteration of the algorithm; returns its metrics, `[seeds]` each.
+
+        Raises UsageError where one of them is not finite.
+        """
         begin = time.monotonic()
         self.state, *outputs = self.algorithm.iteration(self.state)
         metrics, episodes, env_steps = jax.device_get(outputs)
@@ -183,7 +187,11 @@ class Run:
     def diverged(self, broken: list[str]) -> UsageError:
         """The sentence that ends a run whose numbers are no longer numbers."""
         saved = self.checkpoints.iterations()
-        kept = f"the last good checkpoint is {self.checkpoints.folder / str(saved[-1])}" if saved else "nothing was saved"
+        kept = (
+            f"the last good checkpoint is {self.checkpoints.folder / str(saved[-1])}"
+            if saved
+            else "nothing was saved"
+        )
         return UsageError(
             f"training diverged in iteration {self.progress.iteration} at {self.progress.slowest} env steps: "
             f"{', '.join(broken)}; {kept}; try smaller learning rates or gradient norms in a new --run"

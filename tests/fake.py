@@ -1,6 +1,7 @@
 """The smallest algorithm that the host loop can train: a few arrays, a key, and a two-agent game of its own.
 
-Run as a program it is `mag train` with this algorithm: `python tests/fake.py RUN STEPS [SECONDS_PER_ITERATION]`.
+Run as a program it is `mag train` with this algorithm: `python tests/fake.py RUN STEPS [PAUSE]`, where PAUSE
+is the seconds that an iteration takes.
 """
 
 import dataclasses
@@ -18,7 +19,7 @@ from mag.types import Episodes, TimeStep
 
 
 class FakeEnv:
-    """Ends after 1 to `episode_limit` steps, drawn at the start; each step pays the mean action; long ones are won."""
+    """Ends after 1 to `episode_limit` steps; each pays the mean action, long episodes are won."""
 
     spec = EnvSpec(
         name="fake/drawn_length",
@@ -64,7 +65,7 @@ class FakeState(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FakeAlgorithm:
-    """Weights that wander at random; one environment, `collect.steps` steps, an episode ends at each even one."""
+    """Weights that wander at random; one environment, an episode of two steps after the other."""
 
     config: RunConfig
     env: Any = dataclasses.field(default_factory=FakeEnv)

@@ -1,0 +1,34 @@
+# make train   train MAG on StarCraft-like battles; options: make train ARGS="--env smax/2s3z --seed 1"
+# make test    formatting, lint, types and all tests
+# make bench   speed of the parts; one of them: make bench ARGS=planning
+# Each sets up .venv first, from the exact versions of requirements.lock.
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+ARGS ?=
+
+.PHONY: train test bench setup clean
+.DEFAULT_GOAL := train
+
+train: $(READY)
+	$(BIN)/mag train $(ARGS)
+
+test: $(READY)
+	@.ci/checks $(BIN)
+
+bench: $(READY)
+	$(if $(ARGS),$(BIN)/mag bench $(ARGS),set -e; for part in planning world-model ppo env iteration; do $(BIN)/mag bench $$part; done)
+
+setup: $(READY)
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "mag needs Python 3.11 or newer, but $(PYTHON) is $$($(PYTHON) --version 2>&1 || echo missing); name another with: make $(MAKECMDGOALS) PYTHON=python3.11" >&2; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $(READY)
+
+clean:
+	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache
