@@ -1,0 +1,166 @@
+"""Environments: one protocol, one way in (`make`).
+
+An environment is written for one episode and batched with `vmap`; it never resets itself, so that whoever
+plays sees the last observation of an episode. The time limit is told apart from a real end.
+
+Environments come in families, `family/map`. A family is a module with two functions (`Family`); it is
+imported when one of its maps is asked for, and whatever simulator it stands on when one is made. `jaxmarl`,
+`probe` and `smax` are short for modules of this package; any other family is the import path of a module, so
+that a task of one's own needs no change here.
+"""
+
+import dataclasses
+import difflib
+import importlib
+import importlib.util
+from typing import Any, Protocol, runtime_checkable
+
+from jaxtyping import Array, Int, PRNGKeyArray
+
+from mag.errors import UsageError
+from mag.types import TimeStep
+
+_FAMILIES = {
+    "jaxmarl": "mag.envs.jaxmarl",
+    "probe": "mag.envs.probe",
+    "smax": "mag.envs.smax",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class EnvSpec:
+    """Sizes of an environment; all agents share them."""
+
+    name: str
+    """`family/map`, as given to `make`."""
+    n_agents: int
+    obs_dim: int
+    state_dim: int | None
+    """Size of the global state; None where there is none."""
+    n_actions: int
+    episode_limit: int
+    """Steps after which an episode is truncated."""
+    has_masks: bool
+    """Whether some actions can be unavailable; where not, nothing learns to predict the masks."""
+    has_wins: bool
+    """Whether an episode can be won; where not, win rates are left out of reports."""
+
+
+@runtime_checkable
+class Env(Protocol):
+    """One cooperative task with discrete actions. `step` takes and returns an opaque pytree of arrays.
+
+    Shapes and dtypes of that pytree and of the time step are the same from `reset` and from every `step`, so
+    that both can be carried through `lax.scan`.
+    """
+
+    @property
+    def spec(self) -> EnvSpec:
+        """Sizes, known before anything is played."""
+        ...
+
+    def reset(self, key: PRNGKeyArray) -> tuple[Any, TimeStep]:
+        """A new episode: its state and first time step (`first` true, reward 0). The key is consumed."""
+        ...
+
+    def step(self, key: PRNGKeyArray, state: Any, action: Int[Array, " agents"]) -> tuple[Any, TimeStep]:
+        """Play one joint action. Undefined after an end: the caller resets. The key is consumed."""
+        ...
+
+
+@runtime_checkable
+class Family(Protocol):
+    """What a module must offer to be a family of environments."""
+
+    def specs(self) -> dict[str, EnvSpec]:
+        """The spec of every map by the map's name. Cheap: it is called to list and to check names."""
+        ...
+
+    def make(self, map_name: str) -> Env:
+        """The environment of one of the maps in `specs`."""
+        ...
+
+
+def make(name: str) -> Env:
+    """The environment called `name`, `family/map` (one of `names()`, or `module.path/map`).
+
+    Raises UsageError for a name that is not of that form, an unknown family or an unknown map: it names the
+    value, what is allowed and the nearest known name.
+    """
+    family, map_name = _find(name)
+    return family.make(map_name)
+
+
+def spec(name: str) -> EnvSpec:
+    """What `make(name).spec` would be, without making it (no simulator is imported). Raises as `make`."""
+    family, map_name = _find(name)
+    return family.specs()[map_name]
+
+
+def names() -> list[str]:
+    """Every name of the package's own families, sorted by family, then in the family's order."""
+    return list(specs())
+
+
+def specs() -> dict[str, EnvSpec]:
+    """The spec of every environment in `names()`, by name; imports no simulator."""
+    return {
+        f"{family}/{map_name}": found
+        for family, module in sorted(_FAMILIES.items())
+        for map_name, found in _load(module).specs().items()
+    }
+
+
+def _find(name: str) -> tuple[Family, str]:
+    """Family and map of `name`; UsageError where there are none."""
+    family_name, slash, map_name = name.partition("/")
+    if not slash or not family_name or not map_name:
+        raise UsageError(
+            f"environment {name!r}: expected `family/map`, with one of the families "
+            f"{', '.join(sorted(_FAMILIES))}, or a module path for the family.{_nearest(name, names())}"
+        )
+    module = _FAMILIES.get(family_name, family_name)
+    if not _exists(module):
+        raise UsageError(
+            f"environment {name!r}: there is no family {family_name!r}. Allowed: "
+            f"{', '.join(sorted(_FAMILIES))}, or the import path of a module.{_nearest(name, names())}"
+        )
+    family = _load(module)
+    if not isinstance(family, Family):
+        raise UsageError(
+            f"environment {name!r}: module {module!r} is no family of environments: it needs the functions "
+            f"`specs` and `make` (see `mag.envs.Family`).{_nearest(name, names())}"
+        )
+    known = family.specs()
+    if map_name not in known:
+        allowed = [f"{family_name}/{each}" for each in known]
+        raise UsageError(
+            f"environment {name!r}: family {family_name!r} has no map {map_name!r}. Allowed: "
+            f"{', '.join(known)}.{_nearest(name, allowed)}"
+        )
+    return family, map_name
+
+
+def _exists(module: str) -> bool:
+    """Whether `module` can be imported; parents of a dotted path are."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ModuleNotFoundError, ValueError):
+        return False
+
+
+def _load(module: str) -> Any:
+    return importlib.import_module(module)
+
+
+def _nearest(name: str, allowed: list[str]) -> str:
+    """A sentence that suggests the allowed name most like `name`, by the whole of it or by its map."""
+    by_map = {each.partition("/")[2]: each for each in reversed(allowed)}
+    map_name = name.rpartition("/")[2]
+    if map_name in by_map:
+        found = [by_map[map_name]]
+    else:
+        found = difflib.get_close_matches(name, allowed, n=1) or [
+            by_map[each] for each in difflib.get_close_matches(map_name, list(by_map), n=1)
+        ]
+    return f" Did you mean {found[0]!r}?" if found else " `mag envs` lists every name."

@@ -1,0 +1,312 @@
+"""Family `jaxmarl`: JaxMARL's cooperative tasks with discrete actions, behind one adapter.
+
+| map | task | limit | ends before it |
+|---|---|---|---|
+| `MPE_simple_spread_v3` | 3 agents cover 3 landmarks without bumping into each other | 25 | never |
+| `MPE_simple_reference_v3` | 2 agents tell each other, by 10 words, which landmark to go to | 25 | never |
+| `MPE_simple_speaker_listener_v4` | one agent speaks, the other goes | 25 | never |
+| `switch_riddle` | 3 prisoners and a light bulb | 6 | somebody tells |
+| `hanabi` | the card game, 2 players; out of turn only the last action is available | 90 | the game is over |
+| `overcooked`, `overcooked_<layout>` | 2 cooks; reward 20 for a soup delivered | 400 | never |
+| `overcooked_v2`, `overcooked_v2_<layout>` | the same, by its successor's rules | 400 | never |
+
+Plain `overcooked` and `overcooked_v2` are the layout `cramped_room`. Hanabi's rules end every game within 90
+moves (40 cards to draw, 48 hint tokens at most, 2 moves of the last round), so its limit never cuts one.
+
+Left out: tasks whose agents compete (simple_tag, simple_push, simple_adversary, simple_crypto, world_comm,
+storm, coin_game), whose actions are continuous (facmac, mabrax), or that are single-agent or navigation side
+by side.
+
+JaxMARL is imported when an environment is made, not before: the import takes seconds.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import io
+import math
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from mag.envs import EnvSpec
+from mag.errors import UsageError
+from mag.types import TimeStep
+
+_BEYOND = 1_000_000
+"""A clock that JaxMARL's own episode limit never reaches: the adapter keeps the time."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Rules:
+    """What JaxMARL's interface leaves open about a task. The defaults: no masks, no deaths, no wins.
+
+    The functions take JaxMARL's state.
+    """
+
+    avail: Callable[[Any], dict[str, Array]] | None = None
+    """The available actions of each agent by its name."""
+    alive: Callable[[Any], Bool[Array, " agents"]] | None = None
+    won: Callable[[Any], Bool[Array, ""]] | None = None
+    """Whether the state is a won one."""
+    ends: bool = True
+    """Whether JaxMARL's `done` is a real end. False where it only tells that time is up."""
+
+
+class State(NamedTuple):
+    """JaxMARL's own state, and the steps played in this episode."""
+
+    inner: Any
+    time: Int[Array, ""]
+
+
+class JaxMarlEnv:
+    """A JaxMARL environment as an `Env`.
+
+    - Observations are flattened; where agents' sizes differ, shorter ones are padded with zeros at the end.
+    - Where agents' numbers of actions differ, all get the largest, and what an agent lacks is never
+      available.
+    - The team reward is the mean of the agents' rewards (the reward itself where they share one).
+    - `state` is JaxMARL's `world_state` where its observations hold one.
+    - At `episode_limit` the episode is truncated, unless it really ends with that very step. So that the two
+      can be told apart, give `env` a clock of its own that stops later (or `Rules(ends=False)`).
+    """
+
+    def __init__(self, name: str, env: Any, *, episode_limit: int, rules: Rules | None = None) -> None:
+        """Wrap `env`, a JaxMARL `MultiAgentEnv`. Raises UsageError if an agent's actions are not discrete."""
+        self._env = env
+        self._rules = Rules() if rules is None else rules
+        self._agents: list[str] = list(env.agents)
+        self._n_actions = [_count_actions(name, env.action_space(agent), agent) for agent in self._agents]
+        obs, self._dtypes = self._trace()
+        state = obs.get("world_state")
+        self.spec = EnvSpec(
+            name=name,
+            n_agents=len(self._agents),
+            obs_dim=max(math.prod(obs[agent].shape) for agent in self._agents),
+            state_dim=None if state is None else math.prod(state.shape),
+            n_actions=max(self._n_actions),
+            episode_limit=episode_limit,
+            has_masks=self._rules.avail is not None or len(set(self._n_actions)) > 1,
+            has_wins=self._rules.won is not None,
+        )
+
+    def reset(self, key: PRNGKeyArray) -> tuple[State, TimeStep]:
+        """See `Env.reset`."""
+        obs, inner = self._env.reset(key)
+        state = State(self._fix(inner), jnp.zeros((), jnp.int32))
+        no = jnp.zeros((), bool)
+        return state, self._time_step(state, obs, reward=jnp.zeros(()), first=~no, terminated=no)
+
+    def step(self, key: PRNGKeyArray, state: State, action: Int[Array, " agents"]) -> tuple[State, TimeStep]:
+        """See `Env.step`."""
+        actions = dict(zip(self._agents, action, strict=True))
+        # JaxMARL's `step` resets by itself; `step_env` does not.
+        obs, inner, rewards, done, _ = self._env.step_env(key, state.inner, actions)
+        after = State(self._fix(inner), state.time + 1)
+        no = jnp.zeros((), bool)
+        terminated = done["__all__"] if self._rules.ends else no
+        return after, self._time_step(
+            after, obs, reward=self._team_reward(rewards), first=no, terminated=terminated
+        )
+
+    def _time_step(
+        self,
+        state: State,
+        obs: dict[str, Array],
+        *,
+        reward: Float[Array, ""],
+        first: Bool[Array, ""],
+        terminated: Bool[Array, ""],
+    ) -> TimeStep:
+        terminated = jnp.asarray(terminated, bool)
+        rules = self._rules
+        alive = jnp.ones(len(self._agents), bool) if rules.alive is None else rules.alive(state.inner)
+        won = jnp.zeros((), bool) if rules.won is None else terminated & rules.won(state.inner)
+        world = obs.get("world_state")
+        return TimeStep(
+            obs=jnp.stack([_pad(obs[agent], self.spec.obs_dim, jnp.float32) for agent in self._agents]),
+            avail=self._avail(state.inner),
+            alive=jnp.asarray(alive, bool),
+            reward=jnp.asarray(reward, jnp.float32),
+            first=first,
+            terminated=terminated,
+            truncated=jnp.asarray(state.time >= self.spec.episode_limit, bool) & ~terminated,
+            won=jnp.asarray(won, bool),
+            state=None if world is None else _pad(world, world.size, jnp.float32),
+        )
+
+    def _avail(self, inner: Any) -> Bool[Array, "agents actions"]:
+        width = self.spec.n_actions
+        if self._rules.avail is None:
+            return jnp.stack([jnp.arange(width) < count for count in self._n_actions])
+        masks = self._rules.avail(inner)
+        return jnp.stack([_pad(masks[agent], width, bool) for agent in self._agents])
+
+    def _team_reward(self, rewards: dict[str, Array]) -> Float[Array, ""]:
+        each = jnp.stack([jnp.asarray(rewards[agent], jnp.float32) for agent in self._agents])
+        # The mean, written so that equal rewards give exactly that reward.
+        return each[0] + jnp.mean(each - each[0])
+
+    def _fix(self, inner: Any) -> Any:
+        """Give every leaf of JaxMARL's state the one dtype that holds it after a reset and after a step."""
+        return jax.tree.map(lambda leaf, dtype: jnp.asarray(leaf, dtype), inner, self._dtypes)
+
+    def _trace(self) -> tuple[dict[str, jax.ShapeDtypeStruct], Any]:
+        """Shapes of the observations, and the dtypes of JaxMARL's state."""
+        key = jax.eval_shape(lambda: jax.random.key(0))
+        action = {agent: jax.ShapeDtypeStruct((), jnp.int32) for agent in self._agents}
+        obs, before = jax.eval_shape(self._env.reset, key)
+        _, after, *_ = jax.eval_shape(self._env.step_env, key, before, action)
+        return obs, jax.tree.map(lambda a, b: jnp.promote_types(a.dtype, b.dtype), before, after)
+
+
+def specs() -> dict[str, EnvSpec]:
+    """The spec of every map, by its name; JaxMARL is not imported."""
+    return {
+        map_name: EnvSpec(
+            name=f"jaxmarl/{map_name}",
+            n_agents=task.n_agents,
+            obs_dim=task.obs_dim,
+            state_dim=None,
+            n_actions=task.n_actions,
+            episode_limit=task.limit,
+            has_masks=task.has_masks,
+            has_wins=False,
+        )
+        for map_name, task in _TASKS.items()
+    }
+
+
+def make(map_name: str) -> JaxMarlEnv:
+    """The environment of one of the maps in `specs()`."""
+    task = _TASKS[map_name]
+    env, rules = task.build(task)
+    return JaxMarlEnv(f"jaxmarl/{map_name}", env, episode_limit=task.limit, rules=rules)
+
+
+@functools.cache
+def import_jaxmarl() -> ModuleType:
+    """JaxMARL, at its first use. What it prints when imported is dropped."""
+    with _quiet_import():
+        import jaxmarl
+    return jaxmarl
+
+
+@contextlib.contextmanager
+def _quiet_import() -> Iterator[None]:
+    """Drop what an import prints, and undo what it does to the standard streams.
+
+    JaxMARL's import sets `sys.stdout` and `sys.stderr` to the process's original ones, which defeats
+    `contextlib.redirect_stdout` and would end a caller's own redirection (pytest's, a live display's).
+    """
+    streams = ("stdout", "stderr", "__stdout__")
+    before = {name: getattr(sys, name) for name in streams}
+    dropped = io.StringIO()
+    try:
+        for name in ("stdout", "__stdout__"):
+            setattr(sys, name, dropped)
+        yield
+    finally:
+        for name, stream in before.items():
+            setattr(sys, name, stream)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Task:
+    """A map of this family: how to build it, and its sizes (a test compares them with what was built)."""
+
+    build: Callable[["_Task"], tuple[Any, Rules]]
+    n_agents: int
+    obs_dim: int
+    n_actions: int
+    limit: int
+    has_masks: bool = False
+    env_id: str = ""
+    layout: str = ""
+
+
+def _particles(task: _Task) -> tuple[Any, Rules]:
+    # Left to itself JaxMARL plays one step more than the limit it is given.
+    return import_jaxmarl().make(task.env_id, max_steps=_BEYOND), Rules(ends=False)
+
+
+def _riddle(task: _Task) -> tuple[Any, Rules]:
+    env = import_jaxmarl().make("switch_riddle", num_agents=task.n_agents)
+    env.max_steps = _BEYOND
+    return env, Rules()
+
+
+def _hanabi(task: _Task) -> tuple[Any, Rules]:
+    env = import_jaxmarl().make("hanabi", num_agents=task.n_agents)
+    return env, Rules(avail=env.get_legal_moves)
+
+
+def _overcooked(task: _Task) -> tuple[Any, Rules]:
+    # The limit is part of what the cooks see (they are told of the last 40 steps), so JaxMARL's clock stays.
+    module = import_jaxmarl().environments.overcooked
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "OvercookedV2 is now released", DeprecationWarning)
+        env = module.Overcooked(layout=module.overcooked_layouts[task.layout], max_steps=task.limit)
+    return env, Rules(ends=False)
+
+
+def _overcooked_v2(task: _Task) -> tuple[Any, Rules]:
+    env = import_jaxmarl().make("overcooked_v2", layout=task.layout, max_steps=task.limit)
+    return env, Rules(ends=False)
+
+
+def _cooks(version: str, layout: str, obs_dim: int) -> tuple[str, _Task]:
+    build = {"overcooked": _overcooked, "overcooked_v2": _overcooked_v2}[version]
+    map_name = version if layout == "cramped_room" else f"{version}_{layout}"
+    return map_name, _Task(build, n_agents=2, obs_dim=obs_dim, n_actions=6, limit=400, layout=layout)
+
+
+def _particle_task(env_id: str, **sizes: Any) -> tuple[str, _Task]:
+    return env_id, _Task(_particles, limit=25, env_id=env_id, **sizes)
+
+
+_TASKS: dict[str, _Task] = dict(
+    [
+        _particle_task("MPE_simple_spread_v3", n_agents=3, obs_dim=18, n_actions=5),
+        _particle_task("MPE_simple_reference_v3", n_agents=2, obs_dim=21, n_actions=50),
+        _particle_task("MPE_simple_speaker_listener_v4", n_agents=2, obs_dim=11, n_actions=5, has_masks=True),
+        ("switch_riddle", _Task(_riddle, n_agents=3, obs_dim=2, n_actions=3, limit=6)),
+        ("hanabi", _Task(_hanabi, n_agents=2, obs_dim=658, n_actions=21, limit=90, has_masks=True)),
+        _cooks("overcooked", "cramped_room", 520),
+        _cooks("overcooked", "asymm_advantages", 1170),
+        _cooks("overcooked", "coord_ring", 650),
+        _cooks("overcooked", "forced_coord", 650),
+        _cooks("overcooked", "counter_circuit", 1040),
+        _cooks("overcooked_v2", "cramped_room", 600),
+        _cooks("overcooked_v2", "asymm_advantages", 1350),
+        _cooks("overcooked_v2", "coord_ring", 750),
+        _cooks("overcooked_v2", "forced_coord", 750),
+        _cooks("overcooked_v2", "counter_circuit", 1200),
+        _cooks("overcooked_v2", "grounded_coord_simple", 1600),
+        _cooks("overcooked_v2", "grounded_coord_ring", 3240),
+        _cooks("overcooked_v2", "test_time_simple", 1600),
+        _cooks("overcooked_v2", "demo_cook_simple", 2200),
+    ]
+)
+
+
+def _count_actions(name: str, space: Any, agent: str) -> int:
+    if not hasattr(space, "n"):
+        raise UsageError(
+            f"environment {name!r}: the actions of {agent!r} are of type {type(space).__name__}, and only "
+            "Discrete ones can be played."
+        )
+    return int(space.n)
+
+
+def _pad(values: Array, width: int, dtype: Any) -> Array:
+    """`values` as a vector of `width`, zeros (or false) at its end."""
+    flat = jnp.asarray(values, dtype).ravel()
+    return jnp.pad(flat, (0, width - flat.size))

@@ -1,0 +1,149 @@
+"""JaxMARL's other tasks behind the same adapter: ends, masks, padding, rewards."""
+
+import types
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import mag.envs
+from mag.envs import jaxmarl
+from mag.errors import UsageError
+
+
+class Toy:
+    """A task with JaxMARL's interface: unlike sizes, unlike rewards, Python numbers in its state."""
+
+    agents = ("short", "long")
+    sizes = {"short": (2,), "long": (2, 2)}
+    actions = {"short": 2, "long": 3}
+
+    def action_space(self, agent):
+        return types.SimpleNamespace(n=self.actions[agent])
+
+    def reset(self, key):
+        return self.observe(1), {"step": 0, "done": False}
+
+    def step_env(self, key, state, actions):
+        step = state["step"] + 1
+        rewards = {"short": 1 * actions["short"], "long": 2.0 * actions["long"], "__all__": 9}
+        done = {"__all__": step >= 3}
+        return self.observe(step), {"step": step, "done": done["__all__"]}, rewards, done, {}
+
+    def observe(self, value):
+        return {agent: jnp.full(shape, value, jnp.uint8) for agent, shape in self.sizes.items()}
+
+
+def ends(env, state, action, steps, key=None):
+    """(terminated, truncated) after each of `steps` steps of the same joint action."""
+    step = jax.jit(env.step)
+    found = []
+    for _ in range(steps):
+        state, time_step = step(jax.random.key(0) if key is None else key, state, action)
+        found.append((bool(time_step.terminated), bool(time_step.truncated)))
+    return found
+
+
+def test_sizes_are_padded_and_rewards_averaged():
+    env = jaxmarl.JaxMarlEnv("toy/toy", Toy(), episode_limit=9)
+    assert (env.spec.obs_dim, env.spec.n_actions, env.spec.has_masks) == (4, 3, True)
+    state, first = env.reset(jax.random.key(0))
+    assert first.obs.tolist() == [[1, 1, 0, 0], [1, 1, 1, 1]]
+    assert first.avail.tolist() == [[True, True, False], [True, True, True]]
+    _, later = env.step(jax.random.key(0), state, jnp.array([1, 2]))
+    # Rewards 1 and 4.
+    assert float(later.reward) == 2.5
+    assert (later.obs.dtype, later.reward.dtype) == (jnp.float32, jnp.float32)
+
+
+@pytest.mark.parametrize(
+    ("limit", "own_end", "expected"),
+    [
+        (9, True, [(False, False), (False, False), (True, False)]),
+        (2, True, [(False, False), (False, True)]),
+        # The real end and the limit in the same step: it ended.
+        (3, True, [(False, False), (False, False), (True, False)]),
+        # `done` only says that time is up.
+        (3, False, [(False, False), (False, False), (False, True)]),
+    ],
+)
+def test_an_end_is_told_from_the_limit(limit, own_end, expected):
+    rules = jaxmarl.Rules(ends=own_end)
+    env = jaxmarl.JaxMarlEnv("toy/toy", Toy(), episode_limit=limit, rules=rules)
+    state, _ = env.reset(jax.random.key(0))
+    assert ends(env, state, jnp.array([0, 0]), len(expected)) == expected
+
+
+def test_continuous_actions_are_refused():
+    toy = Toy()
+    toy.action_space = lambda agent: types.SimpleNamespace(shape=(5,))
+    with pytest.raises(UsageError, match=r"toy/toy.*'short'.*Discrete"):
+        jaxmarl.JaxMarlEnv("toy/toy", toy, episode_limit=9)
+
+
+def test_equal_rewards_are_not_rounded():
+    env = jaxmarl.JaxMarlEnv("toy/toy", Toy(), episode_limit=9)
+    tenth = jnp.float32(0.1)
+    assert env._team_reward({"short": tenth, "long": tenth}) == tenth
+
+
+def test_particles_are_truncated_after_25_steps():
+    env = mag.envs.make("jaxmarl/MPE_simple_spread_v3")
+    state, _ = env.reset(jax.random.key(0))
+    assert ends(env, state, jnp.zeros(3, jnp.int32), 25) == [(False, False)] * 24 + [(False, True)]
+
+
+def test_the_speaker_has_no_actions_beyond_its_three_words():
+    env = mag.envs.make("jaxmarl/MPE_simple_speaker_listener_v4")
+    state, first = env.reset(jax.random.key(0))
+    _, later = jax.jit(env.step)(jax.random.key(0), state, jnp.array([2, 4]))
+    for time_step in (first, later):
+        assert time_step.avail.tolist() == [[True] * 3 + [False] * 2, [True] * 5]
+    # The speaker's 3 numbers are padded to the listener's 11, whose last 3 are the word said.
+    assert later.obs[0, 3:].tolist() == [0] * 8
+    assert later.obs[1, -3:].tolist() == [0, 0, 1]
+
+
+def test_the_riddle_ends_by_telling_or_is_cut():
+    nothing, tell = jnp.zeros(3, jnp.int32), jnp.full(3, 2)
+    env = mag.envs.make("jaxmarl/switch_riddle")
+    state, _ = env.reset(jax.random.key(0))
+    assert ends(env, state, nothing, 6) == [(False, False)] * 5 + [(False, True)]
+    _, told = env.step(jax.random.key(0), state, tell)
+    assert (bool(told.terminated), bool(told.truncated), float(told.reward)) == (True, False, -1)
+    _, told = env.step(jax.random.key(0), state._replace(time=jnp.int32(5)), tell)
+    assert (bool(told.terminated), bool(told.truncated)) == (True, False)
+
+
+def test_overcooked_is_cut_after_400_steps():
+    env = mag.envs.make("jaxmarl/overcooked")
+    state, first = env.reset(jax.random.key(0))
+    assert float(first.obs.max()) >= 1
+    late = state._replace(
+        time=jnp.int32(398), inner=state.inner.replace(step=jnp.asarray(398, state.inner.step.dtype))
+    )
+    assert ends(env, late, jnp.full(2, 4), 2) == [(False, False), (False, True)]
+
+
+def test_hanabi_takes_turns_and_ends_within_its_limit():
+    env = mag.envs.make("jaxmarl/hanabi")
+    assert env.spec == mag.envs.spec("jaxmarl/hanabi")
+
+    def one_step(carry, key):
+        state, time_step, over = carry
+        action = jax.random.categorical(key, jnp.where(time_step.avail, 0.0, -jnp.inf))
+        state, after = env.step(key, state, action)
+        return (state, after, over | after.terminated), (time_step.avail, after, over)
+
+    def episode(key):
+        key_reset, key_play = jax.random.split(key)
+        start = (*env.reset(key_reset), jnp.zeros((), bool))
+        return jax.lax.scan(one_step, start, jax.random.split(key_play, 90))[1]
+
+    avail, steps, over = jax.jit(jax.vmap(episode))(jax.random.split(jax.random.key(0), 16))
+    # One of the two has the no-op alone, the other everything but it.
+    waiting = avail[..., -1] & (avail.sum(-1) == 1)
+    np.testing.assert_array_equal(waiting.sum(-1)[~over], 1)
+    assert bool(steps.terminated.any(1).all())
+    assert not bool((steps.truncated & ~over).any())

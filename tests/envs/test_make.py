@@ -1,0 +1,133 @@
+"""One way in: names, specs, and what a wrong name is answered."""
+
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+import mag.envs
+from mag.errors import UsageError
+
+EVERY_FAMILY = [
+    "smax/3s_vs_3z",
+    "smax/5m_vs_6m",
+    "smax/smacv2_5_units",
+    "jaxmarl/MPE_simple_spread_v3",
+    "jaxmarl/MPE_simple_speaker_listener_v4",
+    "jaxmarl/switch_riddle",
+    "jaxmarl/overcooked",
+    "jaxmarl/overcooked_v2",
+    *[name for name in mag.envs.names() if name.startswith("probe/")],
+]
+
+
+def shapes_by_spec(spec):
+    """The (shape, dtype) that every leaf of a time step must have."""
+    per_agent, scalar = (spec.n_agents,), ()
+    return {
+        "obs": ((spec.n_agents, spec.obs_dim), jnp.float32),
+        "avail": ((spec.n_agents, spec.n_actions), jnp.bool_),
+        "alive": (per_agent, jnp.bool_),
+        "reward": (scalar, jnp.float32),
+        "first": (scalar, jnp.bool_),
+        "terminated": (scalar, jnp.bool_),
+        "truncated": (scalar, jnp.bool_),
+        "won": (scalar, jnp.bool_),
+        "state": None if spec.state_dim is None else ((spec.state_dim,), jnp.float32),
+    }
+
+
+@pytest.mark.parametrize("name", EVERY_FAMILY)
+def test_reset_and_step_return_what_the_spec_says(name):
+    env = mag.envs.make(name)
+    key = jax.random.key(0)
+    state, first = jax.eval_shape(env.reset, key)
+    action = jax.ShapeDtypeStruct((env.spec.n_agents,), jnp.int32)
+    after, later = jax.eval_shape(env.step, key, state, action)
+    for time_step in (first, later):
+        found = {
+            field: None if leaf is None else (leaf.shape, leaf.dtype)
+            for field, leaf in time_step._asdict().items()
+        }
+        assert found == shapes_by_spec(env.spec)
+
+    # The same leaves, weak types included, or `lax.scan` could not carry them.
+    def kinds(tree):
+        return jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype, leaf.weak_type), tree)
+
+    assert kinds((state, first)) == kinds((after, later))
+
+
+@pytest.mark.parametrize("name", [name for name in mag.envs.names() if "hanabi" not in name])
+def test_spec_is_known_before_the_environment_is_made(name):
+    assert mag.envs.make(name).spec == mag.envs.spec(name) == mag.envs.specs()[name]
+
+
+def test_listing_imports_no_simulator():
+    code = "import sys, mag.envs; mag.envs.specs(); assert 'jaxmarl' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_making_leaves_the_standard_streams_alone():
+    # JaxMARL's import prints two lines and replaces sys.stdout and sys.stderr.
+    code = (
+        "import io, sys, mag.envs\n"
+        "before = sys.stdout, sys.stderr\n"
+        "sys.stdout = own = io.StringIO()\n"
+        "mag.envs.make('jaxmarl/switch_riddle')\n"
+        "assert sys.stdout is own and own.getvalue() == ''\n"
+        "assert sys.stderr is before[1]\n"
+    )
+    run = [sys.executable, "-W", "error", "-c", code]
+    done = subprocess.run(run, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("smax/3s_vs_6z", "smax/3s_vs_5z"),
+        ("smx/3s_vs_3z", "smax/3s_vs_3z"),
+        ("3s_vs_3z", "smax/3s_vs_3z"),
+        ("corridr", "smax/corridor"),
+        ("jaxmarl/MPE_simple_spred_v3", "jaxmarl/MPE_simple_spread_v3"),
+        ("probe/onestep", "probe/one-step"),
+        ("probe/", "probe/counter"),
+    ],
+)
+def test_a_wrong_name_is_answered_with_the_nearest(name, nearest):
+    with pytest.raises(UsageError) as raised:
+        mag.envs.make(name)
+    message = str(raised.value)
+    assert repr(name) in message
+    assert ("Did you mean" in message and repr(nearest) in message) or name == "probe/"
+
+
+def test_a_wrong_map_is_answered_with_what_is_allowed():
+    with pytest.raises(UsageError, match=r"no map 'MPE_simple_tag_v3'.*switch_riddle"):
+        mag.envs.make("jaxmarl/MPE_simple_tag_v3")
+
+
+def test_a_wrong_family_is_answered_with_what_is_allowed():
+    with pytest.raises(UsageError, match=r"no family 'nowhere'.*jaxmarl, probe, smax.*`mag envs`"):
+        mag.envs.make("nowhere/qqqqqqqq")
+    with pytest.raises(UsageError, match=r"module 'json' is no family"):
+        mag.envs.make("json/3m")
+
+
+def test_a_module_of_ones_own_is_a_family(tmp_path, monkeypatch):
+    (tmp_path / "my_tasks.py").write_text(
+        "import dataclasses\n"
+        "from mag.envs import probe\n"
+        "def specs():\n"
+        "    return {'mine': dataclasses.replace(probe.specs()['relay'], name='my_tasks/mine')}\n"
+        "def make(map_name):\n"
+        "    return probe.make('relay')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert mag.envs.spec("my_tasks/mine").name == "my_tasks/mine"
+    assert mag.envs.make("my_tasks/mine").spec.n_actions == 3
+    with pytest.raises(UsageError, match=r"no map 'yours'.*Did you mean 'my_tasks/mine'|`mag envs`"):
+        mag.envs.make("my_tasks/yours")
