@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
 
+from mag.seeds import over_seeds, seed_keys
 from mag.types import TimeStep
 
 STREAM = 0x7E57
@@ -35,7 +35,7 @@ class _Playing(NamedTuple):
     result: EvaluationResult
 
 
-Evaluator = Callable[[Any, PRNGKeyArray], EvaluationResult]
+Evaluator = Callable[[Any, Key[Array, " seeds"]], EvaluationResult]
 
 
 def evaluate(algorithm: Any, policy: Any, key: PRNGKeyArray, episodes: int) -> EvaluationResult:
@@ -49,19 +49,15 @@ def evaluate(algorithm: Any, policy: Any, key: PRNGKeyArray, episodes: int) -> E
 def make_evaluator(algorithm: Any, episodes: int) -> Evaluator:
     """`evaluate` for policies with a leading seed axis and one key per seed, compiled at its first call."""
 
-    @eqx.filter_jit
-    def evaluate_seeds(policies: Any, keys: PRNGKeyArray) -> EvaluationResult:
-        return eqx.filter_vmap(lambda policy, key: evaluate(algorithm, policy, key, episodes))(policies, keys)
-
-    return evaluate_seeds
+    return over_seeds(
+        lambda policy, key: evaluate(algorithm, policy, key, episodes), algorithm.config.num_seeds
+    )
 
 
-def evaluation_keys(seed: int, num_seeds: int, iteration: int) -> PRNGKeyArray:
+def evaluation_keys(seed: int, num_seeds: int, iteration: int) -> Key[Array, " seeds"]:
     """One key per seed, a function of the seed and the iteration alone: training's keys are never touched."""
-    seeds = jnp.arange(seed, seed + num_seeds)
-    return jax.vmap(
-        lambda each: jax.random.fold_in(jax.random.fold_in(jax.random.key(each), STREAM), iteration)
-    )(seeds)
+    keys = seed_keys(seed, num_seeds)
+    return jax.vmap(lambda key: jax.random.fold_in(jax.random.fold_in(key, STREAM), iteration))(keys)
 
 
 def means(result: EvaluationResult) -> tuple[list[float], list[float], list[float]]:

@@ -34,7 +34,8 @@ class Logger:
         self._writers: dict[int, Any] = {}
 
     def __enter__(self) -> "Logger":
-        cut(self._folder, self._offset)
+        if complaint := cut(self._folder, self._offset):
+            self.say(complaint)
         self._metrics = self._folder.metrics.open("ab")
         self._terminal.start()
         return self
@@ -74,11 +75,17 @@ class Logger:
                 self._writers[seed].add_scalar(name, value, row["env_steps"])
 
 
-def cut(folder: RunFolder, offset: int) -> None:
-    """Cut metrics.jsonl to what the checkpoint knows; what came after is played again."""
+def cut(folder: RunFolder, offset: int) -> str | None:
+    """Cut metrics.jsonl to what the checkpoint knows; what came after is played again.
+
+    Returns a complaint where it is shorter than that already.
+    """
     folder.metrics.touch()
-    if folder.metrics.stat().st_size > offset:
-        os.truncate(folder.metrics, offset)
+    size = folder.metrics.stat().st_size
+    if size < offset:
+        return f"{folder.metrics} is shorter than it was ({size} of {offset} bytes): rows are missing"
+    os.truncate(folder.metrics, offset)
+    return None
 
 
 def read_rows(folder: RunFolder) -> list[Row]:

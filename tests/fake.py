@@ -1,6 +1,6 @@
 """The smallest algorithm that the host loop can train: a few arrays, a key, and a two-agent game of its own.
 
-Run as a program it is `mag train` with this algorithm: `python tests/fake.py RUN STEPS [PAUSE]`, where PAUSE
+Run as a program it is `mag train` with this algorithm: `python -m tests.fake RUN STEPS [PAUSE]`, where PAUSE
 is the seconds that an iteration takes.
 """
 

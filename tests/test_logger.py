@@ -1,0 +1,125 @@
+"""metrics.jsonl, TensorBoard events and what people see."""
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+from tensorboardX.proto.event_pb2 import Event
+
+from mag.curve import draw
+from mag.logger import Logger, Terminal, average, duration, read_rows
+from mag.run_folder import RunFolder
+
+
+def make_row(seed, steps, **values):
+    return {"env_steps": steps, "seed": seed, "iteration": steps // 10, "train/win_rate": None, **values}
+
+
+def make_logger(path, **changes):
+    settings = {"steps": 100, "offset": 0, "done": 0, "has_wins": True} | changes
+    return Logger(RunFolder(path), **settings)
+
+
+def test_a_line_per_seed_and_iteration(tmp_path):
+    rows = [make_row(0, 10, **{"models/loss": 0.1}), make_row(1, 10, **{"models/loss": 0.2})]
+    with make_logger(tmp_path) as logger:
+        size = logger.rows(rows)
+    assert read_rows(RunFolder(tmp_path)) == rows
+    assert (tmp_path / "metrics.jsonl").stat().st_size == size
+
+
+def test_lines_after_the_checkpoint_are_cut(tmp_path):
+    with make_logger(tmp_path) as logger:
+        kept = logger.rows([make_row(0, 10)])
+        logger.rows([make_row(0, 20)])
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"torn')
+    with make_logger(tmp_path, offset=kept, done=10) as logger:
+        logger.rows([make_row(0, 21)])
+    assert [row["env_steps"] for row in read_rows(RunFolder(tmp_path))] == [10, 21]
+
+
+def test_numbers_that_json_does_not_know_are_refused(tmp_path):
+    with make_logger(tmp_path) as logger, pytest.raises(ValueError, match="JSON"):
+        logger.rows([make_row(0, 10, **{"models/loss": float("nan")})])
+
+
+def read_events(folder):
+    """Scalars of all event files below a folder: name -> [(step, value)]."""
+    found = {}
+    for file in sorted(folder.rglob("events*")):
+        data = file.read_bytes()
+        while data:
+            length = int.from_bytes(data[:8], "little")
+            event = Event.FromString(data[12 : 12 + length])
+            data = data[16 + length :]
+            for value in event.summary.value:
+                found.setdefault(value.tag, []).append((event.step, value.simple_value))
+    return found
+
+
+def test_events_are_over_environment_steps_and_apart_by_seed(tmp_path):
+    with make_logger(tmp_path) as logger:
+        logger.rows([make_row(3, 10, **{"models/loss": 0.5}), make_row(4, 12, **{"models/loss": 2.0})])
+    assert read_events(tmp_path / "events" / "seed3")["models/loss"] == [(10, 0.5)]
+    assert read_events(tmp_path / "events" / "seed4")["models/loss"] == [(12, 2.0)]
+
+
+def make_terminal(*, is_terminal):
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=is_terminal, width=160)
+    return Terminal(100, 0, has_wins=True, console=console), stream
+
+
+def test_plain_lines_without_a_terminal():
+    terminal, stream = make_terminal(is_terminal=False)
+    terminal.start()
+    values = {"train/win_rate": 0.25, "eval/win_rate": 0.5, "eval/return": 3.0, "models/loss": 1.5}
+    terminal.rows([make_row(0, 50, **values)])
+    terminal.stop()
+    (line,) = stream.getvalue().splitlines()
+    assert line.startswith("env_steps 50/100")
+    for part in ("eval/win_rate 0.5", "eval/return 3", "train/win_rate 0.25", "models/loss 1.5"):
+        assert part in line
+    assert "\x1b" not in line
+
+
+def test_plain_lines_are_few():
+    terminal, stream = make_terminal(is_terminal=False)
+    for steps in range(1, 50):
+        terminal.rows([make_row(0, steps)])
+    assert len(stream.getvalue().splitlines()) == 1
+
+
+def test_a_terminal_gets_a_bar():
+    terminal, stream = make_terminal(is_terminal=True)
+    terminal.start()
+    for steps in (10, 20, 30):
+        terminal.rows([make_row(0, steps, **{"models/loss": 1.5})])
+    terminal.stop()
+    assert "30/100" in stream.getvalue()
+    assert "models/loss" in stream.getvalue()
+
+
+def test_averages_leave_out_what_a_seed_lacks():
+    rows = [{"a": 1.0, "b": None}, {"a": 3.0, "b": 2.0}]
+    assert average(rows) == {"a": 2.0}
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.0, "0:00"), (61.4, "1:01"), (3725.0, "1:02:05")])
+def test_durations_are_for_people(seconds, text):
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize("has_wins", [True, False])
+def test_the_curve_is_a_picture(tmp_path, has_wins):
+    folder = RunFolder(tmp_path)
+    rows = [
+        make_row(seed, steps, **{"eval/win_rate": 0.5, "eval/return": 2.0})
+        for steps in (0, 10)
+        for seed in (0, 1)
+    ]
+    folder.metrics.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    draw(folder, "a title", has_wins=has_wins)
+    assert folder.curve.read_bytes().startswith(b"\x89PNG")

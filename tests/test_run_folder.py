@@ -1,0 +1,92 @@
+"""The run folder: who may use it, what it says about a run."""
+
+import dataclasses
+import json
+
+import pytest
+
+from mag.config import CheckpointConfig, EvaluationConfig
+from mag.errors import UsageError
+from mag.run_folder import RunFolder, claim, default_path, flatten, load_config
+from tests.fake import fake_config
+
+
+def take(path, config):
+    with claim(path, config):
+        pass
+
+
+def test_the_configuration_is_written_with_versions_and_hardware(tmp_path):
+    take(tmp_path / "a" / "run", fake_config(seed=7))
+    described = json.loads((tmp_path / "a" / "run" / "config.json").read_text())
+    assert described["config"]["seed"] == 7
+    assert described["config"]["collect"] == {"num_envs": 1, "steps": 4}
+    assert described["versions"].keys() >= {"python", "jax", "jaxlib", "equinox"}
+    assert described["hardware"]["cores"] >= 1
+    assert described["hardware"]["devices"]
+    assert "revision" in described
+
+
+def test_the_default_name_tells_runs_apart():
+    assert str(default_path(fake_config(seed=3))) == "runs/fake_drawn_length-fake-debug-seed3"
+
+
+def test_other_fields_are_refused_with_both_values(tmp_path):
+    take(tmp_path, fake_config())
+    other = fake_config(seed=5, evaluation=EvaluationConfig(every=12, episodes=6))
+    with pytest.raises(UsageError) as error:
+        take(tmp_path, other)
+    assert "seed (run: 0, command: 5)" in str(error.value)
+    assert "evaluation.episodes (run: 5, command: 6)" in str(error.value)
+    assert json.loads((tmp_path / "config.json").read_text())["config"]["seed"] == 0
+
+
+def test_steps_and_checkpoints_may_change_and_are_noted(tmp_path):
+    take(tmp_path, fake_config(steps=10))
+    take(tmp_path, fake_config(steps=99, checkpoint=CheckpointConfig(every=5.0, keep=7)))
+    config = json.loads((tmp_path / "config.json").read_text())["config"]
+    assert config["steps"] == 99 and config["checkpoint"]["keep"] == 7
+
+
+def test_a_foreign_folder_is_refused_and_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(UsageError, match=r"holds other files \(thesis.tex\).*--run"):
+        take(tmp_path, fake_config())
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match=r"cannot write to the run folder .*Not a directory.*--run"):
+        take(tmp_path / "file" / "run", fake_config())
+
+
+def test_a_broken_configuration_is_refused(tmp_path):
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(UsageError, match="not a run's configuration"):
+        take(tmp_path, fake_config())
+
+
+def test_one_process_at_a_time(tmp_path):
+    with (
+        claim(tmp_path, fake_config()),
+        pytest.raises(UsageError, match=r"in use by process \d+"),
+        claim(tmp_path, fake_config()),
+    ):
+        pass
+    take(tmp_path, fake_config())
+
+
+def test_loading_needs_a_run(tmp_path):
+    with pytest.raises(UsageError, match=r"not a run folder.*mag train --run"):
+        load_config(RunFolder(tmp_path))
+
+
+def test_flatten_names_nested_fields():
+    assert flatten({"a": 1, "b": {"c": {"d": 2}}}) == {"a": 1, "b.c.d": 2}
+
+
+def test_fields_that_may_change_exist():
+    from mag.run_folder import FREE
+
+    assert set(FREE) <= {field.name for field in dataclasses.fields(fake_config())}
