@@ -72,28 +72,20 @@ def fail(message: str) -> NoReturn:
 
 def train(words: list[str]) -> None:
     """`mag train`: the defaults depend on algorithm, environment and preset, so these are read first."""
+    from mag import envs as environments
     from mag.config import RunConfig, default_config, validate
 
-    chosen = {field: peek(words, field) or default for field, default in choices(RunConfig()).items()}
+    chosen = {name: peek(words, name) or getattr(RunConfig(), name) for name in ("algo", "env", "preset")}
+    options = default_config(chosen["algo"], chosen["env"], "debug")
+    words = canonical(words, {"run", *option_names(options)}, "mag train")
+    if chosen["preset"] == "auto" and "--help" in words:
+        chosen["preset"] = "cpu"  # which one it would be, JAX knows; help does not wait for it
+    environments.spec(chosen["env"])
+    start_jax_for(words)
     default = default_config(**chosen)
-    made = dataclasses.make_dataclass(
-        "Train",
-        [
-            ("config", Annotated[type(default), argument(name="")], dataclasses.field(default=default)),
-            (
-                "run",
-                Annotated[Path | None, argument(help=RUN_HELP, metavar="DIR")],
-                dataclasses.field(default=None),
-            ),
-        ],
-    )
-    names = {"run", *option_names(default)}
-    parsed = parse(
-        made, words, names, "mag train", "Train an algorithm. The same command again resumes the run."
-    )
+    parsed = parse(train_arguments(default), words, "mag train", TRAIN_HELP.format(**chosen))
     config = dataclasses.replace(parsed.config, preset=default.preset)
     validate(config)
-    start_jax()
     from mag import train as training
     from mag.interrupt import Interrupted
 
@@ -103,12 +95,24 @@ def train(words: list[str]) -> None:
         sys.exit(stop.exit_code)
 
 
-RUN_HELP = "Run folder; by default runs/<env>-<algo>-<preset>-seed<seed>."
+TRAIN_HELP = """Train an algorithm. The same command again resumes the run, more --steps extend it.
+
+Defaults depend on --algo, --env and --preset; these are of {algo} on {env} with preset {preset}."""
+
+RUN_HELP = "Run folder (default: runs/<env>-<algo>-<preset>-seed<seed>)."
 
 
-def choices(default: Any) -> dict[str, str]:
-    """The fields that decide all the other defaults."""
-    return {name: getattr(default, name) for name in ("algo", "env", "preset")}
+def train_arguments(default: Any) -> Any:
+    """A dataclass of the run's configuration and its folder."""
+    import tyro
+
+    config = Annotated[type(default), tyro.conf.arg(name="")]
+    run = Annotated[Path, tyro.conf.arg(help=RUN_HELP, metavar="DIR", help_behavior_hint="")]
+    fields = [
+        ("config", config, dataclasses.field(default=default)),
+        ("run", run, dataclasses.field(default=None)),
+    ]
+    return dataclasses.make_dataclass("Train", fields)
 
 
 def evaluate(words: list[str]) -> None:
@@ -117,11 +121,11 @@ def evaluate(words: list[str]) -> None:
 
     @dataclasses.dataclass
     class Evaluate:
-        run: Annotated[tyro.conf.Positional[Path], argument(metavar="RUN")]
+        run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
         """Run folder, as made by `mag train`."""
         episodes: int = 32
         """Greedy episodes per seed."""
-        json: bool = False
+        json: tyro.conf.FlagCreatePairsOff[bool] = False
         """Print one JSON object instead of text."""
 
     parsed = parse(
@@ -129,7 +133,7 @@ def evaluate(words: list[str]) -> None:
     )
     if parsed.episodes < 1:
         raise UsageError(f"--episodes is {parsed.episodes} but must be at least 1")
-    start_jax()
+    start_jax_for(words)
     from mag.evaluate_run import evaluate_run, tell
 
     result = evaluate_run(parsed.run, parsed.episodes)
@@ -144,11 +148,11 @@ def bench(words: list[str]) -> None:
     class Bench:
         part: tyro.conf.Positional[Literal["planning", "world-model", "ppo", "env", "iteration"]]
         """What to measure."""
-        json: bool = False
+        json: tyro.conf.FlagCreatePairsOff[bool] = False
         """Print one JSON object instead of text."""
 
-    parsed = parse(Bench, words, {"json"}, "mag bench", "Measure the speed of one part.")
-    start_jax()
+    parsed = parse(Bench, canonical(words, {"json"}, "mag bench"), "mag bench", "Measure one part's speed.")
+    start_jax_for(words)
     from mag import bench as benches
 
     benches.run(parsed.part, json=parsed.json)
@@ -161,33 +165,25 @@ def envs(words: list[str]) -> None:
     class Envs:
         pass
 
-    parse(Envs, words, set(), "mag envs", "List the environments.")
-    start_jax()
+    parse(Envs, canonical(words, set(), "mag envs"), "mag envs", "List the environments.")
     from mag import envs as environments
 
-    for spec in environments.specs():
+    for spec in environments.specs().values():
         print(describe(spec))
 
 
-def start_jax() -> None:
-    """Load JAX with the settings of this program."""
+def start_jax_for(words: list[str]) -> None:
+    """Load JAX with the settings of this program, unless only help is wanted."""
     from mag.runtime import setup
 
-    setup()
+    if "--help" not in words and "-h" not in words:
+        setup()
 
 
-def argument(**settings: Any) -> Any:
-    """`tyro.conf.arg`."""
-    import tyro
-
-    return tyro.conf.arg(**settings)
-
-
-def parse(made: Any, words: list[str], names: set[str], prog: str, description: str) -> Any:
+def parse(made: Any, words: list[str], prog: str, description: str) -> Any:
     """An instance of the dataclass `made`; raises UsageError, in one sentence, where the words are wrong."""
     import tyro
 
-    words = canonical(words, names, prog)
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
@@ -262,6 +258,6 @@ def sentence(box: str) -> str:
 def describe(spec: Any) -> str:
     """One environment in a line."""
     return (
-        f"{spec.name:32} {spec.n_agents:3} agents  obs {spec.obs_dim:4}  actions {spec.n_actions:3}  "
-        f"limit {spec.episode_limit:4}"
+        f"{spec.name:40} {spec.n_agents:3} agents  observation {spec.obs_dim:4}  {spec.n_actions:3} actions  "
+        f"at most {spec.episode_limit:4} steps{'' if spec.has_wins else '  (no wins)'}"
     )

@@ -33,7 +33,7 @@ def build(config: RunConfig) -> tuple[Any, Any]:
     from mag import algorithm, envs
 
     made = algorithm.make(config, envs.make(config.env))
-    return made, algorithm.init_seeds(made, config)
+    return made, algorithm.init_seeds(made)
 
 
 def train(config: RunConfig, path: Path | None = None, *, build: Build = build) -> dict[str, Any]:
