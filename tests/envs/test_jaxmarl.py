@@ -16,11 +16,9 @@ class Toy:
     """A task with JaxMARL's interface: unlike sizes, unlike rewards, Python numbers in its state."""
 
     agents = ("short", "long")
-    sizes = {"short": (2,), "long": (2, 2)}
-    actions = {"short": 2, "long": 3}
 
     def action_space(self, agent):
-        return types.SimpleNamespace(n=self.actions[agent])
+        return types.SimpleNamespace(n={"short": 2, "long": 3}[agent])
 
     def reset(self, key):
         return self.observe(1), {"step": 0, "done": False}
@@ -32,17 +30,23 @@ class Toy:
         return self.observe(step), {"step": step, "done": done["__all__"]}, rewards, done, {}
 
     def observe(self, value):
-        return {agent: jnp.full(shape, value, jnp.uint8) for agent, shape in self.sizes.items()}
+        return {
+            "short": jnp.full(2, value, jnp.uint8),
+            "long": jnp.full((2, 2), value, jnp.uint8),
+        }
 
 
-def ends(env, state, action, steps, key=None):
+def ends(env, state, action, steps):
     """(terminated, truncated) after each of `steps` steps of the same joint action."""
-    step = jax.jit(env.step)
-    found = []
-    for _ in range(steps):
-        state, time_step = step(jax.random.key(0) if key is None else key, state, action)
-        found.append((bool(time_step.terminated), bool(time_step.truncated)))
-    return found
+
+    def one_step(state, key):
+        state, time_step = env.step(key, state, action)
+        return state, (time_step.terminated, time_step.truncated)
+
+    def play(state):
+        return jax.lax.scan(one_step, state, jax.random.split(jax.random.key(0), steps))[1]
+
+    return [(bool(a), bool(b)) for a, b in zip(*jax.jit(play)(state), strict=True)]
 
 
 def test_sizes_are_padded_and_rewards_averaged():
@@ -90,13 +94,13 @@ def test_equal_rewards_are_not_rounded():
 
 def test_particles_are_truncated_after_25_steps():
     env = mag.envs.make("jaxmarl/MPE_simple_spread_v3")
-    state, _ = env.reset(jax.random.key(0))
+    state, _ = jax.jit(env.reset)(jax.random.key(0))
     assert ends(env, state, jnp.zeros(3, jnp.int32), 25) == [(False, False)] * 24 + [(False, True)]
 
 
 def test_the_speaker_has_no_actions_beyond_its_three_words():
     env = mag.envs.make("jaxmarl/MPE_simple_speaker_listener_v4")
-    state, first = env.reset(jax.random.key(0))
+    state, first = jax.jit(env.reset)(jax.random.key(0))
     _, later = jax.jit(env.step)(jax.random.key(0), state, jnp.array([2, 4]))
     for time_step in (first, later):
         assert time_step.avail.tolist() == [[True] * 3 + [False] * 2, [True] * 5]
@@ -118,7 +122,7 @@ def test_the_riddle_ends_by_telling_or_is_cut():
 
 def test_overcooked_is_cut_after_400_steps():
     env = mag.envs.make("jaxmarl/overcooked")
-    state, first = env.reset(jax.random.key(0))
+    state, first = jax.jit(env.reset)(jax.random.key(0))
     assert float(first.obs.max()) >= 1
     late = state._replace(
         time=jnp.int32(398), inner=state.inner.replace(step=jnp.asarray(398, state.inner.step.dtype))
@@ -126,6 +130,7 @@ def test_overcooked_is_cut_after_400_steps():
     assert ends(env, late, jnp.full(2, 4), 2) == [(False, False), (False, True)]
 
 
+@pytest.mark.slow
 def test_hanabi_takes_turns_and_ends_within_its_limit():
     env = mag.envs.make("jaxmarl/hanabi")
     assert env.spec == mag.envs.spec("jaxmarl/hanabi")

@@ -9,6 +9,7 @@ import mag.envs
 from mag.envs import smax
 
 STOP = 4
+STAY = jnp.array([STOP] * 3)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +69,7 @@ def test_idle_play_is_truncated_at_the_limit(battle):
     for time in range(1, env.spec.episode_limit + 1):
         # Full health every step: nobody dies, whatever the enemies do.
         state = health(state, [160] * 3 + [150] * 3)
-        state, time_step = step(jax.random.key(time), state, jnp.full(3, STOP))
+        state, time_step = step(jax.random.key(time), state, STAY)
         over = time == env.spec.episode_limit
         assert (bool(time_step.truncated), bool(time_step.terminated)) == (over, False)
         assert not bool(time_step.first | time_step.won)
@@ -92,7 +93,7 @@ def test_the_last_allys_death_loses(battle, time):
     _, reset, step = battle
     state, _ = reset(jax.random.key(0))
     state = close_up(health(state, [1, 0, 0, 150, 150, 150]))._replace(time=jnp.int32(time))
-    _, end = step(jax.random.key(1), state, jnp.full(3, STOP))
+    _, end = step(jax.random.key(1), state, STAY)
     assert (bool(end.terminated), bool(end.truncated), bool(end.won)) == (True, False, False)
     assert end.alive.tolist() == [False] * 3
     assert float(end.reward) == 0
@@ -112,7 +113,7 @@ def test_the_dead_only_stop_and_the_living_shoot_what_they_reach(battle):
     # Everyone starts alive, free to move and stop, with the enemies 16 units away.
     assert first.avail.tolist() == [[True] * 5 + [False] * 3] * 3
     state = close_up(health(state, [160, 160, 0, 150, 150, 0]))
-    _, later = step(jax.random.key(1), state, jnp.full(3, STOP))
+    _, later = step(jax.random.key(1), state, STAY)
     assert later.avail[2].tolist() == [False] * 4 + [True] + [False] * 3
     assert later.avail[0].tolist() == [True] * 7 + [False]
     assert later.obs[2].tolist() == [0] * 75
