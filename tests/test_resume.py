@@ -14,15 +14,26 @@ from pathlib import Path
 import pytest
 
 from mag.checkpoint import Checkpoints
-from mag.config import CheckpointConfig
+from mag.config import ALGORITHMS, CheckpointConfig, default_config
 from mag.interrupt import Interrupted
-from mag.train import train
+from mag.train import build, train
 from tests import fake
 from tests.test_checkpoint import bits
 from tests.test_train import interrupting
 
-CASES = {"fake": (fake.fake_config, fake.build)}
+
+def small_config(algo):
+    """A run of seconds: 10 iterations of 32 steps, learning from the fourth, two evaluations between."""
+    config = default_config(algo, "probe/memory", "debug")
+    return dataclasses.replace(config, steps=320, num_seeds=2)
+
+
+CASES = {"fake": (fake.fake_config, fake.build)} | {
+    algo: (functools.partial(small_config, algo), build) for algo in ALGORITHMS
+}
 """Algorithms by name: how to make a small configuration of theirs, and how to build them."""
+
+NAMES = [name if name == "fake" else pytest.param(name, marks=pytest.mark.slow) for name in CASES]
 
 
 def metrics(path):
@@ -39,7 +50,7 @@ def final_state(path, config, build):
     return bits(restored.state), progress
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", NAMES)
 def test_n_and_m_iterations_equal_n_restored_and_m(tmp_path, name):
     make_config, build = CASES[name]
     config = make_config()
@@ -69,7 +80,7 @@ def stop_after(config, *, build, iterations):
     return algorithm, state
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", NAMES)
 def test_an_extended_run_learns_what_a_longer_one_does(tmp_path, name):
     make_config, build = CASES[name]
     longer = make_config()
