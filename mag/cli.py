@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import difflib
 import io
+import itertools
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -107,7 +108,7 @@ def train_arguments(default: Any) -> Any:
     import tyro
 
     config = Annotated[type(default), tyro.conf.arg(name="")]
-    run = Annotated[Path, tyro.conf.arg(help=RUN_HELP, metavar="DIR", help_behavior_hint="")]
+    run = Annotated[Path | None, tyro.conf.arg(help=RUN_HELP, metavar="DIR", help_behavior_hint="")]
     fields = [
         ("config", config, dataclasses.field(default=default)),
         ("run", run, dataclasses.field(default=None)),
@@ -128,9 +129,8 @@ def evaluate(words: list[str]) -> None:
         json: tyro.conf.FlagCreatePairsOff[bool] = False
         """Print one JSON object instead of text."""
 
-    parsed = parse(
-        Evaluate, words, {"episodes", "json"}, "mag evaluate", "Test the newest checkpoint of a run."
-    )
+    words = canonical(words, {"episodes", "json"}, "mag evaluate")
+    parsed = parse(Evaluate, words, "mag evaluate", "Test the newest checkpoint of a run.")
     if parsed.episodes < 1:
         raise UsageError(f"--episodes is {parsed.episodes} but must be at least 1")
     start_jax_for(words)
@@ -230,7 +230,7 @@ def option_names(default: Any, prefix: str = "") -> list[str]:
 def peek(words: list[str], name: str) -> str | None:
     """The value of an option, the last one given; None where it is not."""
     found = None
-    for word, following in zip(words, [*words[1:], None], strict=True):
+    for word, following in itertools.zip_longest(words, words[1:]):
         if word == f"--{name}":
             found = following
         elif word.startswith(f"--{name}="):

@@ -1,23 +1,29 @@
 """`mag evaluate`: the newest checkpoint of a run, tested."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from mag.checkpoint import Checkpoints
+from mag.config import RunConfig
 from mag.errors import UsageError
 from mag.evaluate import evaluation_keys, make_evaluator, means
 from mag.progress import Progress
 from mag.run_folder import RunFolder, load_config
 from mag.train import Build, build
 
+Load = Callable[[RunFolder], RunConfig]
 
-def evaluate_run(path: Path, episodes: int, *, build: Build = build) -> dict[str, Any]:
+
+def evaluate_run(
+    path: Path, episodes: int, *, build: Build = build, load: Load = load_config
+) -> dict[str, Any]:
     """Results per seed; the keys are those of training's evaluation, so equal episodes give equal results.
 
     Raises UsageError where `path` holds no run or no usable checkpoint.
     """
     folder = RunFolder(path)
-    config = load_config(folder)
+    config = load(folder)
     algorithm, state = build(config)
     restored = Checkpoints(folder.checkpoints, config.checkpoint.keep).restore(state)
     if restored is None:

@@ -1,0 +1,160 @@
+"""The command line: what it understands, and one clear sentence for what it does not."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from mag import cli
+from mag.evaluate_run import evaluate_run
+from mag.train import train
+from tests.fake import build, fake_config
+
+
+def run(capsys, *words):
+    """Exit code, standard output and standard error of `mag WORDS`."""
+    code = 0
+    try:
+        cli.main(words)
+    except SystemExit as exit_:
+        code = exit_.code or 0
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """Takes the place of training: collects `(config, run folder)`."""
+    calls = []
+    monkeypatch.setattr("mag.train.train", lambda config, path: calls.append((config, path)))
+    return calls
+
+
+def test_fields_of_every_group_can_be_set(capsys, trained, tmp_path):
+    words = "train --env probe/two-step --algo mamba --preset debug --steps 7 --seed 3 --num-seeds 2"
+    code, _, errors = run(capsys, *words.split(), "--run", str(tmp_path), "--planning.horizon", "7")
+    assert (code, errors) == (0, "")
+    ((config, path),) = trained
+    assert (config.env, config.algo, config.preset) == ("probe/two-step", "mamba", "debug")
+    assert (config.steps, config.seed, config.num_seeds, config.planning.horizon) == (7, 3, 2, 7)
+    assert path == tmp_path
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--num-seeds 2 --ppo.lambda 0.5 --ppo.actor-learning-rate 1e-3",
+        "--num_seeds 2 --ppo.lambda_ 0.5 --ppo.actor_learning_rate 1e-3",
+        "--num-seeds=2 --ppo.lambda=0.5 --ppo.actor-learning-rate=1e-3",
+    ],
+)
+def test_spellings_of_the_same(capsys, trained, words):
+    assert run(capsys, "train", "--preset", "debug", *words.split())[0] == 0
+    config = trained[0][0]
+    assert (config.num_seeds, config.ppo.lambda_, config.ppo.actor_learning_rate) == (2, 0.5, 1e-3)
+
+
+def test_the_preset_sets_the_defaults_and_options_override_them(capsys, trained):
+    run(capsys, "train", "--preset", "debug")
+    run(capsys, "train", "--preset=paper", "--networks.hidden", "128")
+    debug, paper = (config for config, _ in trained)
+    assert debug.networks.hidden == 16 and debug.steps == 300
+    assert (paper.networks.hidden, paper.networks.deterministic) == (128, 256)
+
+
+def test_auto_is_resolved(capsys, trained):
+    run(capsys, "train")
+    assert trained[0][0].preset in ("cpu", "paper")
+
+
+BAD_INPUT = [
+    ("trian", "unknown command trian (did you mean train?); known are train, evaluate, bench, envs"),
+    ("train --planning.horizn 7", "unknown option --planning.horizn (did you mean --planning.horizon?)"),
+    ("train --planning.horizon seven", "--planning.horizon: invalid literal for int() with base 10: 'seven'"),
+    ("train --planning.horizon 0", "planning.horizon is 0; it must be at least 1"),
+    ("train --num-seeds 0", "num_seeds is 0; it must be at least 1"),
+    ("train --steps", "Missing value for argument '--steps'"),
+    ("train extra", "extra"),
+    ("train --env smax/3s_vs_9z", "'3s_vs_9z'"),
+    ("train --env starcraft", "'starcraft'"),
+    ("train --algo mog", "unknown algorithm 'mog'; there are mag, mamba"),
+    ("train --preset big", "unknown preset 'big'; there are auto, paper, cpu, debug"),
+    ("evaluate", "RUN"),
+    ("evaluate nowhere", "nowhere is not a run folder (it has no config.json)"),
+    ("evaluate nowhere --episodes 0", "--episodes is 0 but must be at least 1"),
+    ("evaluate nowhere --jsn", "unknown option --jsn (did you mean --json?)"),
+    ("bench speed", "invalid choice 'speed'"),
+    ("envs --all", "unknown option --all"),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), BAD_INPUT)
+def test_mistakes_get_one_sentence_and_code_2(capsys, monkeypatch, tmp_path, words, message):
+    monkeypatch.chdir(tmp_path)
+    code, output, errors = run(capsys, *words.split())
+    assert code == 2
+    assert message in errors
+    assert errors.startswith("mag: ") and errors.count("\n") == 1
+    assert "Traceback" not in errors + output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_folder_that_cannot_be_used_is_named(capsys, tmp_path):
+    (tmp_path / "thesis.tex").write_text("mine")
+    code, _, errors = run(
+        capsys, "train", "--env", "probe/two-step", "--preset", "debug", "--run", str(tmp_path)
+    )
+    assert code == 2
+    assert "thesis.tex" in errors and "--run" in errors and errors.count("\n") == 1
+
+
+def test_help_names_every_command(capsys):
+    for words in ((), ("--help",), ("-h",)):
+        code, output, _ = run(capsys, *words)
+        assert code == 0
+        assert all(name in output for name in ("train", "evaluate", "bench", "envs"))
+
+
+def test_help_of_train_explains_fields_with_the_paper_values(capsys):
+    code, output, _ = run(capsys, "train", "--help")
+    assert code == 0
+    text = " ".join(output.replace("│", " ").split())
+    assert "k: steps of a rollout (paper: 15)." in text
+    assert "--run DIR" in text
+
+
+def test_help_and_mistakes_do_not_wait_for_jax():
+    script = (
+        "import sys; from mag.cli import main\n"
+        "for words in (['--help'], ['trian'], ['evaluate', '--help'], ['bench', 'nothing']):\n"
+        "    try: main(words)\n"
+        "    except SystemExit: pass\n"
+        "assert 'jax' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+
+
+def test_environments_are_listed(capsys):
+    code, output, _ = run(capsys, "envs")
+    assert code == 0
+    assert any(line.startswith("smax/3s_vs_3z ") and "3 agents" in line for line in output.splitlines())
+
+
+def test_evaluation_of_a_run_repeats_its_last_test(tmp_path):
+    summary = train(fake_config(), tmp_path, build=build)
+    config = fake_config()
+    result = evaluate_run(tmp_path, config.evaluation.episodes, build=build, load=lambda folder: config)
+    assert result["eval_win_rate"] == summary["eval_win_rate"]
+    assert result["eval_return"] == summary["eval_return"]
+    assert json.loads(json.dumps(result)) == result
+
+
+def test_signals_give_their_exit_codes(capsys, monkeypatch):
+    from mag.interrupt import Interrupted
+
+    def stop(config, path):
+        raise Interrupted(15)
+
+    monkeypatch.setattr("mag.train.train", stop)
+    assert run(capsys, "train", "--preset", "debug")[0] == 143
