@@ -80,10 +80,8 @@ def stop_after(config, *, build, iterations):
     return algorithm, state
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_an_extended_run_learns_what_a_longer_one_does(tmp_path, name):
-    make_config, build = CASES[name]
-    longer = make_config()
+def test_an_extended_run_learns_what_a_longer_one_does(tmp_path):
+    build, longer = fake.build, fake.fake_config()
     shorter = dataclasses.replace(longer, steps=longer.steps // 2)
     train(longer, tmp_path / "whole", build=build)
     train(shorter, tmp_path / "parts", build=build)
