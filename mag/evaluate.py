@@ -49,9 +49,7 @@ def evaluate(algorithm: Any, policy: Any, key: PRNGKeyArray, episodes: int) -> E
 def make_evaluator(algorithm: Any, episodes: int) -> Evaluator:
     """`evaluate` for policies with a leading seed axis and one key per seed, compiled at its first call."""
 
-    return over_seeds(
-        lambda policy, key: evaluate(algorithm, policy, key, episodes), algorithm.config.num_seeds
-    )
+    return over_seeds(lambda policy, key: evaluate(algorithm, policy, key, episodes), algorithm.config.num_seeds)
 
 
 def evaluation_keys(seed: int, num_seeds: int, iteration: int) -> Key[Array, " seeds"]:
@@ -76,9 +74,7 @@ def _play(algorithm: Any, policy: Any, key: PRNGKeyArray) -> EvaluationResult:
 
     def step(playing: _Playing) -> _Playing:
         key, act_key, step_key = jax.random.split(playing.key, 3)
-        action, agent_state = algorithm.act(
-            act_key, policy, playing.agent_state, playing.timestep, greedy=True
-        )
+        action, agent_state = algorithm.act(act_key, policy, playing.agent_state, playing.timestep, greedy=True)
         env_state, timestep = env.step(step_key, playing.env_state, action)
         result = EvaluationResult(
             won=timestep.won,

@@ -15,9 +15,7 @@ from mag.train import Build, build
 Load = Callable[[RunFolder], RunConfig]
 
 
-def evaluate_run(
-    path: Path, episodes: int, *, build: Build = build, load: Load = load_config
-) -> dict[str, Any]:
+def evaluate_run(path: Path, episodes: int, *, build: Build = build, load: Load = load_config) -> dict[str, Any]:
     """Results per seed; the keys are those of training's evaluation, so equal episodes give equal results.
 
     Raises UsageError where `path` holds no run or no usable checkpoint.
@@ -51,8 +49,7 @@ def tell(result: dict[str, Any]) -> str:
     """The results for people, a line per seed."""
     lines = [
         *result["warnings"],
-        f"{result['algo']} on {result['env']}, {result['env_steps']} env steps, "
-        f"{result['episodes']} greedy episodes:",
+        f"{result['algo']} on {result['env']}, {result['env_steps']} env steps, {result['episodes']} greedy episodes:",
     ]
     for index, seed in enumerate(result["seeds"]):
         won = f"win rate {result['eval_win_rate'][index]:.3f}  " if result["eval_win_rate"] else ""

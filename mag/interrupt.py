@@ -39,6 +39,4 @@ class StopRequest:
         if self.signum is not None:
             raise KeyboardInterrupt
         self.signum = signum
-        self._notify(
-            f"{signal.Signals(signum).name}: finishing this iteration, then saving; again to stop at once"
-        )
+        self._notify(f"{signal.Signals(signum).name}: finishing this iteration, then saving; again to stop at once")

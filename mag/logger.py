@@ -143,9 +143,7 @@ class Terminal:
             self._told = time.monotonic()
             shown = [f"{name} {number(values[name])}" for name in self._shown(values)]
             tests = [self._tested] if tested else []
-            self.say(
-                "  ".join([f"env_steps {done}/{self._steps}", *([speed] if speed else []), *tests, *shown])
-            )
+            self.say("  ".join([f"env_steps {done}/{self._steps}", *([speed] if speed else []), *tests, *shown]))
 
     def _speed(self) -> str:
         """Steps per second of all seeds together and the time left, over the latest iterations."""

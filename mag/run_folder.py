@@ -155,9 +155,7 @@ def load_config(folder: RunFolder) -> RunConfig:
     from mag.config import default_config
 
     if not folder.config.is_file():
-        raise UsageError(
-            f"{folder.path} is not a run folder (it has no config.json); `mag train --run` makes one"
-        )
+        raise UsageError(f"{folder.path} is not a run folder (it has no config.json); `mag train --run` makes one")
     values = read_description(folder)["config"]
     return replace(default_config(values["algo"], values["env"], values["preset"]), values, folder.path)
 
@@ -187,9 +185,7 @@ def read_description(folder: RunFolder) -> dict[str, Any]:
             raise TypeError
         return values
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(
-            f"{folder.config} is not a run's configuration; choose another folder with --run"
-        ) from error
+        raise UsageError(f"{folder.config} is not a run's configuration; choose another folder with --run") from error
 
 
 def describe(folder: RunFolder, config: RunConfig, about: dict[str, Any]) -> None:

@@ -188,9 +188,7 @@ class Run:
         """The sentence that ends a run whose numbers are no longer numbers."""
         saved = self.checkpoints.iterations()
         kept = (
-            f"the last good checkpoint is {self.checkpoints.folder / str(saved[-1])}"
-            if saved
-            else "nothing was saved"
+            f"the last good checkpoint is {self.checkpoints.folder / str(saved[-1])}" if saved else "nothing was saved"
         )
         return UsageError(
             f"training diverged in iteration {self.progress.iteration} at {self.progress.slowest} env steps: "

@@ -112,9 +112,7 @@ class JaxMarlEnv:
         after = State(self._fix(inner), state.time + 1)
         no = jnp.zeros((), bool)
         terminated = done["__all__"] if self._rules.ends else no
-        return after, self._time_step(
-            after, obs, reward=self._team_reward(rewards), first=no, terminated=terminated
-        )
+        return after, self._time_step(after, obs, reward=self._team_reward(rewards), first=no, terminated=terminated)
 
     def _time_step(
         self,

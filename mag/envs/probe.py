@@ -281,9 +281,7 @@ class Memory(_Probe):
         return jnp.mean(action == state.cue) * (state.time == self.steps - 1)
 
 
-_PROBES: dict[str, type[_Probe]] = {
-    probe.name: probe for probe in (Counter, Clock, OneStep, TwoStep, Relay, Memory)
-}
+_PROBES: dict[str, type[_Probe]] = {probe.name: probe for probe in (Counter, Clock, OneStep, TwoStep, Relay, Memory)}
 
 
 def specs() -> dict[str, EnvSpec]:

@@ -1,0 +1,263 @@
+"""Algorithm 1 (Sec. 3.3): `MAG.iteration` has its lines in order, each a call into the module named after it."""
+
+from functools import partial
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Int, PRNGKeyArray
+
+from mag import collect
+from mag.collect import Collector
+from mag.config import MAGConfig, RunConfig
+from mag.distributions import mask_logits, sample_categorical
+from mag.envs import Env
+from mag.local_models import LocalModels, fit_models, initial_state
+from mag.model_reward import ModelReward, fit_model_reward
+from mag.optimise import Fitted, clipped_adam, untrained
+from mag.policy import Actor
+from mag.ppo import PolicyState, fit_policy, init_policy
+from mag.replay import ReplayState, empty_step, make_replay, size
+from mag.rollout import Predict, planned, rollouts, start_states
+from mag.seeds import over_seeds, seed_keys
+from mag.types import Episodes, Metrics, ModelState, Rollout, Step, TimeStep
+
+
+class Algorithm(Protocol):
+    """What training, evaluation and watching need of an algorithm; they are written once against this.
+
+    A `State` is a pytree of arrays with everything a run is made of: parameters, optimisers, replay, environment
+    states, keys and counters. `init` and `act` are of one seed; `iteration` runs all seeds at once.
+    """
+
+    @property
+    def env(self) -> Env:
+        """What it plays."""
+        ...
+
+    @property
+    def config(self) -> RunConfig:
+        """What it was made from."""
+        ...
+
+    def init(self, key: PRNGKeyArray) -> Any:
+        """The state of one untrained run. The key is consumed."""
+        ...
+
+    def initial_state(self) -> Any:
+        """The memory of one joint agent before its first time step."""
+        ...
+
+    def policy(self, state: Any) -> Any:
+        """The part of a state that `act` needs."""
+        ...
+
+    def act(
+        self, key: PRNGKeyArray, policy: Any, agent_state: Any, timestep: TimeStep, *, greedy: bool
+    ) -> tuple[Int[Array, " agents"], Any]:
+        """Choose the joint action of one environment, and remember. The key is consumed.
+
+        Memory is reset where `timestep.first`.
+        """
+        ...
+
+    def iteration(self, state: Any) -> tuple[Any, Metrics, Episodes, Int[Array, " seeds"]]:
+        """Play and learn once, for all seeds; `state` and all results have a leading seed axis.
+
+        Returns the new state (the old one is consumed), metrics, the episodes `[seeds, time, envs]` that ended
+        and the number of environment transitions played.
+        """
+        ...
+
+
+class AgentState(NamedTuple):
+    """What an agent of MAG carries from step to step."""
+
+    models: ModelState
+    previous_action: Int[Array, " agents"]
+
+
+class JointPolicy(NamedTuple):
+    """What acting takes: communication happens in the models."""
+
+    models: LocalModels
+    actor: Actor
+
+
+class MAGState(NamedTuple):
+    """Everything a run of MAG is made of."""
+
+    key: PRNGKeyArray
+    models: Fitted
+    model_reward: Fitted | None
+    """R_m hat; MAMBA has none."""
+    policy: PolicyState
+    replay: ReplayState
+    collectors: Collector
+
+
+class MAG:
+    """MAG; and MAMBA, which is MAG without planning (`config.algo`)."""
+
+    def __init__(self, config: MAGConfig, env: Env):
+        self.config, self.env = config, env
+        self.plans = config.algo == "mag"
+        self.replay = make_replay(config.replay, config.collect.num_envs)
+        per_seed = partial(over_seeds, num_seeds=config.num_seeds)
+        self._split = per_seed(lambda key: tuple(jax.random.split(key, 5)))
+        self._collect = per_seed(self.collect, donate=(2, 3))
+        self._fit_models = per_seed(self.fit_models, donate=(1,))
+        self._fit_model_reward = per_seed(self.fit_model_reward, donate=(1,))
+        self._rollouts = per_seed(self.rollouts)
+        self._fit_policy = per_seed(self.fit_policy, donate=(1,))
+
+    def init(self, key: PRNGKeyArray) -> MAGState:
+        """Line 1. The key is consumed."""
+        config, spec = self.config, self.env.spec
+        keys = jax.random.split(key, 5)
+        model_reward = None
+        if self.plans:
+            net = ModelReward(keys[1], config.networks, config.model_reward.layers)
+            model_reward = untrained(
+                net, clipped_adam(config.model_reward.learning_rate, config.model_reward.max_grad_norm)
+            )
+        return MAGState(
+            key=keys[2],
+            models=untrained(
+                LocalModels(keys[0], spec, config.networks),
+                clipped_adam(config.models.learning_rate, config.models.max_grad_norm),
+            ),
+            model_reward=model_reward,
+            policy=init_policy(keys[3], spec.n_actions, config.networks, config.ppo),
+            replay=self.replay.init(empty_step(spec)),
+            collectors=jax.vmap(lambda key: collect.start(key, self.env, self.initial_state()))(
+                jax.random.split(keys[4], config.collect.num_envs)
+            ),
+        )
+
+    def iteration(self, state: MAGState) -> tuple[MAGState, Metrics, Episodes, Int[Array, " seeds"]]:
+        """Algorithm 1: one turn of its outer loop (line 2)."""
+        models, model_reward, policy = state.models, state.model_reward, state.policy
+        key, key_collect, key_models, key_reward, key_rollouts = self._split(state.key)
+        collectors, data, episodes, transitions = self._collect(  # line 3
+            key_collect, self.policy(state), state.collectors, state.replay
+        )
+        state = state._replace(key=key, collectors=collectors, replay=data)
+        if not self._can_learn(data):
+            return state, {}, episodes, transitions
+        models, metrics = self._fit_models(key_models, models, data)  # line 4
+        if self.plans:
+            model_reward, more = self._fit_model_reward(key_reward, model_reward, models.params, data)  # line 5
+            metrics |= more
+        for _ in range(self.config.rollout.rollouts):  # line 6
+            key_rollouts, key_rollout, key_policy, *_ = self._split(key_rollouts)
+            model_data = self._rollouts(  # lines 7-15
+                key_rollout, models.params, model_reward and model_reward.params, policy.actor.params, data
+            )
+            policy, more = self._fit_policy(key_policy, policy, model_data)  # lines 16-18
+        state = state._replace(models=models, model_reward=model_reward, policy=policy)
+        return state, metrics | more, episodes, transitions
+
+    # The lines, each of one seed.
+
+    def collect(
+        self, key: PRNGKeyArray, policy: JointPolicy, collectors: Collector, data: ReplayState
+    ) -> tuple[Collector, ReplayState, Episodes, Int[Array, ""]]:
+        """Line 3: play, and add what was seen to D_e. The key is consumed."""
+
+        def act(key: PRNGKeyArray, memory: AgentState, timestep: TimeStep) -> tuple[Array, AgentState]:
+            return self.act(key, policy, memory, timestep, greedy=False)
+
+        collectors, played = collect.collect(key, collectors, env=self.env, act=act, steps=self.config.collect.steps)
+        data = self.replay.add(data, played.steps._replace(state=None))
+        return collectors, data, played.episodes, played.transitions.sum()
+
+    def fit_models(self, key: PRNGKeyArray, models: Fitted, data: ReplayState) -> tuple[Fitted, Metrics]:
+        """Line 4: train the local models by one-step prediction. The key is consumed."""
+        return fit_models(key, models, partial(self._sample, data), self.config.models)
+
+    def fit_model_reward(
+        self, key: PRNGKeyArray, model_reward: Fitted, models: LocalModels, data: ReplayState
+    ) -> tuple[Fitted, Metrics]:
+        """Line 5: train the predictor of the models' error. The key is consumed."""
+        config = self.config
+        sample = partial(self._sample, data)
+        return fit_model_reward(
+            key, model_reward, models, sample, config.model_reward, balance=config.models.kl_balance
+        )
+
+    def rollouts(
+        self,
+        key: PRNGKeyArray,
+        models: LocalModels,
+        model_reward: ModelReward | None,
+        actor: Actor,
+        data: ReplayState,
+    ) -> Rollout:
+        """Lines 7-15: play inside the local models from states of D_e. The key is consumed."""
+        key_sample, key_start, key_rollout = jax.random.split(key, 3)
+        predict: Predict = models.predict
+        if model_reward is not None:
+            planning = self.config.planning
+            predict = planned(
+                models,
+                model_reward,
+                actor,
+                num_trajectories=planning.num_trajectories,
+                horizon=planning.horizon,
+            )
+        starts = start_states(key_start, models, self._sample(data, key_sample))
+        return rollouts(key_rollout, starts, models=models, actor=actor, predict=predict, config=self.config.rollout)
+
+    def fit_policy(self, key: PRNGKeyArray, policy: PolicyState, model_data: Rollout) -> tuple[PolicyState, Metrics]:
+        """Lines 16-18: train the joint policy on the rollouts. The key is consumed."""
+        return fit_policy(key, policy, model_data, self.config.ppo)
+
+    def _sample(self, data: ReplayState, key: PRNGKeyArray) -> Step:
+        return self.replay.sample(data, key).experience
+
+    def _can_learn(self, data: ReplayState) -> bool:
+        items = int(size(data)[0]) * self.config.collect.num_envs
+        return items >= self.config.replay.learning_starts and bool(self.replay.can_sample(data)[0])
+
+    # The agent.
+
+    def initial_state(self) -> AgentState:
+        """The memory of one joint agent before its first time step."""
+        spec = self.env.spec
+        return AgentState(initial_state(spec, self.config.networks), jnp.full(spec.n_agents, -1, jnp.int32))
+
+    def policy(self, state: MAGState) -> JointPolicy:
+        """What acting takes."""
+        return JointPolicy(state.models.params, state.policy.actor.params)
+
+    def act(
+        self,
+        key: PRNGKeyArray,
+        policy: JointPolicy,
+        agent_state: AgentState,
+        timestep: TimeStep,
+        *,
+        greedy: bool,
+    ) -> tuple[Int[Array, " agents"], AgentState]:
+        """Update the models' state with what is seen, then act on its posterior. The key is consumed."""
+        key_observe, key_action = jax.random.split(key)
+        previous = jnp.where(timestep.first, -1, agent_state.previous_action)
+        state = policy.models.observe(key_observe, agent_state.models, previous, timestep.first, timestep.obs)
+        logits = mask_logits(policy.actor(state), timestep.avail)
+        action = jnp.argmax(logits, -1) if greedy else sample_categorical(key_action, logits)
+        action = action.astype(jnp.int32)
+        return action, AgentState(state, action)
+
+
+def make(config: RunConfig, env: Env) -> Algorithm:
+    """The algorithm that a configuration names."""
+    if isinstance(config, MAGConfig):
+        return MAG(config, env)
+    raise TypeError(f"no algorithm takes a {type(config).__name__}")
+
+
+def init_seeds(algorithm: Algorithm) -> Any:
+    """The states of all seeds of a run, with a leading seed axis."""
+    config = algorithm.config
+    return jax.jit(jax.vmap(algorithm.init))(seed_keys(config.seed, config.num_seeds))

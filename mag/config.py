@@ -1,0 +1,329 @@
+"""Every number of the method, with the paper's value and where it stands. Each docstring is its `--help`."""
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from mag.errors import UsageError
+
+Preset = Literal["auto", "paper", "cpu", "debug"]
+
+
+@dataclass(frozen=True)
+class CollectConfig:
+    """Line 3: playing in the real environment."""
+
+    num_envs: int = 1
+    """Environments played in parallel (paper: 1)."""
+    steps: int = 60
+    """Steps of each environment in one iteration (paper: one episode, about 60)."""
+
+
+@dataclass(frozen=True)
+class ReplayConfig:
+    """The environment dataset D_e."""
+
+    capacity: int = 250_000
+    """Steps kept, over all parallel environments (paper: 250 000)."""
+    learning_starts: int = 500
+    """Steps collected before the first update (paper: 500)."""
+    sequence_length: int = 20
+    """Steps of a training sequence (paper: 20)."""
+    batch_size: int = 40
+    """Sequences in a batch; their posteriors are also the start states of a rollout (paper: 40)."""
+
+
+@dataclass(frozen=True)
+class NetworksConfig:
+    """Sizes of the networks (REFERENCE: MAMBA's)."""
+
+    hidden: int = 256
+    """Width of the hidden layers (paper: 256)."""
+    deterministic: int = 256
+    """Size of the recurrent memory of an agent (paper: 256)."""
+    categoricals: int = 32
+    """Categorical variables of an agent's latent (paper: 32)."""
+    classes: int = 32
+    """Classes of each of them (paper: 32)."""
+    attention_layers: int = 3
+    """Transformer layers over the agents in the local models (paper: 3)."""
+    heads: int = 8
+    """Attention heads (paper: 8)."""
+    dropout: float = 0.1
+    """Dropout in the local models' attention while they are trained (MAMBA: 0.1)."""
+
+
+@dataclass(frozen=True)
+class ModelsConfig:
+    """Line 4: training the local models by one-step prediction."""
+
+    learning_rate: float = 5e-4
+    """Adam's learning rate (MAG: 5e-4; MAMBA's tuned setting: 2e-4)."""
+    batches: int = 60
+    """Updates in one iteration (paper: 60)."""
+    max_grad_norm: float = 100.0
+    """Gradient norm clip (paper: 100)."""
+    kl_balance: float = 0.8
+    """Share of the KL term that moves the prior towards the posterior (paper: 0.8)."""
+
+
+@dataclass(frozen=True)
+class ModelRewardConfig:
+    """Line 5: the learned predictor of the local models' error."""
+
+    learning_rate: float = 5e-4
+    """Adam's learning rate (paper: 5e-4)."""
+    batches: int = 60
+    """Updates in one iteration (paper: 60)."""
+    layers: int = 4
+    """Hidden layers (paper: 4)."""
+    max_grad_norm: float = 100.0
+    """Gradient norm clip (paper: 100)."""
+
+
+@dataclass(frozen=True)
+class RolloutConfig:
+    """Lines 6-15: playing inside the local models."""
+
+    rollouts: int = 4
+    """Rollouts, each followed by a policy update, in one iteration (paper: 4)."""
+    length: int = 15
+    """k: steps of a rollout (paper: 15)."""
+    at_once: int = 0
+    """Start states rolled out at once, to stay inside a CPU's cache or a GPU's memory; 0 means all."""
+
+
+@dataclass(frozen=True)
+class PlanningConfig:
+    """Lines 10-12: planning over the models' predictions. MAMBA does not use it."""
+
+    num_trajectories: int = 5
+    """L: trajectories to choose from (paper: 5 or 4 by map, Table 1)."""
+    horizon: int = 10
+    """H: steps looked ahead (paper: 10, 7 or 6 by map, Table 1)."""
+
+
+@dataclass(frozen=True)
+class PPOConfig:
+    """Lines 16-18: the policy update."""
+
+    actor_learning_rate: float = 5e-4
+    """Adam's learning rate for the actor (paper: 5e-4)."""
+    critic_learning_rate: float = 5e-4
+    """Adam's learning rate for the critic (paper: 5e-4)."""
+    weight_decay: float = 1e-5
+    """L2 penalty on the actor (paper: 1e-5)."""
+    max_grad_norm: float = 100.0
+    """Gradient norm clip (paper: 100)."""
+    clip: float = 0.2
+    """Clip of the probability ratio (paper: 0.2)."""
+    epochs: int = 5
+    """Passes over a rollout (paper: 5)."""
+    minibatch: int = 2000
+    """Joint states in a minibatch, at most (paper: 2000)."""
+    entropy: float = 1e-3
+    """Entropy coefficient at the start (paper: 0.001)."""
+    entropy_decay: float = 0.99998
+    """Factor on the entropy coefficient after each minibatch (paper: 0.99998)."""
+    gamma: float = 0.99
+    """Discount factor (paper: 0.99)."""
+    lambda_: float = 0.95
+    """Lambda of the lambda-returns (paper: 0.95)."""
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """Testing the greedy policy in separate environments; its steps do not count."""
+
+    every: int = 10_000
+    """Environment steps between two evaluations (SMAC: 10 000)."""
+    episodes: int = 32
+    """Episodes of an evaluation (SMAC: 32)."""
+
+
+@dataclass(frozen=True)
+class CheckpointConfig:
+    """Saving the run so that it can be resumed."""
+
+    every: float = 60.0
+    """Seconds between two checkpoints; the last state is always saved."""
+    keep: int = 2
+    """Checkpoints kept."""
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What every algorithm has in common."""
+
+    env: str = "smax/3s_vs_3z"
+    """Environment, family/map; `mag envs` lists them."""
+    algo: str = "mag"
+    """Algorithm."""
+    preset: Preset = "auto"
+    """Defaults: `paper` has the paper's numbers, `cpu` is for two cores, `debug` for seconds; `auto` is `paper`
+    where there is an accelerator and `cpu` elsewhere."""
+    steps: int = 100_000
+    """Real environment steps to train for; a finished run goes on when given more."""
+    seed: int = 0
+    """Random seed of the first run."""
+    num_seeds: int = 1
+    """Independent runs trained side by side in one process, with the seeds `seed`, `seed + 1`, ..."""
+    collect: CollectConfig = field(default_factory=CollectConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+
+
+@dataclass(frozen=True)
+class MAGConfig(RunConfig):
+    """MAG, and MAMBA as MAG without planning."""
+
+    replay: ReplayConfig = field(default_factory=ReplayConfig)
+    networks: NetworksConfig = field(default_factory=NetworksConfig)
+    models: ModelsConfig = field(default_factory=ModelsConfig)
+    model_reward: ModelRewardConfig = field(default_factory=ModelRewardConfig)
+    rollout: RolloutConfig = field(default_factory=RolloutConfig)
+    planning: PlanningConfig = field(default_factory=PlanningConfig)
+    ppo: PPOConfig = field(default_factory=PPOConfig)
+
+
+TABLE_1 = {
+    "2s_vs_1sc": PlanningConfig(5, 10),
+    "3s_vs_3z": PlanningConfig(5, 10),
+    "2s3z": PlanningConfig(5, 10),
+    "3s_vs_4z": PlanningConfig(4, 10),
+    "3s_vs_5z": PlanningConfig(5, 7),
+    "2c_vs_64zg": PlanningConfig(5, 7),
+    "corridor": PlanningConfig(4, 6),
+    "3s5z_vs_3s6z": PlanningConfig(4, 7),
+}
+"""L and H of each map (paper, Appendix B, Table 1)."""
+
+
+ALGORITHMS = ("mag", "mamba")
+"""Algorithms that can be trained."""
+
+
+def default_config(algo: str, env: str, preset: Preset) -> RunConfig:
+    """The preset of an algorithm on an environment; `auto` is resolved, which asks JAX for its device.
+
+    Raises UsageError for an unknown algorithm or preset. The environment is not looked at beyond its map's name.
+    """
+    if algo not in ALGORITHMS:
+        raise UsageError(f"unknown algorithm {algo!r}; there are {', '.join(ALGORITHMS)}")
+    if preset == "auto":
+        import jax
+
+        preset = "cpu" if jax.default_backend() == "cpu" else "paper"
+    if preset not in PRESETS:
+        raise UsageError(f"unknown preset {preset!r}; there are auto, {', '.join(PRESETS)}")
+    planning = TABLE_1.get(env.rpartition("/")[2], PlanningConfig())
+    config = PRESETS[preset](MAGConfig(env=env, algo=algo, planning=planning))
+    return dataclasses.replace(config, preset=preset)
+
+
+def _paper(config: MAGConfig) -> MAGConfig:
+    """Every number of the paper; MAMBA in its own tuned setting."""
+    if config.algo == "mamba":
+        models = dataclasses.replace(config.models, learning_rate=2e-4)
+        return dataclasses.replace(config, models=models)
+    return config
+
+
+def _cpu(config: MAGConfig) -> MAGConfig:
+    """Two cores and a quarter of an hour: smaller networks, fewer updates per step, many environments."""
+    return dataclasses.replace(
+        config,
+        collect=CollectConfig(num_envs=16, steps=32),
+        networks=NetworksConfig(hidden=64, deterministic=64, categoricals=16, classes=16, attention_layers=1, heads=4),
+        replay=dataclasses.replace(config.replay, capacity=100_000, learning_starts=2000, batch_size=32),
+        models=dataclasses.replace(config.models, learning_rate=1e-3, batches=8),
+        model_reward=dataclasses.replace(config.model_reward, batches=4, layers=2),
+        rollout=dataclasses.replace(config.rollout, rollouts=1, length=15, at_once=0),
+        planning=PlanningConfig(num_trajectories=3, horizon=3),
+        ppo=dataclasses.replace(config.ppo, epochs=3),
+    )
+
+
+def _debug(config: MAGConfig) -> MAGConfig:
+    """Seconds, for tests: everything runs, nothing is learned."""
+    return dataclasses.replace(
+        config,
+        steps=300,
+        collect=CollectConfig(num_envs=4, steps=8),
+        networks=NetworksConfig(hidden=16, deterministic=16, categoricals=4, classes=4, attention_layers=1, heads=2),
+        replay=ReplayConfig(capacity=2000, learning_starts=100, sequence_length=6, batch_size=4),
+        models=dataclasses.replace(config.models, batches=2),
+        model_reward=dataclasses.replace(config.model_reward, batches=2, layers=2),
+        rollout=RolloutConfig(rollouts=2, length=4),
+        planning=PlanningConfig(num_trajectories=2, horizon=2),
+        ppo=dataclasses.replace(config.ppo, epochs=2, minibatch=32),
+        evaluation=EvaluationConfig(every=200, episodes=4),
+    )
+
+
+_LEAST = {
+    "steps": 1,
+    "seed": 0,
+    "num_seeds": 1,
+    "num_envs": 1,
+    "capacity": 1,
+    "sequence_length": 3,
+    "batch_size": 1,
+    "hidden": 1,
+    "deterministic": 1,
+    "categoricals": 1,
+    "classes": 2,
+    "attention_layers": 0,
+    "heads": 1,
+    "batches": 1,
+    "layers": 1,
+    "rollouts": 1,
+    "length": 1,
+    "at_once": 0,
+    "num_trajectories": 1,
+    "horizon": 1,
+    "epochs": 1,
+    "minibatch": 1,
+    "episodes": 1,
+    "every": 1,
+    "keep": 1,
+    "learning_rate": 0,
+    "actor_learning_rate": 0,
+    "critic_learning_rate": 0,
+    "max_grad_norm": 0,
+    "learning_starts": 0,
+}
+"""Least value of the fields of that name, wherever they stand."""
+
+PRESETS = {"paper": _paper, "cpu": _cpu, "debug": _debug}
+"""How each preset changes the paper's numbers."""
+
+
+def validate(config: RunConfig) -> None:
+    """Raise UsageError, naming the value and what is allowed, for sizes that cannot work together."""
+    for name, value in _flat(config).items():
+        least = _LEAST.get(name.rpartition(".")[2])
+        if least is not None and value < least:
+            raise UsageError(f"{name} is {value}; it must be at least {least}")
+    if not isinstance(config, MAGConfig):
+        return
+    networks = config.networks
+    if networks.hidden % networks.heads:
+        raise UsageError(
+            f"networks.hidden is {networks.hidden} and networks.heads {networks.heads}; "
+            "the heads must divide the hidden width"
+        )
+    if not 0 <= networks.dropout < 1:
+        raise UsageError(f"networks.dropout is {networks.dropout}; it must be at least 0 and below 1")
+
+
+def _flat(config: Any, prefix: str = "") -> dict[str, Any]:
+    """All fields by dotted name."""
+    fields: dict[str, Any] = {}
+    for each in dataclasses.fields(config):
+        value = getattr(config, each.name)
+        if dataclasses.is_dataclass(value):
+            fields |= _flat(value, f"{prefix}{each.name}.")
+        else:
+            fields[prefix + each.name] = value
+    return fields

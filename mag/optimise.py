@@ -1,0 +1,59 @@
+"""Gradient descent, written once for every part that is trained."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from mag.types import Metrics
+
+
+class Fitted(NamedTuple):
+    """A module and the state of its optimiser."""
+
+    params: Any
+    optimiser: optax.OptState
+
+
+def clipped_adam(learning_rate: float, max_grad_norm: float, weight_decay: float = 0.0) -> optax.GradientTransformation:
+    """Adam behind a gradient norm clip, with an L2 penalty in the gradient (torch's `weight_decay`)."""
+    decay = optax.add_decayed_weights(weight_decay) if weight_decay else optax.identity()
+    return optax.chain(optax.clip_by_global_norm(max_grad_norm), decay, optax.adam(learning_rate))
+
+
+def untrained(params: Any, optimiser: optax.GradientTransformation) -> Fitted:
+    """A module before its first update."""
+    return Fitted(params, optimiser.init(params))
+
+
+def descend(
+    fitted: Fitted,
+    loss: Callable[[Any], tuple[Float[Array, ""], Metrics]],
+    optimiser: optax.GradientTransformation,
+) -> tuple[Fitted, Metrics]:
+    """One gradient step on `loss(params) -> (loss, metrics)`."""
+    gradient, metrics = jax.grad(loss, has_aux=True)(fitted.params)
+    updates, state = optimiser.update(gradient, fitted.optimiser, fitted.params)
+    return Fitted(optax.apply_updates(fitted.params, updates), state), metrics
+
+
+def fit(
+    key: PRNGKeyArray,
+    fitted: Fitted,
+    loss: Callable[[Any, PRNGKeyArray], tuple[Float[Array, ""], Metrics]],
+    optimiser: optax.GradientTransformation,
+    batches: int,
+) -> tuple[Fitted, Metrics]:
+    """`batches` gradient steps on `loss(params, key)`, which draws its own batch. Metrics are means.
+
+    The key is consumed.
+    """
+
+    def step(fitted: Fitted, key: PRNGKeyArray) -> tuple[Fitted, Metrics]:
+        return descend(fitted, lambda params: loss(params, key), optimiser)
+
+    fitted, metrics = jax.lax.scan(step, fitted, jax.random.split(key, batches))
+    return fitted, jax.tree.map(jnp.mean, metrics)
