@@ -18,7 +18,7 @@ from mag.optimise import Fitted, clipped_adam, untrained
 from mag.policy import Actor
 from mag.ppo import PolicyState, fit_policy, init_policy
 from mag.replay import ReplayState, empty_step, make_replay, size
-from mag.rollout import Predict, planned, rollouts, start_states
+from mag.rollout import Predict, planned, rollouts, start_states, starts_at_once
 from mag.seeds import over_seeds, seed_keys
 from mag.types import Episodes, Metrics, ModelState, Rollout, Step, TimeStep
 
@@ -182,9 +182,7 @@ class MAG:
         """Line 5: train the predictor of the models' error. The key is consumed."""
         config = self.config
         sample = partial(self._sample, data)
-        return fit_model_reward(
-            key, model_reward, models, sample, config.model_reward, balance=config.models.kl_balance
-        )
+        return fit_model_reward(key, model_reward, models, sample, config.model_reward, models_config=config.models)
 
     def rollouts(
         self,
@@ -196,9 +194,9 @@ class MAG:
     ) -> Rollout:
         """Lines 7-15: play inside the local models from states of D_e. The key is consumed."""
         key_sample, key_start, key_rollout = jax.random.split(key, 3)
+        config, planning = self.config.rollout, self.config.planning
         predict: Predict = models.predict
         if model_reward is not None:
-            planning = self.config.planning
             predict = planned(
                 models,
                 model_reward,
@@ -207,7 +205,11 @@ class MAG:
                 horizon=planning.horizon,
             )
         starts = start_states(key_start, models, self._sample(data, key_sample))
-        return rollouts(key_rollout, starts, models=models, actor=actor, predict=predict, config=self.config.rollout)
+        rows = self.env.spec.n_agents * (planning.num_trajectories if self.plans else 1)
+        at_once = starts_at_once(config, len(starts.deter), rows)
+        return rollouts(
+            key_rollout, starts, models=models, actor=actor, predict=predict, length=config.length, at_once=at_once
+        )
 
     def fit_policy(self, key: PRNGKeyArray, policy: PolicyState, model_data: Rollout) -> tuple[PolicyState, Metrics]:
         """Lines 16-18: train the joint policy on the rollouts. The key is consumed."""

@@ -76,14 +76,16 @@ def train(words: list[str]) -> None:
     from mag import envs as environments
     from mag.config import RunConfig, default_config, validate
 
-    chosen = {name: peek(words, name) or getattr(RunConfig(), name) for name in ("algo", "env", "preset")}
+    chosen: dict[str, Any] = {
+        name: peek(words, name) or getattr(RunConfig(), name) for name in ("algo", "env", "preset")
+    }
     options = default_config(chosen["algo"], chosen["env"], "debug")
     words = canonical(words, {"run", *option_names(options)}, "mag train")
     if chosen["preset"] == "auto" and "--help" in words:
         chosen["preset"] = "cpu"  # which one it would be, JAX knows; help does not wait for it
     environments.spec(chosen["env"])
     start_jax_for(words)
-    default = default_config(**chosen)
+    default = default_config(chosen["algo"], chosen["env"], chosen["preset"])
     parsed = parse(train_arguments(default), words, "mag train", TRAIN_HELP.format(**chosen))
     config = dataclasses.replace(parsed.config, preset=default.preset)
     validate(config)

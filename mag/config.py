@@ -63,6 +63,8 @@ class ModelsConfig:
     """Updates in one iteration (paper: 60)."""
     max_grad_norm: float = 100.0
     """Gradient norm clip (paper: 100)."""
+    reward_scale: float = 1.0
+    """Factor on the rewards that the models learn to predict (paper: 1, where returns reach 20, as on SMAC)."""
     kl_balance: float = 0.8
     """Share of the KL term that moves the prior towards the posterior (paper: 0.8)."""
 
@@ -90,7 +92,7 @@ class RolloutConfig:
     length: int = 15
     """k: steps of a rollout (paper: 15)."""
     at_once: int = 0
-    """Start states rolled out at once, to stay inside a CPU's cache or a GPU's memory; 0 means all."""
+    """Start states rolled out at once; 0 means all on an accelerator and what fits the cache on a CPU."""
 
 
 @dataclass(frozen=True)

@@ -196,7 +196,7 @@ def observe_sequence(
 
 
 def one_step_predictions(
-    models: LocalModels, key: PRNGKeyArray, sequence: Step, *, balance: float, training: bool
+    models: LocalModels, key: PRNGKeyArray, sequence: Step, *, config: ModelsConfig, training: bool
 ) -> Predictions:
     """Every one-step prediction of the local models on one sequence, and its error. The key is consumed."""
     key_observe, key_prior = jax.random.split(key)
@@ -216,11 +216,11 @@ def one_step_predictions(
         available = bernoulli_nll(logits, sequence.avail.astype(jnp.float32)).sum(-1)
     errors = Errors(
         reconstruction=smooth_l1(obs - sequence.obs).sum(-1),
-        reward=smooth_l1(reward - sequence.reward[:, None]),
+        reward=smooth_l1(reward - config.reward_scale * sequence.reward[:, None]),
         continuation=bernoulli_nll(continuation, sequence.continues[:, None]),
         available_actions=available,
         action_information=-log_prob(action_logits, jnp.maximum(sequence.previous_action, 0)),
-        kl=balanced_kl(posterior_logits, prior_logits, balance),
+        kl=balanced_kl(posterior_logits, prior_logits, config.kl_balance),
     )
     return Predictions(errors, ~sequence.first.at[0].set(True), prior, posterior)
 
@@ -232,18 +232,18 @@ def fit_models(
 
     def loss(models: LocalModels, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
         key_sample, key_loss = jax.random.split(key)
-        return one_step_loss(models, key_loss, sample(key_sample), balance=config.kl_balance)
+        return one_step_loss(models, key_loss, sample(key_sample), config)
 
     return fit(key, models, loss, clipped_adam(config.learning_rate, config.max_grad_norm), config.batches)
 
 
 def one_step_loss(
-    models: LocalModels, key: PRNGKeyArray, batch: Step, *, balance: float
+    models: LocalModels, key: PRNGKeyArray, batch: Step, config: ModelsConfig
 ) -> tuple[Float[Array, ""], Metrics]:
     """Line 4: the sum of the mean errors over a batch of sequences `[batch, time, ...]`. The key is consumed."""
     keys = jax.random.split(key, batch.first.shape[0])
     predictions = jax.vmap(
-        lambda key, sequence: one_step_predictions(models, key, sequence, balance=balance, training=True)
+        lambda key, sequence: one_step_predictions(models, key, sequence, config=config, training=True)
     )(keys, batch)
     errors, known = predictions.errors, predictions.known[..., None]
     means = {name: getattr(errors, name).mean() for name in ("reconstruction", "available_actions", "kl")}

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from mag.config import ModelRewardConfig, NetworksConfig
+from mag.config import ModelRewardConfig, ModelsConfig, NetworksConfig
 from mag.distributions import smooth_l1
 from mag.local_models import LocalModels, Predictions, one_step_predictions
 from mag.nets import FeatureMLP
@@ -44,12 +44,12 @@ def targets(predictions: Predictions, obs_dim: int) -> Float[Array, "time agents
 
 
 def model_reward_loss(
-    model_reward: ModelReward, models: LocalModels, key: PRNGKeyArray, batch: Step, *, balance: float
+    model_reward: ModelReward, models: LocalModels, key: PRNGKeyArray, batch: Step, config: ModelsConfig
 ) -> tuple[Float[Array, ""], Metrics]:
     """Line 5: regression on the models' errors over a batch `[batch, time, ...]`. The key is consumed."""
     keys = jax.random.split(key, batch.first.shape[0])
     predictions = jax.vmap(
-        lambda key, sequence: one_step_predictions(models, key, sequence, balance=balance, training=False)
+        lambda key, sequence: one_step_predictions(models, key, sequence, config=config, training=False)
     )(keys, batch)
     predictions = jax.lax.stop_gradient(predictions)
     target = targets(predictions, batch.obs.shape[-1])
@@ -66,13 +66,13 @@ def fit_model_reward(
     sample: Callable[[PRNGKeyArray], Step],
     config: ModelRewardConfig,
     *,
-    balance: float,
+    models_config: ModelsConfig,
 ) -> tuple[Fitted, Metrics]:
     """Line 5: train R_m hat on batches of D_e, which `sample` draws. The key is consumed."""
 
     def loss(model_reward: ModelReward, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
         key_sample, key_loss = jax.random.split(key)
-        return model_reward_loss(model_reward, models, key_loss, sample(key_sample), balance=balance)
+        return model_reward_loss(model_reward, models, key_loss, sample(key_sample), models_config)
 
     optimiser = clipped_adam(config.learning_rate, config.max_grad_norm)
     return fit(key, model_reward, loss, optimiser, config.batches)

@@ -68,6 +68,17 @@ def rollout(
     return items._replace(last=last)
 
 
+CACHED_ROWS = 600
+"""Agent-states whose activations stay inside a CPU's cache: more run slower, not faster."""
+
+
+def starts_at_once(config: RolloutConfig, starts: int, rows_per_start: int) -> int:
+    """How many start states to roll out side by side, where each takes `rows_per_start` agent-states (L x N)."""
+    if config.at_once:
+        return config.at_once
+    return max(1, CACHED_ROWS // rows_per_start) if jax.default_backend() == "cpu" else starts
+
+
 def start_states(key: PRNGKeyArray, models: LocalModels, sequences: Step) -> ModelState:
     """Line 7: every posterior of a batch of sequences `[batch, time, ...]` but each sequence's first and last.
 
@@ -86,13 +97,14 @@ def rollouts(
     models: LocalModels,
     actor: Actor,
     predict: Predict,
-    config: RolloutConfig,
+    length: int,
+    at_once: int,
 ) -> Rollout:
-    """Lines 8-14 from all start states, `[starts, k, ...]`. The key is consumed."""
+    """Lines 8-14 from all start states, `at_once` of them side by side: `[starts, k, ...]`. The key is consumed."""
     keys = jax.random.split(key, starts.deter.shape[0])
 
     def one(inputs: tuple[PRNGKeyArray, ModelState]) -> Rollout:
         key, start = inputs
-        return rollout(key, start, models=models, actor=actor, predict=predict, length=config.length)
+        return rollout(key, start, models=models, actor=actor, predict=predict, length=length)
 
-    return jax.lax.map(one, (keys, starts), batch_size=config.at_once or len(keys))
+    return jax.lax.map(one, (keys, starts), batch_size=min(at_once, len(keys)))

@@ -16,7 +16,7 @@ import numpy as np
 
 from mag import curve
 from mag.checkpoint import Checkpoints
-from mag.config import RunConfig
+from mag.config import MAGConfig, RunConfig, validate
 from mag.errors import UsageError
 from mag.evaluate import Evaluator, evaluation_keys, make_evaluator, means
 from mag.interrupt import Interrupted, StopRequest
@@ -29,10 +29,14 @@ Build = Callable[[RunConfig], tuple[Any, Any]]
 
 
 def build(config: RunConfig) -> tuple[Any, Any]:
-    """The algorithm and environment that the configuration names."""
-    from mag import algorithm, envs
+    """The algorithm and environment that the configuration names; UsageError where sizes are impossible."""
+    from mag import algorithm, envs, memory
 
-    made = algorithm.make(config, envs.make(config.env))
+    validate(config)
+    env = envs.make(config.env)
+    if isinstance(config, MAGConfig):
+        memory.check_memory(config, env.spec)
+    made = algorithm.make(config, env)
     return made, algorithm.init_seeds(made)
 
 
