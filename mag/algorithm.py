@@ -1,7 +1,7 @@
 """Algorithm 1 (Sec. 3.3): `MAG.iteration` has its lines in order, each a call into the module named after it."""
 
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +23,7 @@ from mag.seeds import over_seeds, seed_keys
 from mag.types import Episodes, Metrics, ModelState, Rollout, Step, TimeStep
 
 
+@runtime_checkable
 class Algorithm(Protocol):
     """What training, evaluation and watching need of an algorithm; they are written once against this.
 

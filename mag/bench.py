@@ -14,7 +14,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, PRNGKeyArray
+from jaxtyping import Array, Key, PRNGKeyArray
 
 from mag import algorithm, collect, envs
 from mag.config import MAGConfig, NetworksConfig, default_config
@@ -233,7 +233,7 @@ def _random_rollouts(key: PRNGKeyArray, starts: int, length: int, networks: Netw
     )
 
 
-def _play_randomly(task: envs.Env, steps: int, keys: PRNGKeyArray) -> Array:
+def _play_randomly(task: envs.Env, steps: int, keys: Key[Array, " envs"]) -> Array:
     """Rewards of random legal play in one environment per key."""
 
     def act(key: PRNGKeyArray, memory: None, timestep: Any) -> tuple[Array, None]:
