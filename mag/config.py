@@ -205,6 +205,11 @@ ALGORITHMS = ("mag", "mamba")
 """Algorithms that can be trained."""
 
 
+REWARD_SCALE = {"smax": 10.0}
+"""Where an environment's returns do not reach SMAC's 20: SMAX's reach 2, and reward errors of a hundredth would
+drown among the other terms of the models' loss."""
+
+
 def default_config(algo: str, env: str, preset: Preset) -> RunConfig:
     """The preset of an algorithm on an environment; `auto` is resolved, which asks JAX for its device.
 
@@ -218,8 +223,10 @@ def default_config(algo: str, env: str, preset: Preset) -> RunConfig:
         preset = "cpu" if jax.default_backend() == "cpu" else "paper"
     if preset not in PRESETS:
         raise UsageError(f"unknown preset {preset!r}; there are auto, {', '.join(PRESETS)}")
-    planning = TABLE_1.get(env.rpartition("/")[2], PlanningConfig())
-    config = PRESETS[preset](MAGConfig(env=env, algo=algo, planning=planning))
+    family, _, map_name = env.partition("/")
+    planning = TABLE_1.get(map_name, PlanningConfig())
+    models = ModelsConfig(reward_scale=REWARD_SCALE.get(family, 1.0))
+    config = PRESETS[preset](MAGConfig(env=env, algo=algo, planning=planning, models=models))
     return dataclasses.replace(config, preset=preset)
 
 
@@ -237,12 +244,12 @@ def _cpu(config: MAGConfig) -> MAGConfig:
         config,
         collect=CollectConfig(num_envs=16, steps=32),
         networks=NetworksConfig(hidden=64, deterministic=64, categoricals=16, classes=16, attention_layers=1, heads=4),
-        replay=dataclasses.replace(config.replay, capacity=100_000, learning_starts=2000, batch_size=32),
-        models=dataclasses.replace(config.models, learning_rate=1e-3, batches=8),
-        model_reward=dataclasses.replace(config.model_reward, batches=4, layers=2),
+        replay=dataclasses.replace(config.replay, capacity=100_000, learning_starts=2000, batch_size=16),
+        models=dataclasses.replace(config.models, learning_rate=1e-3, batches=16),
+        model_reward=dataclasses.replace(config.model_reward, batches=8, layers=2),
         rollout=dataclasses.replace(config.rollout, rollouts=1, length=15, at_once=0),
         planning=PlanningConfig(num_trajectories=3, horizon=3),
-        ppo=dataclasses.replace(config.ppo, epochs=3),
+        ppo=dataclasses.replace(config.ppo, epochs=3, entropy=0.01),
     )
 
 

@@ -36,8 +36,7 @@ def make_state(value=1.0):
 def bits(tree):
     leaves = jax.tree.leaves(eqx.filter(tree, eqx.is_array))
     plain = [
-        jax.random.key_data(leaf) if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
-        for leaf in leaves
+        jax.random.key_data(leaf) if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf for leaf in leaves
     ]
     return [(str(leaf.dtype), leaf.shape, np.asarray(leaf).tobytes()) for leaf in plain]
 

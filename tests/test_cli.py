@@ -102,9 +102,7 @@ def test_mistakes_get_one_sentence_and_code_2(capsys, monkeypatch, tmp_path, wor
 
 def test_a_run_folder_that_cannot_be_used_is_named(capsys, tmp_path):
     (tmp_path / "thesis.tex").write_text("mine")
-    code, _, errors = run(
-        capsys, "train", "--env", "probe/two-step", "--preset", "debug", "--run", str(tmp_path)
-    )
+    code, _, errors = run(capsys, "train", "--env", "probe/two-step", "--preset", "debug", "--run", str(tmp_path))
     assert code == 2
     assert "thesis.tex" in errors and "--run" in errors and errors.count("\n") == 1
 

@@ -115,11 +115,7 @@ def test_durations_are_for_people(seconds, text):
 @pytest.mark.parametrize("has_wins", [True, False])
 def test_the_curve_is_a_picture(tmp_path, has_wins):
     folder = RunFolder(tmp_path)
-    rows = [
-        make_row(seed, steps, **{"eval/win_rate": 0.5, "eval/return": 2.0})
-        for steps in (0, 10)
-        for seed in (0, 1)
-    ]
+    rows = [make_row(seed, steps, **{"eval/win_rate": 0.5, "eval/return": 2.0}) for steps in (0, 10) for seed in (0, 1)]
     folder.metrics.write_text("".join(json.dumps(row) + "\n" for row in rows))
     draw(folder, "a title", has_wins=has_wins)
     assert folder.curve.read_bytes().startswith(b"\x89PNG")

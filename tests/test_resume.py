@@ -142,9 +142,7 @@ def test_killed_at_any_moment_it_ends_as_if_it_had_not_been(tmp_path, attempt):
     finish(tmp_path / "killed")
     assert metrics(tmp_path / "killed") == metrics(tmp_path / "whole")
     config = fake.fake_config()
-    assert final_state(tmp_path / "killed", config, fake.build) == final_state(
-        tmp_path / "whole", config, fake.build
-    )
+    assert final_state(tmp_path / "killed", config, fake.build) == final_state(tmp_path / "whole", config, fake.build)
 
 
 @pytest.mark.slow

@@ -45,9 +45,7 @@ def test_a_row_per_iteration_and_seed(tmp_path):
 
 def test_evaluated_at_the_start_when_due_and_at_the_end(tmp_path):
     train(fake_config(), tmp_path, build=build)
-    evaluated = [
-        row["env_steps"] for row in read_metrics(tmp_path) if "eval/win_rate" in row and row["seed"] == 0
-    ]
+    evaluated = [row["env_steps"] for row in read_metrics(tmp_path) if "eval/win_rate" in row and row["seed"] == 0]
     # Every 12 steps, and the last.
     assert evaluated == [0, 12, 24, 36, 40]
 
@@ -122,9 +120,7 @@ def test_signals_finish_the_iteration_and_save(tmp_path, signum, code, capsys):
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good(tmp_path, every):
     config = fake_config(checkpoint=CheckpointConfig(every=every))
     broken = functools.partial(build, breaks_at=4)
-    with pytest.raises(
-        UsageError, match=r"iteration 5 at 20 env steps: models/loss is nan for seed 1;"
-    ) as error:
+    with pytest.raises(UsageError, match=r"iteration 5 at 20 env steps: models/loss is nan for seed 1;") as error:
         train(config, tmp_path, build=broken)
     kept = tmp_path / "checkpoints" / "4"
     assert kept.exists() == (every == 0.0)

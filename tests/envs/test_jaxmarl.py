@@ -124,9 +124,7 @@ def test_overcooked_is_cut_after_400_steps():
     env = mag.envs.make("jaxmarl/overcooked")
     state, first = jax.jit(env.reset)(jax.random.key(0))
     assert float(first.obs.max()) >= 1
-    late = state._replace(
-        time=jnp.int32(398), inner=state.inner.replace(step=jnp.asarray(398, state.inner.step.dtype))
-    )
+    late = state._replace(time=jnp.int32(398), inner=state.inner.replace(step=jnp.asarray(398, state.inner.step.dtype)))
     assert ends(env, late, jnp.full(2, 4), 2) == [(False, False), (False, True)]
 
 

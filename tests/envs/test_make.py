@@ -48,8 +48,7 @@ def test_reset_and_step_return_what_the_spec_says(name):
     after, later = jax.eval_shape(env.step, key, state, action)
     for time_step in (first, later):
         found = {
-            field: None if leaf is None else (leaf.shape, leaf.dtype)
-            for field, leaf in time_step._asdict().items()
+            field: None if leaf is None else (leaf.shape, leaf.dtype) for field, leaf in time_step._asdict().items()
         }
         assert found == shapes_by_spec(env.spec)
 

@@ -111,9 +111,7 @@ def test_one_step_pays_for_doing_what_is_shown():
 def test_two_step_pays_by_the_branch():
     joint = list(itertools.product(range(2), range(2)))
     returns = {
-        (one, two): [float(step.reward) for step in play("two-step", [one, two])]
-        for one in joint
-        for two in joint
+        (one, two): [float(step.reward) for step in play("two-step", [one, two])] for one in joint for two in joint
     }
     for (one, two), rewards in returns.items():
         last = 0.5 if one != (1, 1) else float(two == (1, 1))
