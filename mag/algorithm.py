@@ -263,4 +263,4 @@ def make(config: RunConfig, env: Env) -> Algorithm:
 def init_seeds(algorithm: Algorithm) -> Any:
     """The states of all seeds of a run, with a leading seed axis."""
     config = algorithm.config
-    return jax.jit(jax.vmap(algorithm.init))(seed_keys(config.seed, config.num_seeds))
+    return over_seeds(algorithm.init, config.num_seeds)(seed_keys(config.seed, config.num_seeds))

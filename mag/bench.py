@@ -27,6 +27,7 @@ from mag.policy import Actor
 from mag.ppo import PolicyState, fit_policy, init_policy
 from mag.replay import empty_step
 from mag.rollout import planned, rollouts, starts_at_once
+from mag.runtime import compile_options
 from mag.types import Metrics, ModelState, Rollout, Step
 
 REFERENCE_SPEC = EnvSpec("reference/size", 3, 101, None, 10, 60, True, True)
@@ -148,7 +149,7 @@ BENCHMARKS: dict[str, Callable[[], Result]] = {
 def _measure(function: Callable, *args: Any, flops: float | None, repeats: int) -> Result:
     """Median seconds of the compiled function, and its utilisation pair by pair with the machine's SGEMM."""
     begin = time.perf_counter()
-    compiled = jax.jit(function).lower(*args).compile()
+    compiled = jax.jit(function, compiler_options=compile_options()).lower(*args).compile()
     compile_seconds = time.perf_counter() - begin
     jax.block_until_ready(compiled(*args))
     sgemm = _sgemm()

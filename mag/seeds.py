@@ -1,4 +1,4 @@
-"""Seeds are a `vmap` axis: independent runs trained side by side on one device."""
+"""Independent runs trained side by side on one device: seeds are an axis of every array of a run."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,27 +7,32 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key
 
+from mag.runtime import compile_options
+
 
 def seed_keys(seed: int, num_seeds: int) -> Key[Array, " seeds"]:
     """One key for each of the seeds `seed`, `seed + 1`, ...: a seed's run does not depend on its neighbours."""
     return jax.vmap(jax.random.key)(seed + jnp.arange(num_seeds))
 
 
-def over_seeds(function: Callable[..., Any], num_seeds: int, *, donate: tuple[int, ...] = ()) -> Callable[..., Any]:
+def over_seeds(
+    function: Callable[..., Any], num_seeds: int, *, donate: tuple[int, ...] = ()
+) -> Callable[..., Any]:
     """Compile a function of one seed to take and return arrays with a leading seed axis.
 
-    A single seed is not batched, since a batch axis of 1 slows matrix products. Arguments in `donate` are
-    consumed.
+    An accelerator runs the seeds at once (`vmap`). A CPU is full with one and runs them in turn: products with a
+    seed axis are slower there than as many without. Arguments in `donate` are consumed.
     """
-    if num_seeds > 1:
-        return jax.jit(jax.vmap(function), donate_argnums=donate)
 
-    def single(*args: Any) -> Any:
+    def one(*args: Any) -> Any:
         result = function(*jax.tree.map(lambda x: x[0], args))
-        return jax.tree.map(_add_axis, result)
+        return jax.tree.map(lambda x: jnp.asarray(x)[None], result)
 
-    return jax.jit(single, donate_argnums=donate)
+    def in_turn(*args: Any) -> Any:
+        return jax.lax.map(lambda args: function(*args), args)
 
-
-def _add_axis(x: Array) -> Array:
-    return jnp.asarray(x)[None]
+    if num_seeds == 1:
+        seeds = one
+    else:
+        seeds = in_turn if jax.default_backend() == "cpu" else jax.vmap(function)
+    return jax.jit(seeds, donate_argnums=donate, compiler_options=compile_options())
