@@ -67,7 +67,7 @@ def balanced_kl(
     return ((1 - balance) * move_posterior + balance * move_prior).mean(-1)
 
 
-def bernoulli_nll(logits: Float[Array, "*batch"], target: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
+def bernoulli_nll(logits: Float[Array, "*batch"], target: Float[Array, "*#batch"]) -> Float[Array, "*batch"]:
     """Negative log-likelihood of a target in [0, 1]."""
     return jax.nn.softplus(logits) - target * logits
 
