@@ -15,9 +15,7 @@ def seed_keys(seed: int, num_seeds: int) -> Key[Array, " seeds"]:
     return jax.vmap(jax.random.key)(seed + jnp.arange(num_seeds))
 
 
-def over_seeds(
-    function: Callable[..., Any], num_seeds: int, *, donate: tuple[int, ...] = ()
-) -> Callable[..., Any]:
+def over_seeds(function: Callable[..., Any], num_seeds: int, *, donate: tuple[int, ...] = ()) -> Callable[..., Any]:
     """Compile a function of one seed to take and return arrays with a leading seed axis.
 
     An accelerator runs the seeds at once (`vmap`). A CPU is full with one and runs them in turn: products with a

@@ -1,7 +1,8 @@
 """The containers that pass between the lines of Algorithm 1.
 
-Axis order everywhere: `[seed, time, batch, agents, feature]`; functions are written for one joint state
-(`[agents, feature]`) and batched with `vmap` where they are called, so the shapes below are of one element.
+Axis order everywhere: `[seed, batch, time, agents, feature]`, which is the replay's; functions are written for one
+joint state (`[agents, feature]`) or one sequence of them and batched with `vmap` where they are called, so the shapes
+below are of one element.
 """
 
 from typing import Any, NamedTuple
@@ -81,17 +82,17 @@ class ModelState(NamedTuple):
 
 
 class Rollout(NamedTuple):
-    """Model dataset D_m: k rollout steps of the policy inside the local models (lines 6-15)."""
+    """Model dataset D_m: k rollout steps of the policy inside the local models (lines 6-15), from one start state."""
 
     state: ModelState
-    """Where the agents were, `[k, starts, ...]`."""
-    action: Int[Array, "k starts agents"]
-    avail: Bool[Array, "k starts agents actions"]
+    """Where the agents were, `[k, agents, ...]`."""
+    action: Int[Array, "k agents"]
+    avail: Bool[Array, "k agents actions"]
     """The mask under which the action was drawn."""
-    log_prob: Float[Array, "k starts agents"]
-    reward: Float[Array, "k starts"]
+    log_prob: Float[Array, "k agents"]
+    reward: Float[Array, " k"]
     """Predicted reward of the step, mean over agents."""
-    continues: Float[Array, "k starts agents"]
+    continues: Float[Array, "k agents"]
     """Predicted probability that the episode goes on after the step."""
     last: ModelState
-    """The state after the k-th step, `[starts, ...]`: the bootstrap."""
+    """The state after the k-th step: the bootstrap."""
