@@ -1,0 +1,186 @@
+"""Algorithm 1 as a whole, in the debug preset on a probe."""
+
+import dataclasses
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mag import envs
+from mag.algorithm import MAG, AgentState, Algorithm, make
+from mag.config import RunConfig, default_config
+from tests.small import quick_compiles
+
+ENV = "probe/one-step"
+LINES = ("_split", "_collect", "_fit_models", "_fit_model_reward", "_rollouts", "_fit_policy")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compile_quickly():
+    yield from quick_compiles()
+
+
+def build(algo, seeds):
+    """An algorithm in the debug preset, and its state for the given seeds."""
+    config = dataclasses.replace(default_config(algo, ENV, "debug"), num_seeds=len(seeds), seed=seeds[0])
+    algorithm = make(config, envs.make(ENV))
+    states = [algorithm.init(jax.random.key(seed)) for seed in seeds]
+    return algorithm, jax.tree.map(lambda *x: jnp.stack(x), *states)
+
+
+def iterate(algorithm, state, iterations):
+    """The last state, and what each iteration reported."""
+    reports = []
+    for _ in range(iterations):
+        state, *report = algorithm.iteration(state)
+        reports.append(report)
+    return state, reports
+
+
+class Run:
+    """Five iterations: the fourth and fifth learn."""
+
+    def __init__(self, algorithm, state):
+        self.algorithm = algorithm
+        self.before = jax.tree.map(np.asarray, (state.models.params, state.policy.actor.params))
+        state, reports = iterate(self.algorithm, state, 3)
+        self.unlearned = jax.tree.map(np.asarray, (state.models.params, state.policy.actor.params))
+        self.state, more = iterate(self.algorithm, state, 2)
+        self.reports = reports + more
+
+
+@functools.cache
+def run_of(algo, seed):
+    """The run of one seed; all seeds share their compiled programs."""
+    algorithm, state = build(algo, [seed])
+    return Run(run_of(algo, 3).algorithm if seed != 3 else algorithm, state)
+
+
+@pytest.fixture(scope="module", params=["mag", "mamba"])
+def run(request):
+    return run_of(request.param, 3)
+
+
+@pytest.mark.slow
+def test_learning_starts_when_enough_is_stored(run):
+    # 4 environments x 8 steps an iteration: 96 items after the third, 128 after the fourth; learning starts at 100.
+    assert run.algorithm.config.replay.learning_starts == 100
+    assert [bool(metrics) for metrics, *_ in run.reports] == [False, False, False, True, True]
+    jax.tree.map(np.testing.assert_array_equal, run.before, run.unlearned)
+    learned = run.state.models.params, run.state.policy.actor.params
+    assert all(jax.tree.leaves(jax.tree.map(lambda a, b: bool((a != b).any()), run.before, learned)))
+
+
+@pytest.mark.slow
+def test_metrics_are_finite_and_those_of_the_lines(run):
+    for metrics, *_ in run.reports[3:]:
+        assert all(x.shape == (1,) and math.isfinite(float(x[0])) for x in metrics.values())
+        parts = {name.partition("/")[0] for name in metrics}
+        planning = {"model_reward"} if run.algorithm.config.algo == "mag" else set()
+        assert parts == {"models", "policy", "critic", "rollout"} | planning
+    assert (run.state.model_reward is not None) == (run.algorithm.config.algo == "mag")
+    numbers = [x for x in jax.tree.leaves(run.state) if jnp.issubdtype(x.dtype, jnp.floating)]
+    assert all(np.isfinite(x).all() for x in numbers)
+
+
+@pytest.mark.slow
+def test_nothing_is_compiled_twice(run):
+    compiled = {name: getattr(run.algorithm, name)._cache_size() for name in LINES}
+    expected = dict.fromkeys(LINES, 1)
+    if run.algorithm.config.algo == "mamba":
+        expected["_fit_model_reward"] = 0
+    assert compiled == expected
+
+
+@pytest.mark.slow
+def test_transitions_and_episodes_add_up(run):
+    # An episode is three items (start, end, second absorbing item) of which one is a transition. In each of the
+    # 4 environments items 1, 4, 7, ... of all 40 are: 13, since the last episode has just begun.
+    transitions = [int(n[0]) for *_, n in run.reports]
+    ended = [int(np.sum(episodes.ended)) for _, episodes, _ in run.reports]
+    assert transitions == ended and sum(ended) == 4 * 13
+    for _, episodes, _ in run.reports:
+        assert episodes.ended.shape == (1, 8, 4)
+        np.testing.assert_array_equal(episodes.length[episodes.ended], 1)
+        np.testing.assert_array_equal(episodes.returned[episodes.ended] == 1, episodes.won[episodes.ended])
+
+
+@pytest.mark.slow
+def test_seeds_side_by_side_are_the_runs_of_each_seed():
+    # Their random numbers are the same. On a CPU, where seeds run in turn, the parameters too come out bit for
+    # bit; a matrix product batched over seeds may round differently, so only what was played is held to that.
+    both = Run(*build("mamba", [3, 4]))
+    alone = [run_of("mamba", seed) for seed in (3, 4)]
+    for k, one in enumerate(alone):
+        jax.tree.map(lambda a, b, k=k: np.testing.assert_array_equal(a[k], b[0]), both.before, one.before)
+        for (_, together, n), (_, separate, m) in zip(both.reports[:4], one.reports[:4], strict=True):
+            assert n[k] == m[0]
+            jax.tree.map(lambda a, b, k=k: np.testing.assert_array_equal(a[k], b[0]), together, separate)
+        jax.tree.map(
+            lambda a, b, k=k: np.testing.assert_allclose(a[k], b[0], rtol=1e-3, atol=2e-3),
+            (both.state.models.params, both.state.policy.actor.params),
+            (one.state.models.params, one.state.policy.actor.params),
+        )
+    differ = jax.tree.map(lambda x: bool((x[0] != x[1]).any()), both.state.models.params)
+    assert all(jax.tree.leaves(differ))
+
+
+@pytest.fixture(scope="module")
+def agent():
+    """Algorithm, policy, and compiled `act` of one untrained joint agent."""
+    algorithm, state = build("mamba", [0])
+    policy = algorithm.policy(jax.tree.map(lambda x: x[0], state))
+    act = jax.jit(algorithm.act, static_argnames="greedy")
+    return algorithm, policy, lambda *args, greedy: act(*args, greedy=greedy)
+
+
+def steps_of(algorithm, number):
+    return jax.vmap(lambda key: algorithm.env.reset(key)[1])(jax.random.split(jax.random.key(1), number))
+
+
+@pytest.mark.slow
+def test_memory_is_reset_where_an_episode_starts(agent):
+    algorithm, policy, act = agent
+    timestep = jax.tree.map(lambda x: x[0], steps_of(algorithm, 1))
+    initial = algorithm.initial_state()
+    rng = np.random.default_rng(0)
+    other = AgentState(
+        initial.models._replace(
+            stoch=jnp.ones_like(initial.models.stoch),
+            deter=jnp.asarray(rng.normal(size=initial.models.deter.shape), jnp.float32),
+        ),
+        jnp.ones_like(initial.previous_action),
+    )
+    key = jax.random.key(0)
+    from_initial, from_other = (act(key, policy, x, timestep, greedy=False) for x in (initial, other))
+    jax.tree.map(np.testing.assert_array_equal, from_initial, from_other)
+    going_on = timestep._replace(first=jnp.asarray(False))
+    assert not np.allclose(act(key, policy, other, going_on, greedy=False)[1].models.deter, from_other[1].models.deter)
+
+
+@pytest.mark.slow
+def test_only_available_actions_are_taken_and_remembered(agent):
+    algorithm, policy, act = agent
+    timesteps = steps_of(algorithm, 20)
+    drawn = set()
+    for i in range(20):
+        timestep = jax.tree.map(lambda x, i=i: x[i], timesteps)
+        for greedy in (True, False):
+            action, memory = act(jax.random.key(i), policy, algorithm.initial_state(), timestep, greedy=greedy)
+            assert np.take_along_axis(np.asarray(timestep.avail), np.asarray(action)[:, None], 1).all()
+            np.testing.assert_array_equal(memory.previous_action, action)
+            drawn.add((greedy, *np.asarray(action).tolist()))
+    assert len(drawn) > 6
+
+
+def test_it_is_an_algorithm():
+    algorithm = make(default_config("mag", ENV, "debug"), envs.make(ENV))
+    assert isinstance(algorithm, MAG) and isinstance(algorithm, Algorithm)
+
+
+def test_a_configuration_without_algorithm_is_refused():
+    with pytest.raises(TypeError, match="RunConfig"):
+        make(RunConfig(), envs.make(ENV))
