@@ -26,7 +26,7 @@ class ReplayConfig:
     capacity: int = 250_000
     """Steps kept, over all parallel environments (paper: 250 000)."""
     learning_starts: int = 500
-    """Steps collected before the first update (paper: 500)."""
+    """Items stored before the first update (paper: 500)."""
     sequence_length: int = 20
     """Steps of a training sequence (paper: 20)."""
     batch_size: int = 40
@@ -301,6 +301,11 @@ _LEAST = {
     "critic_learning_rate": 0,
     "max_grad_norm": 0,
     "learning_starts": 0,
+    "clip": 0,
+    "entropy": 0,
+    "entropy_decay": 0,
+    "weight_decay": 0,
+    "reward_scale": 0,
 }
 """Least value of the fields of that name, wherever they stand."""
 
@@ -324,6 +329,20 @@ def validate(config: RunConfig) -> None:
         )
     if not 0 <= networks.dropout < 1:
         raise UsageError(f"networks.dropout is {networks.dropout}; it must be at least 0 and below 1")
+    kept, asked = config.replay.capacity // config.collect.num_envs, config.replay.sequence_length
+    if kept < max(asked, config.collect.steps):
+        raise UsageError(
+            f"replay.capacity is {config.replay.capacity}, {kept} steps for each of {config.collect.num_envs} environments; "
+            f"each must hold a sequence ({asked}) and what one iteration collects ({config.collect.steps})"
+        )
+    shares = {
+        "models.kl_balance": config.models.kl_balance,
+        "ppo.gamma": config.ppo.gamma,
+        "ppo.lambda": config.ppo.lambda_,
+    }
+    for name, share in shares.items():
+        if not 0 <= share <= 1:
+            raise UsageError(f"{name} is {share}; it must lie between 0 and 1")
 
 
 def _flat(config: Any, prefix: str = "") -> dict[str, Any]:

@@ -44,6 +44,11 @@ class Linear(eqx.Module):
         return x @ self.weight + self.bias
 
 
+def _without_bias(linear: Linear) -> Linear:
+    """The same with its bias at 0, where torch's attention starts."""
+    return eqx.tree_at(lambda layer: layer.bias, linear, jnp.zeros_like(linear.bias))
+
+
 class MLP(eqx.Module):
     """Linear layers of the given sizes with an activation between them, none after the last."""
 
@@ -201,8 +206,8 @@ class TransformerLayer(eqx.Module):
 
     def __init__(self, key: PRNGKeyArray, size: int, heads: int):
         keys = jax.random.split(key, 3)
-        self.qkv = Linear(keys[0], size, 3 * size)
-        self.out = Linear(keys[1], size, size)
+        self.qkv = _without_bias(Linear(keys[0], size, 3 * size))
+        self.out = _without_bias(Linear(keys[1], size, size))
         self.feed_forward = MLP(keys[2], (size, size, size), "relu")
         self.norm_attention, self.norm_feed_forward = LayerNorm(size), LayerNorm(size)
         self.heads = heads
