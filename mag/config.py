@@ -332,7 +332,7 @@ def validate(config: RunConfig) -> None:
     kept, asked = config.replay.capacity // config.collect.num_envs, config.replay.sequence_length
     if kept < max(asked, config.collect.steps):
         raise UsageError(
-            f"replay.capacity is {config.replay.capacity}, {kept} steps for each of {config.collect.num_envs} environments; "
+            f"replay.capacity is {config.replay.capacity}, {kept} steps for each of {config.collect.num_envs} envs; "
             f"each must hold a sequence ({asked}) and what one iteration collects ({config.collect.steps})"
         )
     shares = {
