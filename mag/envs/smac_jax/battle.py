@@ -1,0 +1,88 @@
+"""The two halves of a battle.
+
+what is fixed for a map (`Battle`) and what changes from tick to tick (`Units`).
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from mag.envs.smac_jax.maps import Map
+from mag.envs.smac_jax.terrain import Terrain, make_terrain
+from mag.envs.smac_jax.units import UnitArrays, unit_arrays
+
+TICKS_PER_STEP = 8
+NO_TARGET = -1
+
+
+class Units(NamedTuple):
+    """All units of a battle, allies first.
+
+    position: [units, 2]. health, shield: points left; a unit is alive while health > 0.
+    cooldown: seconds until the weapon is ready. shield_wait: ticks until the shield recovers.
+    target: number of the unit attacked, NO_TARGET if none.
+    """
+
+    position: Float[Array, "units 2"]
+    health: Float[Array, " units"]
+    shield: Float[Array, " units"]
+    cooldown: Float[Array, " units"]
+    shield_wait: Float[Array, " units"]
+    target: Int[Array, " units"]
+
+    @property
+    def alive(self) -> Bool[Array, " units"]:
+        """Whether each unit lives."""
+        return self.health > 0
+
+
+@dataclass(frozen=True)
+class Battle:
+    """What stays the same throughout a battle.
+
+    kinds: the table's figures per unit. start: positions at the start. ticks_per_second: game ticks
+    per second of the unit table; 16 is SMAClite's clock, 22.4 that of StarCraft II itself.
+    """
+
+    num_allies: int
+    num_enemies: int
+    kinds: UnitArrays
+    terrain: Terrain
+    start: Float[np.ndarray, "units 2"]
+    attack_point: Float[np.ndarray, "2"] | None
+    ticks_per_second: float
+
+    @property
+    def tick_seconds(self) -> float:
+        """Seconds of the unit table that one tick lasts."""
+        return 1.0 / self.ticks_per_second
+
+
+def make_battle(game_map: Map, ticks_per_second: float) -> Battle:
+    """Prepares the arrays of `game_map`."""
+    attack_point = game_map.attack_point
+    return Battle(
+        num_allies=len(game_map.ally_types),
+        num_enemies=len(game_map.enemy_types),
+        kinds=unit_arrays(game_map.ally_types + game_map.enemy_types),
+        terrain=make_terrain(game_map),
+        start=game_map.start_positions(),
+        attack_point=None if attack_point is None else np.array(attack_point, np.float32),
+        ticks_per_second=ticks_per_second,
+    )
+
+
+def start_units(battle: Battle) -> Units:
+    """Fresh units at their start places."""
+    count = len(battle.start)
+    return Units(
+        position=jnp.asarray(battle.start),
+        health=jnp.asarray(battle.kinds.health),
+        shield=jnp.asarray(battle.kinds.shield),
+        cooldown=jnp.zeros(count),
+        shield_wait=jnp.zeros(count),
+        target=jnp.full(count, NO_TARGET, jnp.int32),
+    )

@@ -1,0 +1,186 @@
+"""How units fight: whom enemies pick, who hits whom, and what a hit does to shield and health.
+
+Matrices of pairs have one row per ally and one column per enemy; a unit only ever fights the other
+side.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from mag.envs.smac_jax.battle import NO_TARGET, Battle, Units
+
+FAR = 1e3
+"""Distance given to an attacker out of sight: it is picked only when nobody nearer is seen."""
+
+
+class Pairs(NamedTuple):
+    """Geometry of all ally-enemy pairs.
+
+    the vector from ally to enemy, its length, and the sum of both radii.
+    """
+
+    offset_x: Float[Array, "allies enemies"]
+    offset_y: Float[Array, "allies enemies"]
+    distance: Float[Array, "allies enemies"]
+    radii: Float[np.ndarray, "allies enemies"]
+
+
+def make_pairs(battle: Battle, position: Float[Array, "units 2"]) -> Pairs:
+    """Geometry of the pairs at `position`."""
+    count = battle.num_allies
+    radius = battle.kinds.radius
+    offset_x = position[None, count:, 0] - position[:count, None, 0]
+    offset_y = position[None, count:, 1] - position[:count, None, 1]
+    distance = jnp.sqrt(offset_x**2 + offset_y**2 + 1e-12)
+    return Pairs(offset_x, offset_y, distance, radius[:count, None] + radius[None, count:])
+
+
+def aims(battle: Battle, units: Units) -> tuple[Bool[Array, "allies enemies"], Bool[Array, "allies enemies"]]:
+    """Whom allies attack and whom enemies attack; the dead neither attack nor are attacked."""
+    count = battle.num_allies
+    both_alive = units.alive[:count, None] & units.alive[None, count:]
+    by_allies = units.target[:count, None] == np.arange(count, len(units.health))[None]
+    by_enemies = units.target[None, count:] == np.arange(count)[:, None]
+    return by_allies & both_alive, by_enemies & both_alive
+
+
+def pick_targets(battle: Battle, units: Units, pairs: Pairs) -> Int[Array, " units"]:
+    """Targets after the enemies looked around.
+
+    An enemy keeps a living target that fights back or is in reach; else it picks the nearest ally
+    within its scan range, else one that attacks it.
+    """
+    count, kinds = battle.num_allies, battle.kinds
+    by_allies, by_enemies = aims(battle, units)
+    in_reach = pairs.distance <= kinds.range[None, count:] + pairs.radii
+    keeps = jnp.any(by_enemies & (in_reach | by_allies), axis=0)
+    both_alive = units.alive[:count, None] & units.alive[None, count:]
+    seen = pairs.distance < (kinds.scan_range + kinds.radius)[None, count:]
+    worth = jnp.where(seen, pairs.distance, jnp.where(by_allies, FAR, jnp.inf))
+    worth = jnp.where(both_alive, worth, jnp.inf)
+    nearest = jnp.argmin(worth, axis=0).astype(jnp.int32)
+    found = jnp.any(jnp.isfinite(worth), axis=0)
+    picked = jnp.where(found, nearest, NO_TARGET)
+    enemy_target = jnp.where(keeps, units.target[count:], picked)
+    ally_target = jnp.where(jnp.any(by_allies, axis=1), units.target[:count], NO_TARGET)
+    return jnp.concatenate([ally_target, enemy_target])
+
+
+def in_range(battle: Battle, units: Units, pairs: Pairs) -> Bool[Array, " units"]:
+    """Which units have their target within reach: weapon range plus both radii."""
+    count, kinds = battle.num_allies, battle.kinds
+    by_allies, by_enemies = aims(battle, units)
+    near_allies = pairs.distance <= kinds.range[:count, None] + pairs.radii
+    near_enemies = pairs.distance <= kinds.range[None, count:] + pairs.radii
+    return jnp.concatenate(
+        [jnp.any(by_allies & near_allies, axis=1), jnp.any(by_enemies & near_enemies, axis=0)]
+    )
+
+
+def shoot(
+    battle: Battle,
+    units: Units,
+    shooting: Bool[Array, " units"],
+    turn: Float[Array, " units"],
+) -> tuple[Float[Array, " units"], Float[Array, " units"], Bool[Array, " units"], Bool[Array, " units"]]:
+    """Fires the weapons of the `shooting` units, in the random order of `turn`.
+
+    Returns shields, health, who fired and who was hit. A unit killed before its turn does not fire;
+    two rounds of working out who that is are exact unless three kills in one tick depend on each
+    other.
+    """
+    count = battle.num_allies
+    by_allies, by_enemies = hits(battle, units)
+    allies_first = turn[:count, None] < turn[None, count:]
+    fired = shooting
+    for _ in range(2):
+        on_enemies = _damage(battle, units, by_allies & fired[:count, None], enemies_hit=True)
+        on_allies = _damage(battle, units, by_enemies & fired[None, count:], enemies_hit=False)
+        ally_health = units.health[:count] - jnp.sum(jnp.where(allies_first, 0.0, on_allies.health), axis=1)
+        enemy_health = units.health[count:] - jnp.sum(jnp.where(allies_first, on_enemies.health, 0.0), axis=0)
+        fired = shooting & (jnp.concatenate([ally_health, enemy_health]) > 0)
+    on_enemies = _damage(battle, units, by_allies & fired[:count, None], enemies_hit=True)
+    on_allies = _damage(battle, units, by_enemies & fired[None, count:], enemies_hit=False)
+    shield = units.shield - jnp.concatenate([jnp.sum(on_allies.shield, 1), jnp.sum(on_enemies.shield, 0)])
+    health = units.health - jnp.concatenate([jnp.sum(on_allies.health, 1), jnp.sum(on_enemies.health, 0)])
+    struck = jnp.concatenate(
+        [
+            jnp.any(by_enemies & fired[None, count:], axis=1),
+            jnp.any(by_allies & fired[:count, None], axis=0),
+        ]
+    )
+    return jnp.maximum(shield, 0.0), jnp.maximum(health, 0.0), fired, struck
+
+
+def hits(battle: Battle, units: Units) -> tuple[Bool[Array, "allies enemies"], Bool[Array, "allies enemies"]]:
+    """Whom a shot of each ally and of each enemy would hit.
+
+    its target, and all whom the beam of splash weapons touches.
+    """
+    by_allies, by_enemies = aims(battle, units)
+    kinds, count = battle.kinds, battle.num_allies
+    if np.any(kinds.splash_width[:count] > 0):
+        swept = _beam(kinds, units.position, units.target, slice(0, count), slice(count, None))
+        by_allies |= swept & jnp.any(by_allies, axis=1, keepdims=True) & units.alive[None, count:]
+    if np.any(kinds.splash_width[count:] > 0):
+        swept = _beam(kinds, units.position, units.target, slice(count, None), slice(0, count)).T
+        by_enemies |= swept & jnp.any(by_enemies, axis=0, keepdims=True) & units.alive[:count, None]
+    return by_allies, by_enemies
+
+
+def _beam(kinds, position, target, shooters: slice, victims: slice) -> Bool[Array, "shooters victims"]:
+    """Which victims the beam of each shooter touches.
+
+    a rectangle centred on the target, across the line of fire.
+    """
+    centre = position[target[shooters]]
+    line = centre - position[shooters]
+    line = line / jnp.sqrt(jnp.sum(line**2, axis=-1, keepdims=True) + 1e-12)
+    offset = position[None, victims] - centre[:, None]
+    along = jnp.abs(offset[..., 0] * line[:, None, 0] + offset[..., 1] * line[:, None, 1])
+    across = jnp.abs(offset[..., 1] * line[:, None, 0] - offset[..., 0] * line[:, None, 1])
+    beyond_depth = jnp.maximum(along - kinds.splash_depth[shooters, None] / 2, 0.0)
+    beyond_width = jnp.maximum(across - kinds.splash_width[shooters, None] / 2, 0.0)
+    touches = beyond_depth**2 + beyond_width**2 <= kinds.radius[None, victims] ** 2
+    return touches & (kinds.splash_width[shooters, None] > 0)
+
+
+class _Damage(NamedTuple):
+    """Points each shot takes from the shield and the health of each unit it hits."""
+
+    shield: Float[Array, "allies enemies"]
+    health: Float[Array, "allies enemies"]
+
+
+def _damage(
+    battle: Battle, units: Units, hit: Bool[Array, "allies enemies"], *, enemies_hit: bool
+) -> _Damage:
+    """Splits hits into shield and health damage.
+
+    Shots on one unit count in the order of their shooters' numbers: the order changes only which of
+    them meets the armour.
+    """
+    count, kinds = battle.num_allies, battle.kinds
+    shooters, victims = (
+        (slice(0, count), slice(count, None)) if enemies_hit else (slice(count, None), slice(0, count))
+    )
+    single = kinds.damage[shooters, victims]
+    attacks = np.broadcast_to(kinds.attacks[shooters, None], single.shape)
+    shield, armour = units.shield[victims], kinds.armour[victims]
+    axis = 0
+    if not enemies_hit:
+        single, attacks, axis = single.T, attacks.T, 1
+    expand = (lambda x: x[None]) if enemies_hit else (lambda x: x[:, None])
+    shield, armour = expand(shield), expand(armour)
+    volley = jnp.where(hit, single * attacks, 0.0)
+    before = jnp.cumsum(volley, axis=axis) - volley
+    to_shield = jnp.clip(shield - before, 0.0, volley)
+    to_health = jnp.zeros_like(volley)
+    for attack in range(int(kinds.attacks.max())):
+        absorbed = jnp.clip(shield - before - attack * single, 0.0, single)
+        passed = jnp.maximum(single - absorbed - armour, 0.0)
+        to_health += jnp.where(hit & (attack < attacks), passed, 0.0)
+    return _Damage(to_shield, to_health)

@@ -1,0 +1,136 @@
+"""SMAC's battles as a JaxMARL environment."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxmarl.environments.multi_agent_env import MultiAgentEnv
+from jaxmarl.environments.spaces import Box, Discrete
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from mag.envs.smac_jax.battle import Units, make_battle, start_units
+from mag.envs.smac_jax.maps import Map, get_map
+from mag.envs.smac_jax.observe import (
+    available_actions,
+    make_layout,
+    num_actions,
+    observation_size,
+    observations,
+    state_size,
+    team_reward,
+    world_state,
+)
+from mag.envs.smac_jax.rules import NO_OP, STOP, step_units
+
+
+@struct.dataclass
+class State:
+    """A battle in progress.
+
+    the units, each agent's last action (-1 before the first), steps taken, whether it is over.
+    """
+
+    units: Units
+    last_actions: Int[Array, " agents"]
+    step: Int[Array, ""]
+    done: Bool[Array, ""]
+
+
+class SMAC(MultiAgentEnv):
+    """One of SMAC's maps, with SMAC's observations, state, actions, reward and limits, simulated in JAX.
+
+    map_name: a key of `MAPS`, or a `Map` such as `load_map` returns. ticks_per_second: how many of
+    a step's 8 ticks make a second of the unit table. 16 is SMAClite's clock; 22.4 is StarCraft II's
+    own, on which units do per step 16/22.4 of what they do on the former (shields recover per tick
+    alike on both).
+    """
+
+    def __init__(self, map_name: str | Map = "3s_vs_5z", ticks_per_second: float = 16.0) -> None:
+        self.map = map_name if isinstance(map_name, Map) else get_map(map_name)
+        self.battle = make_battle(self.map, ticks_per_second)
+        self.layout = make_layout(self.map)
+        super().__init__(num_agents=self.battle.num_allies)
+        self.num_enemies = self.battle.num_enemies
+        self.max_steps = self.map.limit
+        self.obs_size = observation_size(self.battle, self.layout)
+        self.state_size = state_size(self.battle, self.layout)
+        self.num_actions = num_actions(self.battle)
+        self.agents = [f"ally_{i}" for i in range(self.num_agents)]
+        self.observation_spaces = {agent: Box(-1.0, 1.0, (self.obs_size,)) for agent in self.agents}
+        self.action_spaces = {agent: Discrete(self.num_actions) for agent in self.agents}
+
+    @property
+    def name(self) -> str:
+        """The map's name."""
+        return self.map.name
+
+    @property
+    def agent_classes(self) -> dict[str, list[str]]:
+        """The agents of each unit type."""
+        classes: dict[str, list[str]] = {}
+        for agent, unit in zip(self.agents, self.map.ally_types, strict=True):
+            classes.setdefault(unit.name, []).append(agent)
+        return classes
+
+    @partial(jax.jit, static_argnums=(0,))
+    def reset(self, key: PRNGKeyArray) -> tuple[dict[str, Array], State]:
+        """The start of a battle, the same each time; chance enters in `step_env`."""
+        del key
+        state = State(
+            units=start_units(self.battle),
+            last_actions=jnp.full(self.num_agents, -1, jnp.int32),
+            step=jnp.int32(0),
+            done=jnp.bool_(False),
+        )
+        return self.get_obs(state), state
+
+    @partial(jax.jit, static_argnums=(0,))
+    def step_env(
+        self, key: PRNGKeyArray, state: State, actions: dict[str, Array]
+    ) -> tuple[dict[str, Array], State, dict[str, Array], dict[str, Array], dict[str, Array]]:
+        """Eight game ticks.
+
+        An unavailable action counts as stop. The dones of single agents say that they are dead or
+        the battle is over; infos are `won`, `truncated` (undecided at the limit) and `alive`
+        [agents].
+        """
+        count = self.num_agents
+        chosen = jnp.stack([jnp.asarray(actions[agent], jnp.int32) for agent in self.agents])
+        available = available_actions(self.battle, state.units)
+        allowed = jnp.any(available & (chosen[:, None] == jnp.arange(self.num_actions)), axis=1)
+        chosen = jnp.where(state.units.alive[:count], jnp.where(allowed, chosen, STOP), NO_OP)
+        units = step_units(self.battle, key, state.units, chosen)
+        alive = units.alive[:count]
+        won = jnp.any(alive) & ~jnp.any(units.alive[count:])
+        decided = won | ~jnp.any(alive)
+        truncated = ~decided & (state.step + 1 >= self.max_steps)
+        state_after = State(units, chosen, state.step + 1, decided | truncated)
+        reward = team_reward(self.battle, state.units, units, won)
+        dones = {agent: ~alive[i] | state_after.done for i, agent in enumerate(self.agents)}
+        dones["__all__"] = state_after.done
+        infos = {"won": won, "truncated": truncated, "alive": alive}
+        return (
+            self.get_obs(state_after),
+            state_after,
+            dict.fromkeys(self.agents, reward),
+            dones,
+            infos,
+        )
+
+    def get_obs(self, state: State) -> dict[str, Array]:
+        """Every agent's observation, and the global state under `world_state`."""
+        available = available_actions(self.battle, state.units)
+        seen = observations(self.battle, self.layout, state.units, available)
+        obs = {agent: seen[i] for i, agent in enumerate(self.agents)}
+        return obs | {"world_state": self.get_world_state(state)}
+
+    def get_world_state(self, state: State) -> Float[Array, " state_size"]:
+        """SMAC's global state."""
+        return world_state(self.battle, self.layout, state.units, state.last_actions)
+
+    @partial(jax.jit, static_argnums=(0,))
+    def get_avail_actions(self, state: State) -> dict[str, Array]:
+        """Mask of the actions each agent may take."""
+        available = available_actions(self.battle, state.units)
+        return {agent: available[i] for i, agent in enumerate(self.agents)}

@@ -1,0 +1,216 @@
+"""What agents see, may do and are paid, laid out as in SMAC (its `starcraft2.py`, default options)."""
+
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from mag.envs.smac_jax.battle import Battle, Units
+from mag.envs.smac_jax.maps import Map
+from mag.envs.smac_jax.rules import DIRECTIONS, FIRST_ATTACK, MOVE_AMOUNT
+from mag.envs.smac_jax.terrain import is_walkable
+from mag.envs.smac_jax.units import UnitType
+
+SIGHT_RANGE = 9.0
+ATTACK_RANGE = 6.0
+REWARD_KILL = 10.0
+REWARD_WIN = 200.0
+REWARD_SCALE = 20.0
+LOOPS_PER_SECOND = 22.4
+"""StarCraft II's game loops per second, the unit in which SMAC reads a weapon's cooldown."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which features a map's observations and state have.
+
+    ally_shield, enemy_shield: whether that side has shields at all. ally_type, enemy_type: one-hot
+    unit types [units, types], with no columns where each side has a single type. SMAC numbers the
+    allies' types in the order of its own copies of them, but the enemies' types by StarCraft's
+    numbers, so a Zealot is (0, 1) as an ally and (1, 0) as an enemy.
+    """
+
+    ally_shield: bool
+    enemy_shield: bool
+    ally_type: Float[np.ndarray, "allies types"]
+    enemy_type: Float[np.ndarray, "enemies types"]
+
+    @property
+    def num_types(self) -> int:
+        """Length of the one-hot unit type."""
+        return self.ally_type.shape[1]
+
+
+def make_layout(game_map: Map) -> Layout:
+    """Works out the layout of `game_map`."""
+    allies, enemies = game_map.ally_types, game_map.enemy_types
+    ally_names = list(dict.fromkeys(unit.name for unit in allies))
+    enemy_names = [unit.name for unit in sorted(enemies, key=lambda unit: unit.number)]
+    enemy_names = list(dict.fromkeys(enemy_names))
+    num_types = max(len(ally_names), len(enemy_names))
+    num_types = 0 if num_types == 1 else num_types
+
+    def one_hot(units: list[UnitType], names: list[str]) -> np.ndarray:
+        return np.eye(len(names), num_types, dtype=np.float32)[[names.index(unit.name) for unit in units]]
+
+    return Layout(
+        ally_shield=any(unit.shield for unit in allies),
+        enemy_shield=any(unit.shield for unit in enemies),
+        ally_type=one_hot(allies, ally_names),
+        enemy_type=one_hot(enemies, enemy_names),
+    )
+
+
+def observation_size(battle: Battle, layout: Layout) -> int:
+    """Length of an agent's observation."""
+    per_enemy = 5 + layout.enemy_shield + layout.num_types
+    per_ally = 5 + layout.ally_shield + layout.num_types
+    own = 1 + layout.ally_shield + layout.num_types
+    return 4 + battle.num_enemies * per_enemy + (battle.num_allies - 1) * per_ally + own
+
+
+def state_size(battle: Battle, layout: Layout) -> int:
+    """Length of the global state."""
+    per_ally = 4 + layout.ally_shield + layout.num_types
+    per_enemy = 3 + layout.enemy_shield + layout.num_types
+    last_actions = battle.num_allies * num_actions(battle)
+    return battle.num_allies * per_ally + battle.num_enemies * per_enemy + last_actions
+
+
+def num_actions(battle: Battle) -> int:
+    """No-op, stop, four moves and one attack per enemy."""
+    return FIRST_ATTACK + battle.num_enemies
+
+
+def available_actions(battle: Battle, units: Units) -> Bool[Array, "agents actions"]:
+    """Which actions each agent may take.
+
+    The dead only no-op. The living may stop, move where the pathing grid is free one unit away
+    (even Colossi, which can walk on cliffs, may not choose to step onto them from right beside),
+    and attack living enemies within 6.
+    """
+    count = battle.num_allies
+    alive = units.alive[:count, None]
+    ahead = units.position[:count, None] + jnp.asarray(DIRECTIONS) * MOVE_AMOUNT / 2
+    movable = is_walkable(battle.terrain, ahead)
+    offset = units.position[None, count:] - units.position[:count, None]
+    near = jnp.sqrt(jnp.sum(offset**2, axis=-1)) <= ATTACK_RANGE
+    attackable = near & units.alive[None, count:]
+    return jnp.concatenate([~alive, alive, movable & alive, attackable & alive], axis=1)
+
+
+def observations(
+    battle: Battle, layout: Layout, units: Units, available: Bool[Array, "agents actions"]
+) -> Float[Array, "agents features"]:
+    """Each agent's observation.
+
+    movable directions, enemies, other allies, itself; zeros for the dead.
+
+    Units out of sight (9 or further) and dead units are zeros, too.
+    """
+    count = battle.num_allies
+    health, shield = _fractions(battle, units)
+    ally_vitals = _vitals(health[:count], shield[:count], layout.ally_type, has_shield=layout.ally_shield)
+    enemy_vitals = _vitals(health[count:], shield[count:], layout.enemy_type, has_shield=layout.enemy_shield)
+    alive = units.alive
+    moves = available[:, 2:FIRST_ATTACK].astype(jnp.float32)
+    attackable = available[:, FIRST_ATTACK:].astype(jnp.float32)
+    enemies = _seen(units.position[:count], units.position[count:], attackable, enemy_vitals, alive[count:])
+    others = _others(count)
+    visible = jnp.ones((count, count - 1))
+    allies = _seen(
+        units.position[:count],
+        units.position[:count][others],
+        visible,
+        ally_vitals[others],
+        alive[:count][others],
+    )
+    features = jnp.concatenate([moves, enemies, allies, ally_vitals], axis=1)
+    return jnp.where(alive[:count, None], features, 0.0)
+
+
+def _others(count: int) -> Int[np.ndarray, "agents others"]:
+    """For each agent the numbers of all other agents."""
+    return np.array([[j for j in range(count) if j != i] for i in range(count)], int).reshape(
+        count, count - 1
+    )
+
+
+def _fractions(battle: Battle, units: Units) -> tuple[Float[Array, " units"], Float[Array, " units"]]:
+    """Health and shield as fractions of their maxima; 0 for units without shields."""
+    return units.health / battle.kinds.health, units.shield / np.maximum(battle.kinds.shield, 1.0)
+
+
+def _vitals(health, shield, types, *, has_shield: bool) -> Float[Array, "units vitals"]:
+    """Health, shield if the side has shields, and type if there are several."""
+    columns = [health[:, None], shield[:, None], types] if has_shield else [health[:, None], types]
+    return jnp.concatenate(columns, axis=1)
+
+
+def _seen(
+    eyes: Float[Array, "agents 2"],
+    position: Float[Array, "... 2"],
+    flag: Float[Array, "agents others"],
+    vitals: Float[Array, "... vitals"],
+    alive: Bool[Array, "..."],
+) -> Float[Array, "agents features"]:
+    """What agents see of other units.
+
+    the flag, distance, dx and dy in sight ranges, vitals; flattened unit by unit.
+
+    Position, vitals and alive have a leading agents axis where each agent looks at other units.
+    """
+    offset = position - eyes[:, None]
+    distance = jnp.sqrt(jnp.sum(offset**2, axis=-1))
+    vitals = jnp.broadcast_to(vitals, (*distance.shape, vitals.shape[-1]))
+    place = jnp.concatenate([distance[..., None], offset], axis=-1) / SIGHT_RANGE
+    features = jnp.concatenate([flag[..., None], place, vitals], axis=-1)
+    visible = (distance < SIGHT_RANGE) & alive
+    return jnp.where(visible[..., None], features, 0.0).reshape(len(eyes), -1)
+
+
+def world_state(
+    battle: Battle, layout: Layout, units: Units, last_actions: Int[Array, " agents"]
+) -> Float[Array, " features"]:
+    """The global state.
+
+    allies, enemies (zeros for the dead), last joint action; -1 as last action is none.
+
+    Per ally [health, cooldown, x, y, (shield), (type)], per enemy [health, x, y, (shield), (type)];
+    x and y from the map's centre in map widths and heights; the cooldown in game loops over the
+    maximum SMAC assumes for the unit.
+    """
+    count, kinds = battle.num_allies, battle.kinds
+    health, shield = _fractions(battle, units)
+    size = battle.terrain.size
+    place = (units.position - size / 2) / size
+    cooldown = (units.cooldown * LOOPS_PER_SECOND / kinds.state_cooldown)[:count, None]
+    ally_vitals = _vitals(health[:count], shield[:count], layout.ally_type, has_shield=layout.ally_shield)
+    enemy_vitals = _vitals(health[count:], shield[count:], layout.enemy_type, has_shield=layout.enemy_shield)
+    allies = jnp.concatenate([ally_vitals[:, :1], cooldown, place[:count], ally_vitals[:, 1:]], axis=1)
+    enemies = jnp.concatenate([enemy_vitals[:, :1], place[count:], enemy_vitals[:, 1:]], axis=1)
+    allies = jnp.where(units.alive[:count, None], allies, 0.0)
+    enemies = jnp.where(units.alive[count:, None], enemies, 0.0)
+    last = last_actions[:, None] == np.arange(num_actions(battle))
+    return jnp.concatenate([allies.ravel(), enemies.ravel(), last.ravel().astype(jnp.float32)])
+
+
+def max_reward(battle: Battle) -> float:
+    """SMAC's unscaled reward for killing every enemy once, without what shields regain."""
+    kinds, count = battle.kinds, battle.num_allies
+    points = float(np.sum(kinds.health[count:]) + np.sum(kinds.shield[count:]))
+    return points + REWARD_KILL * battle.num_enemies + REWARD_WIN
+
+
+def team_reward(battle: Battle, before: Units, after: Units, won: Bool[Array, ""]) -> Float[Array, ""]:
+    """SMAC's reward of one step, scaled so that killing every enemy once adds up to 20.
+
+    The change of the enemies' health and shields plus 10 per kill is taken as an absolute value, as
+    SMAC does: a step in which enemies recover more than they lose pays, too.
+    """
+    count = battle.num_allies
+    lost = jnp.sum((before.health + before.shield - after.health - after.shield * after.alive)[count:])
+    kills = jnp.sum((before.alive & ~after.alive)[count:])
+    reward = jnp.abs(lost + REWARD_KILL * kills) + REWARD_WIN * won
+    return reward * (REWARD_SCALE / max_reward(battle))

@@ -1,0 +1,107 @@
+"""The rules of the game: one tick, and the eight ticks of an environment step."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from mag.envs.smac_jax.battle import NO_TARGET, TICKS_PER_STEP, Battle, Units
+from mag.envs.smac_jax.combat import in_range, make_pairs, pick_targets, shoot
+from mag.envs.smac_jax.movement import walk
+
+SHIELD_WAIT = 160.0
+"""Ticks without being hit before a shield recovers: 10 s of 16 ticks."""
+SHIELD_RECOVERY = 2.0 / 16.0
+"""Shield points regained per tick: 2 per second of 16 ticks."""
+MOVE_AMOUNT = 2.0
+NO_OP, STOP, NORTH, SOUTH, EAST, WEST, FIRST_ATTACK = range(7)
+DIRECTIONS = ((0.0, 1.0), (0.0, -1.0), (1.0, 0.0), (-1.0, 0.0))
+"""Unit vectors of the moves north, south, east, west."""
+
+
+class Orders(NamedTuple):
+    """What the allies do during a step.
+
+    goal: where moving allies go; moving: which allies move; target: number of the unit attacked or
+    NO_TARGET.
+    """
+
+    goal: Float[Array, "agents 2"]
+    moving: Bool[Array, " agents"]
+    target: Int[Array, " agents"]
+
+
+def give_orders(battle: Battle, units: Units, actions: Int[Array, " agents"]) -> Orders:
+    """Turns SMAC's action numbers into orders: a move aims 2 units away, an attack at an enemy."""
+    moving = (actions >= NORTH) & (actions <= WEST)
+    direction = jnp.asarray(DIRECTIONS)[jnp.clip(actions - NORTH, 0, 3)]
+    target = jnp.where(actions >= FIRST_ATTACK, actions - FIRST_ATTACK + battle.num_allies, NO_TARGET)
+    goal = units.position[: battle.num_allies] + MOVE_AMOUNT * direction
+    return Orders(goal, moving, target.astype(jnp.int32))
+
+
+def step_units(battle: Battle, key: PRNGKeyArray, units: Units, actions: Int[Array, " agents"]) -> Units:
+    """One environment step: the allies get their orders, then eight ticks pass."""
+    orders = give_orders(battle, units, actions)
+    units = units._replace(target=units.target.at[: battle.num_allies].set(orders.target))
+    turns = jax.random.uniform(key, (TICKS_PER_STEP, len(units.health)))
+
+    def one_tick(units: Units, turn: Float[Array, " units"]) -> tuple[Units, None]:
+        return tick(battle, units, orders, turn), None
+
+    units, _ = jax.lax.scan(one_tick, units, turns)
+    return units
+
+
+def tick(battle: Battle, units: Units, orders: Orders, turn: Float[Array, " units"]) -> Units:
+    """One game tick.
+
+    pick targets, walk, recover, shoot; `turn` is the random order in which units act.
+    """
+    pairs = make_pairs(battle, units.position)
+    units = units._replace(target=pick_targets(battle, units, pairs))
+    in_reach = in_range(battle, units, pairs)
+    goal, walking = _ways(battle, units, orders, in_reach)
+    units = units._replace(position=walk(battle, units, goal, walking))
+    units = recover(battle, units)
+    ready = in_reach & units.alive & (units.cooldown <= 0)
+    shield, health, fired, struck = shoot(battle, units, ready, turn)
+    return units._replace(
+        shield=shield,
+        health=health,
+        cooldown=jnp.where(fired, battle.kinds.cooldown, units.cooldown),
+        shield_wait=jnp.where(struck, SHIELD_WAIT, units.shield_wait),
+    )
+
+
+def recover(battle: Battle, units: Units) -> Units:
+    """Cooldowns run down, shields left alone for long enough recover, Zerg heal."""
+    kinds = battle.kinds
+    wait = jnp.maximum(units.shield_wait - 1.0, 0.0)
+    shield = jnp.minimum(units.shield + SHIELD_RECOVERY * (wait <= 0), kinds.shield)
+    health = jnp.minimum(units.health + kinds.regeneration * battle.tick_seconds, kinds.health)
+    return units._replace(
+        cooldown=jnp.maximum(units.cooldown - battle.tick_seconds, 0.0),
+        shield_wait=wait,
+        shield=jnp.where(units.alive, shield, units.shield),
+        health=jnp.where(units.alive, health, units.health),
+    )
+
+
+def _ways(
+    battle: Battle, units: Units, orders: Orders, in_reach: Bool[Array, " units"]
+) -> tuple[Float[Array, "units 2"], Bool[Array, " units"]]:
+    """Where units go, and which of them walk.
+
+    to a target out of reach, on a move order, or on the attack-move.
+    """
+    count = battle.num_allies
+    attacks = units.target >= 0
+    target_place = units.position[jnp.maximum(units.target, 0)]
+    marches = battle.attack_point is not None
+    end = battle.attack_point if marches else battle.start[count:]
+    idle_goal = jnp.concatenate([orders.goal, jnp.broadcast_to(end, (battle.num_enemies, 2))])
+    idle_walks = jnp.concatenate([orders.moving, jnp.full(battle.num_enemies, marches)])
+    goal = jnp.where(attacks[:, None], target_place, idle_goal)
+    return goal, jnp.where(attacks, ~in_reach, idle_walks)

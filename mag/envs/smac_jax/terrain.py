@@ -1,0 +1,148 @@
+"""Unwalkable ground as rectangles, and the shortest ways around it, worked out once per map with NumPy."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from mag.envs.smac_jax.maps import Map
+
+CLEARANCE = 0.4
+"""Distance that planned ways keep from walls: a Zergling's radius and a little."""
+MIN_DETOUR = 2.0
+"""If no way is longer than the straight one by this much, units slide along walls without waypoints."""
+
+
+class Terrain(NamedTuple):
+    """The ground of one map.
+
+    low, high: corners of the rectangles of unwalkable ground [rects, 2]; is_cliff: which of them
+    climbing units may enter. size: width and height of the map. waypoints: for each pair of 1 x 1
+    cells (from, to) the cell to head for, -1 where the straight way is free; None where the
+    straight way is free everywhere. Cells are numbered row by row.
+    """
+
+    low: Float[np.ndarray, "rects 2"]
+    high: Float[np.ndarray, "rects 2"]
+    is_cliff: Bool[np.ndarray, " rects"]
+    size: Float[np.ndarray, "2"]
+    waypoints: Int[np.ndarray, "cells cells"] | None
+
+
+def make_terrain(game_map: Map) -> Terrain:
+    """Arrays for the rectangles and routes of `game_map`."""
+    rects = np.array([*game_map.walls, *game_map.cliffs], np.float32).reshape(-1, 4)
+    is_cliff = np.arange(len(rects)) >= len(game_map.walls)
+    size = np.array([game_map.width, game_map.height], np.float32)
+    low, high = rects[:, :2], rects[:, 2:]
+    return Terrain(low, high, is_cliff, size, _routes(low, high, size))
+
+
+def is_walkable(terrain: Terrain, point: Float[Array, "*batch 2"]) -> Bool[Array, "*batch"]:
+    """Whether a point lies on the map and in no unwalkable rectangle.
+
+    cliffs count as unwalkable, as in SMAC's pathing grid.
+
+    Cells are half open, [left, right) x [bottom, top), which is SMAC's truncation to a cell of the
+    grid.
+    """
+    here = point[..., None, :]
+    blocked = jnp.any(jnp.all((here >= terrain.low) & (here < terrain.high), axis=-1), axis=-1)
+    return jnp.all((point >= 0) & (point < terrain.size), axis=-1) & ~blocked
+
+
+def push_out(
+    terrain: Terrain,
+    position: Float[Array, "units 2"],
+    before: Float[Array, "units 2"],
+    radius: Float[np.ndarray, " units"],
+    climbs: Bool[np.ndarray, " units"],
+) -> Float[Array, "units 2"]:
+    """Keeps discs on the map and out of the rectangles.
+
+    A disc that touches a rectangle is moved straight out of it; one whose centre would still be
+    inside stays `before`.
+    """
+    rim = jnp.asarray(radius)[:, None]
+    position = jnp.clip(position, rim, terrain.size - rim)
+    if len(terrain.low) == 0:
+        return position
+    counts = ~(terrain.is_cliff[None] & climbs[:, None])
+    nearest = jnp.clip(position[:, None], terrain.low, terrain.high)
+    away = position[:, None] - nearest
+    distance = jnp.sqrt(jnp.sum(away**2, axis=-1))
+    depth = jnp.where(counts, jnp.maximum(rim - distance, 0.0), 0.0)
+    pushes = away * (depth / jnp.maximum(distance, 1e-6))[..., None]
+    # Of several rectangles along one wall only the deepest counts; opposite walls both do.
+    position = position + jnp.max(pushes, axis=1, initial=0.0) + jnp.min(pushes, axis=1, initial=0.0)
+    here = position[:, None]
+    inside = jnp.all((here > terrain.low) & (here < terrain.high), axis=-1) & counts
+    return jnp.where(jnp.any(inside, axis=-1, keepdims=True), before, position)
+
+
+def head_for(
+    terrain: Terrain,
+    position: Float[Array, "units 2"],
+    goal: Float[Array, "units 2"],
+    climbs: Bool[np.ndarray, " units"],
+) -> Float[Array, "units 2"]:
+    """The next point on each unit's way to its goal.
+
+    the goal itself, or a waypoint where ground bars the straight way.
+    """
+    if terrain.waypoints is None:
+        return goal
+    width = int(terrain.size[0])
+    waypoint = jnp.asarray(terrain.waypoints)[_cell(terrain, position), _cell(terrain, goal)].astype(
+        jnp.int32
+    )
+    place = jnp.stack([waypoint % width, waypoint // width], axis=-1) + 0.5
+    return jnp.where(((waypoint < 0) | climbs)[:, None], goal, place)
+
+
+def _cell(terrain: Terrain, point: Float[Array, "units 2"]) -> Int[Array, " units"]:
+    cell = jnp.clip(point, 0.0, terrain.size - 1.0).astype(jnp.int32)
+    return cell[:, 0] + int(terrain.size[0]) * cell[:, 1]
+
+
+def _routes(low: np.ndarray, high: np.ndarray, size: np.ndarray) -> np.ndarray | None:
+    """Waypoints for every pair of cells, on the shortest ways over centres of cells that see each other."""
+    width, height = (int(side) for side in size)
+    x, y = np.meshgrid(np.arange(width), np.arange(height))
+    centres = np.stack([x.ravel(), y.ravel()], axis=1) + 0.5
+    inside = ((centres[:, None] > low) & (centres[:, None] < high)).all(-1).any(-1)
+    if len(low) == 0:
+        return None
+    nodes = np.flatnonzero(~inside)
+    places = centres[nodes]
+    distance = np.linalg.norm(places[:, None] - places, axis=-1)
+    free = _sees(places, low - CLEARANCE, high + CLEARANCE)
+    step = np.where(free, distance, np.inf)
+    ways = step.copy()
+    for via in range(len(nodes)):  # Floyd-Warshall
+        np.minimum(ways, ways[:, via, None] + ways[via], out=ways)
+    if (ways - distance).max() < MIN_DETOUR:
+        return None
+    np.fill_diagonal(step, np.inf)  # a way begins with a move
+    first = np.stack([(row[:, None] + ways).argmin(axis=0) for row in step])
+    waypoint = np.where(free, -1, nodes[first])
+    # Points in unwalkable cells (a Colossus on a cliff) are reached from the nearest walkable cell.
+    nearest = np.linalg.norm(centres[:, None] - places, axis=-1).argmin(axis=1)
+    return waypoint[nearest][:, nearest].astype(np.int16)
+
+
+def _sees(places: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Whether the segment between each pair of places misses the inside of all rectangles (slab test)."""
+    start = places[:, None]
+    way = places[None] - start
+    sees = np.ones(way.shape[:2], bool)
+    parallel = np.abs(way) < 1e-9
+    safe = np.where(parallel, 1.0, way)
+    for bottom_left, top_right in zip(low, high, strict=True):
+        one, other = (bottom_left - start) / safe, (top_right - start) / safe
+        between = (start > bottom_left) & (start < top_right)
+        enter = np.where(parallel, np.where(between, -np.inf, np.inf), np.minimum(one, other)).max(-1)
+        leave = np.where(parallel, np.where(between, np.inf, -np.inf), np.maximum(one, other)).min(-1)
+        sees &= ~((np.maximum(enter, 0.0) + 1e-9) < np.minimum(leave, 1.0))
+    return sees
