@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from mag.envs.smac_jax.battle import NO_TARGET, Battle, Units
+from mag.envs.smac_jax.units import UnitArrays
 
 FAR = 1e3
 """Distance given to an attacker out of sight: it is picked only when nobody nearer is seen."""
@@ -80,39 +81,52 @@ def in_range(battle: Battle, units: Units, pairs: Pairs) -> Bool[Array, " units"
     )
 
 
+class Volley(NamedTuple):
+    """What shooting left: shields and health, and which units fired and were hit."""
+
+    shield: Float[Array, " units"]
+    health: Float[Array, " units"]
+    fired: Bool[Array, " units"]
+    struck: Bool[Array, " units"]
+
+
 def shoot(
-    battle: Battle,
-    units: Units,
-    shooting: Bool[Array, " units"],
-    turn: Float[Array, " units"],
-) -> tuple[Float[Array, " units"], Float[Array, " units"], Bool[Array, " units"], Bool[Array, " units"]]:
+    battle: Battle, units: Units, shooting: Bool[Array, " units"], turn: Float[Array, " units"]
+) -> Volley:
     """Fires the weapons of the `shooting` units, in the random order of `turn`.
 
-    Returns shields, health, who fired and who was hit. A unit killed before its turn does not fire;
-    two rounds of working out who that is are exact unless three kills in one tick depend on each
-    other.
+    A unit killed before its turn does not fire. Two rounds of working out who that is are exact
+    unless three kills in one tick hang on each other.
     """
-    count = battle.num_allies
+    count, kinds = battle.num_allies, battle.kinds
+    allies, enemies = slice(0, count), slice(count, None)
     by_allies, by_enemies = hits(battle, units)
-    allies_first = turn[:count, None] < turn[None, count:]
+    allies_first = turn[allies, None] < turn[None, enemies]
+
+    def volley(fired: Bool[Array, " units"]) -> tuple[_Damage, _Damage]:
+        on_enemies = _damage(kinds, units, by_allies & fired[allies, None], allies, enemies)
+        on_allies = _damage(kinds, units, by_enemies.T & fired[enemies, None], enemies, allies)
+        return on_allies, on_enemies
+
     fired = shooting
     for _ in range(2):
-        on_enemies = _damage(battle, units, by_allies & fired[:count, None], enemies_hit=True)
-        on_allies = _damage(battle, units, by_enemies & fired[None, count:], enemies_hit=False)
-        ally_health = units.health[:count] - jnp.sum(jnp.where(allies_first, 0.0, on_allies.health), axis=1)
-        enemy_health = units.health[count:] - jnp.sum(jnp.where(allies_first, on_enemies.health, 0.0), axis=0)
-        fired = shooting & (jnp.concatenate([ally_health, enemy_health]) > 0)
-    on_enemies = _damage(battle, units, by_allies & fired[:count, None], enemies_hit=True)
-    on_allies = _damage(battle, units, by_enemies & fired[None, count:], enemies_hit=False)
-    shield = units.shield - jnp.concatenate([jnp.sum(on_allies.shield, 1), jnp.sum(on_enemies.shield, 0)])
-    health = units.health - jnp.concatenate([jnp.sum(on_allies.health, 1), jnp.sum(on_enemies.health, 0)])
-    struck = jnp.concatenate(
-        [
-            jnp.any(by_enemies & fired[None, count:], axis=1),
-            jnp.any(by_allies & fired[:count, None], axis=0),
-        ]
+        on_allies, on_enemies = volley(fired)
+        lost_before_turn = jnp.concatenate(
+            [
+                jnp.sum(jnp.where(allies_first.T, 0.0, on_allies.health), axis=0),
+                jnp.sum(jnp.where(allies_first, on_enemies.health, 0.0), axis=0),
+            ]
+        )
+        fired = shooting & (units.health > lost_before_turn)
+    on_allies, on_enemies = volley(fired)
+    shield_lost = jnp.concatenate([jnp.sum(on_allies.shield, 0), jnp.sum(on_enemies.shield, 0)])
+    health_lost = jnp.concatenate([jnp.sum(on_allies.health, 0), jnp.sum(on_enemies.health, 0)])
+    return Volley(
+        shield=jnp.maximum(units.shield - shield_lost, 0.0),
+        health=jnp.maximum(units.health - health_lost, 0.0),
+        fired=fired,
+        struck=shield_lost + health_lost > 0,
     )
-    return jnp.maximum(shield, 0.0), jnp.maximum(health, 0.0), fired, struck
 
 
 def hits(battle: Battle, units: Units) -> tuple[Bool[Array, "allies enemies"], Bool[Array, "allies enemies"]]:
@@ -123,20 +137,26 @@ def hits(battle: Battle, units: Units) -> tuple[Bool[Array, "allies enemies"], B
     by_allies, by_enemies = aims(battle, units)
     kinds, count = battle.kinds, battle.num_allies
     if np.any(kinds.splash_width[:count] > 0):
-        swept = _beam(kinds, units.position, units.target, slice(0, count), slice(count, None))
+        swept = _beam(kinds, units, slice(0, count), slice(count, None))
         by_allies |= swept & jnp.any(by_allies, axis=1, keepdims=True) & units.alive[None, count:]
     if np.any(kinds.splash_width[count:] > 0):
-        swept = _beam(kinds, units.position, units.target, slice(count, None), slice(0, count)).T
+        swept = _beam(kinds, units, slice(count, None), slice(0, count)).T
         by_enemies |= swept & jnp.any(by_enemies, axis=0, keepdims=True) & units.alive[:count, None]
     return by_allies, by_enemies
 
 
-def _beam(kinds, position, target, shooters: slice, victims: slice) -> Bool[Array, "shooters victims"]:
+def _beam(
+    kinds: UnitArrays,
+    units: Units,
+    shooters: slice,
+    victims: slice,
+) -> Bool[Array, "shooters victims"]:
     """Which victims the beam of each shooter touches.
 
     a rectangle centred on the target, across the line of fire.
     """
-    centre = position[target[shooters]]
+    position = units.position
+    centre = position[units.target[shooters]]
     line = centre - position[shooters]
     line = line / jnp.sqrt(jnp.sum(line**2, axis=-1, keepdims=True) + 1e-12)
     offset = position[None, victims] - centre[:, None]
@@ -149,38 +169,27 @@ def _beam(kinds, position, target, shooters: slice, victims: slice) -> Bool[Arra
 
 
 class _Damage(NamedTuple):
-    """Points each shot takes from the shield and the health of each unit it hits."""
+    """Points that shots take from the shield and the health of each unit they hit."""
 
-    shield: Float[Array, "allies enemies"]
-    health: Float[Array, "allies enemies"]
+    shield: Float[Array, "shooters victims"]
+    health: Float[Array, "shooters victims"]
 
 
 def _damage(
-    battle: Battle, units: Units, hit: Bool[Array, "allies enemies"], *, enemies_hit: bool
+    kinds: UnitArrays, units: Units, hit: Bool[Array, "shooters victims"], shooters: slice, victims: slice
 ) -> _Damage:
-    """Splits hits into shield and health damage.
+    """Splits hits into damage to the shield, unreduced, and to health, less the armour for each attack.
 
-    Shots on one unit count in the order of their shooters' numbers: the order changes only which of
-    them meets the armour.
+    Shots on one unit count in the order of their shooters' numbers: the order only decides which of
+    them breaks the shield, a difference of at most a point of armour.
     """
-    count, kinds = battle.num_allies, battle.kinds
-    shooters, victims = (
-        (slice(0, count), slice(count, None)) if enemies_hit else (slice(count, None), slice(0, count))
-    )
-    single = kinds.damage[shooters, victims]
-    attacks = np.broadcast_to(kinds.attacks[shooters, None], single.shape)
+    single, attacks = kinds.damage[shooters, victims], kinds.attacks[shooters, None]
     shield, armour = units.shield[victims], kinds.armour[victims]
-    axis = 0
-    if not enemies_hit:
-        single, attacks, axis = single.T, attacks.T, 1
-    expand = (lambda x: x[None]) if enemies_hit else (lambda x: x[:, None])
-    shield, armour = expand(shield), expand(armour)
     volley = jnp.where(hit, single * attacks, 0.0)
-    before = jnp.cumsum(volley, axis=axis) - volley
-    to_shield = jnp.clip(shield - before, 0.0, volley)
+    before = jnp.cumsum(volley, axis=0) - volley
     to_health = jnp.zeros_like(volley)
-    for attack in range(int(kinds.attacks.max())):
+    for attack in range(int(attacks.max())):
         absorbed = jnp.clip(shield - before - attack * single, 0.0, single)
         passed = jnp.maximum(single - absorbed - armour, 0.0)
         to_health += jnp.where(hit & (attack < attacks), passed, 0.0)
-    return _Damage(to_shield, to_health)
+    return _Damage(jnp.clip(shield - before, 0.0, volley), to_health)

@@ -118,7 +118,7 @@ class SMAC(MultiAgentEnv):
             infos,
         )
 
-    def get_obs(self, state: State) -> dict[str, Array]:
+    def get_obs(self, state: State) -> dict[str, Array]:  # type: ignore[override]
         """Every agent's observation, and the global state under `world_state`."""
         available = available_actions(self.battle, state.units)
         seen = observations(self.battle, self.layout, state.units, available)

@@ -142,10 +142,16 @@ def _fractions(battle: Battle, units: Units) -> tuple[Float[Array, " units"], Fl
     return units.health / battle.kinds.health, units.shield / np.maximum(battle.kinds.shield, 1.0)
 
 
-def _vitals(health, shield, types, *, has_shield: bool) -> Float[Array, "units vitals"]:
+def _vitals(
+    health: Float[Array, " units"],
+    shield: Float[Array, " units"],
+    types: Float[np.ndarray, "units types"],
+    *,
+    has_shield: bool,
+) -> Float[Array, "units vitals"]:
     """Health, shield if the side has shields, and type if there are several."""
-    columns = [health[:, None], shield[:, None], types] if has_shield else [health[:, None], types]
-    return jnp.concatenate(columns, axis=1)
+    shields = [shield[:, None]] if has_shield else []
+    return jnp.concatenate([health[:, None], *shields, jnp.asarray(types)], axis=1)
 
 
 def _seen(

@@ -66,12 +66,12 @@ def tick(battle: Battle, units: Units, orders: Orders, turn: Float[Array, " unit
     units = units._replace(position=walk(battle, units, goal, walking))
     units = recover(battle, units)
     ready = in_reach & units.alive & (units.cooldown <= 0)
-    shield, health, fired, struck = shoot(battle, units, ready, turn)
+    volley = shoot(battle, units, ready, turn)
     return units._replace(
-        shield=shield,
-        health=health,
-        cooldown=jnp.where(fired, battle.kinds.cooldown, units.cooldown),
-        shield_wait=jnp.where(struck, SHIELD_WAIT, units.shield_wait),
+        shield=volley.shield,
+        health=volley.health,
+        cooldown=jnp.where(volley.fired, battle.kinds.cooldown, units.cooldown),
+        shield_wait=jnp.where(volley.struck, SHIELD_WAIT, units.shield_wait),
     )
 
 
@@ -100,7 +100,7 @@ def _ways(
     attacks = units.target >= 0
     target_place = units.position[jnp.maximum(units.target, 0)]
     marches = battle.attack_point is not None
-    end = battle.attack_point if marches else battle.start[count:]
+    end = battle.start[count:] if battle.attack_point is None else battle.attack_point
     idle_goal = jnp.concatenate([orders.goal, jnp.broadcast_to(end, (battle.num_enemies, 2))])
     idle_walks = jnp.concatenate([orders.moving, jnp.full(battle.num_enemies, marches)])
     goal = jnp.where(attacks[:, None], target_place, idle_goal)
