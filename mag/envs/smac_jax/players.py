@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from mag.envs.smac_jax.env import SMAC, State
@@ -17,6 +18,12 @@ from mag.envs.smac_jax.terrain import head_for
 
 Player = Callable[[PRNGKeyArray, SMAC, State], Int[Array, " agents"]]
 NEVER = -1e9
+SAFE = 9.0
+"""Distance at which no unit of the table reaches another."""
+NECK_POSTS = ((10.6, 11.4), (11.4, 10.6), (10.9, 10.9), (9.6, 11.4), (11.4, 9.6), (10.0, 10.0))
+"""Places in a bow behind the neck of the map corridor."""
+CLIFF_Y = 13.0
+"""The middle of the cliff of the map 2c_vs_64zg."""
 
 
 def play_random(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " agents"]:
@@ -28,7 +35,7 @@ def play_random(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " agen
 def attack_nearest(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " agents"]:
     """Attack the nearest enemy one may attack; walk towards the nearest enemy if there is none."""
     del key
-    return _first_of(env, state, _attack(env, state, -_distances(env, state)), _approach(env, state))
+    return _first_of(env, state, _attack(env, -_distances(env, state)), _approach(env, state))
 
 
 def focus_weakest(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " agents"]:
@@ -37,7 +44,7 @@ def focus_weakest(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " ag
     else walk to the nearest.
     """
     del key
-    return _first_of(env, state, _attack(env, state, -_weakness(env, state)), _approach(env, state))
+    return _first_of(env, state, _attack(env, -_weakness(env, state)), _approach(env, state))
 
 
 def kite(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " agents"]:
@@ -51,8 +58,54 @@ def kite(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " agents"]:
     nearest = jnp.min(_distances(env, state), axis=1)
     step_back = (reload > 0.3) & (nearest < 5.0)
     flee = jnp.where(step_back[:, None], _flee(env, state), NEVER)
-    attack = _attack(env, state, -_weakness(env, state))
+    attack = _attack(env, -_weakness(env, state))
     return _first_of(env, state, flee, attack, _approach(env, state))
+
+
+def alternate(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " agents"]:
+    """Take turns being shot at: who can bear no more steps out of reach until its shield is back.
+
+    Made for 2s_vs_1sc, where the shields' recovery decides.
+    """
+    del key
+    units, count = state.units, env.num_agents
+    nearest = jnp.min(_distances(env, state), axis=1)
+    spent = units.health[:count] + units.shield[:count] < 35.0
+    recovering = (nearest > SAFE) & (units.shield[:count] < 0.95 * env.battle.kinds.shield[:count])
+    away = jnp.where((spent & (nearest < SAFE + 1.0))[:, None], _flee(env, state), NEVER)
+    wait = jnp.where((spent | recovering)[:, None], _stop(env), NEVER)
+    return _first_of(env, state, away, wait, _attack(env, -_distances(env, state)), _approach(env, state))
+
+
+def hold_neck(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " agents"]:
+    """Run to posts behind corridor's neck and fight there what comes through."""
+    del key
+    count = env.num_agents
+    position = state.units.position[:count]
+    posts = jnp.asarray(np.resize(np.array(NECK_POSTS, np.float32), (count, 2)))
+    distance = _distances(env, state)
+    at_post = jnp.linalg.norm(posts - position, axis=-1) < 1.0
+    in_reach = jnp.where(distance < jnp.where(at_post, 2.5, 1.2)[:, None], -_weakness(env, state), NEVER)
+    return _first_of(env, state, _attack(env, in_reach), _go(env, state, posts))
+
+
+def shoot_from_cliff(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " agents"]:
+    """Shoot where the beam hits most, and step away from enemies that stand on one's own side of the cliff.
+
+    Made for 2c_vs_64zg: enemies across the cliff are left to walk round while one shoots.
+    """
+    del key
+    units, count = state.units, env.num_agents
+    enemy = units.position[count:]
+    gaps = jnp.linalg.norm(enemy[:, None] - enemy, axis=-1)
+    crowd = jnp.sum((gaps < 1.5) & units.alive[None, count:], axis=1)
+    distance = _distances(env, state)
+    walk = enemy[None] - units.position[:count, None]
+    across = (enemy[None, :, 1] - CLIFF_Y) * (units.position[:count, None, 1] - CLIFF_Y) < 0
+    threat = jnp.min(jnp.where(across, distance + 8.0 - jnp.abs(walk[..., 1]), distance), axis=1)
+    reloading = units.cooldown[:count] > 0.3
+    flee = jnp.where((reloading & (threat < 4.0))[:, None], _flee(env, state), NEVER)
+    return _first_of(env, state, flee, _attack(env, crowd[None] - 0.1 * distance), _approach(env, state))
 
 
 def _first_of(env: SMAC, state: State, *wishes: Float[Array, "agents actions"]) -> Int[Array, " agents"]:
@@ -82,9 +135,8 @@ def _weakness(env: SMAC, state: State) -> Float[Array, "agents enemies"]:
     return points + 0.1 * _distances(env, state)
 
 
-def _attack(env: SMAC, state: State, score: Float[Array, "agents enemies"]) -> Float[Array, "agents actions"]:
+def _attack(env: SMAC, score: Float[Array, "agents enemies"]) -> Float[Array, "agents actions"]:
     """Wish to attack the enemy with the highest score."""
-    del state
     return jnp.full((env.num_agents, env.num_actions), NEVER).at[:, FIRST_ATTACK:].set(score)
 
 
@@ -99,6 +151,11 @@ def _go(env: SMAC, state: State, goal: Float[Array, "agents 2"]) -> Float[Array,
 
 def _moves(env: SMAC, score: Float[Array, "agents 4"]) -> Float[Array, "agents actions"]:
     return jnp.full((env.num_agents, env.num_actions), NEVER).at[:, NORTH:FIRST_ATTACK].set(score)
+
+
+def _stop(env: SMAC) -> Float[Array, "agents actions"]:
+    """Wish to stand."""
+    return jnp.full((env.num_agents, env.num_actions), NEVER).at[:, STOP].set(0.0)
 
 
 def _approach(env: SMAC, state: State) -> Float[Array, "agents actions"]:
@@ -124,4 +181,7 @@ PLAYERS: dict[str, Player] = {
     "attack_nearest": attack_nearest,
     "focus_weakest": focus_weakest,
     "kite": kite,
+    "alternate": alternate,
+    "hold_neck": hold_neck,
+    "shoot_from_cliff": shoot_from_cliff,
 }
