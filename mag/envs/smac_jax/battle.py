@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from mag.envs.smac_jax.maps import Map
 from mag.envs.smac_jax.terrain import Terrain, make_terrain
-from mag.envs.smac_jax.units import UnitArrays, unit_arrays
+from mag.envs.smac_jax.units import Number, UnitArrays, unit_arrays
 
 TICKS_PER_STEP = 8
 NO_TARGET = -1
@@ -53,7 +53,7 @@ class Battle:
     terrain: Terrain
     start: Float[np.ndarray, "units 2"]
     attack_point: Float[np.ndarray, "2"] | None
-    ticks_per_second: float
+    ticks_per_second: Number
 
     @property
     def tick_seconds(self) -> float:
@@ -61,7 +61,7 @@ class Battle:
         return 1.0 / self.ticks_per_second
 
 
-def make_battle(game_map: Map, ticks_per_second: float) -> Battle:
+def make_battle(game_map: Map, ticks_per_second: Number) -> Battle:
     """Prepares the arrays of `game_map`."""
     attack_point = game_map.attack_point
     return Battle(

@@ -1,10 +1,10 @@
 """SMAC's battles as a JaxMARL environment."""
 
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 from jaxmarl.environments.multi_agent_env import MultiAgentEnv
 from jaxmarl.environments.spaces import Box, Discrete
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
@@ -22,10 +22,10 @@ from mag.envs.smac_jax.observe import (
     world_state,
 )
 from mag.envs.smac_jax.rules import NO_OP, STOP, step_units
+from mag.envs.smac_jax.units import Number
 
 
-@struct.dataclass
-class State:
+class State(NamedTuple):
     """A battle in progress.
 
     the units, each agent's last action (-1 before the first), steps taken, whether it is over.
@@ -46,7 +46,7 @@ class SMAC(MultiAgentEnv):
     alike on both).
     """
 
-    def __init__(self, map_name: str | Map = "3s_vs_5z", ticks_per_second: float = 16.0) -> None:
+    def __init__(self, map_name: str | Map = "3s_vs_5z", ticks_per_second: Number = 16.0) -> None:
         self.map = map_name if isinstance(map_name, Map) else get_map(map_name)
         self.battle = make_battle(self.map, ticks_per_second)
         self.layout = make_layout(self.map)

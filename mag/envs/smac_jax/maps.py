@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mag.envs.smac_jax.units import UNIT_TYPES, UnitType
+from mag.envs.smac_jax.units import UNIT_TYPES, Number, UnitType
 
 START_GAP = 0.1  # between the rims of neighbours in a formation
 
@@ -38,8 +38,8 @@ class Squad:
 
     unit: str
     count: int
-    x: float
-    y: float
+    x: Number
+    y: Number
     columns: int | None = None
 
 
@@ -56,7 +56,7 @@ class Map:
     allies: tuple[Squad, ...]
     enemies: tuple[Squad, ...]
     limit: int
-    attack_point: tuple[float, float] | None
+    attack_point: tuple[Number, Number] | None
     walls: tuple[Rect, ...] = ()
     cliffs: tuple[Rect, ...] = ()
     width: int = 32
@@ -82,16 +82,13 @@ class Map:
 
         enemies stand as the allies do, turned by half a circle.
         """
-        allies = _formation(self.allies, self.ally_types, turned=False)
+        allies = _sorted_by_type(_formation(self.allies, self.ally_types, turned=False), self.ally_types)
         enemies = _formation(self.enemies, self.enemy_types, turned=True)
         return np.concatenate([allies, enemies]).astype(np.float32)
 
 
 def _formation(squads: tuple[Squad, ...], types: list[UnitType], *, turned: bool) -> np.ndarray:
-    """Positions [units, 2].
-
-    one block per start point, each type sorted by x, then y, as SMAC numbers its agents.
-    """
+    """Positions [units, 2]: one block per start point."""
     owners = [squad for squad in squads for _ in range(squad.count)]
     positions = np.zeros((len(types), 2))
     for point in dict.fromkeys((squad.x, squad.y) for squad in squads):
@@ -100,8 +97,13 @@ def _formation(squads: tuple[Squad, ...], types: list[UnitType], *, turned: bool
         pitch = 2 * max(types[i].radius for i in members) + START_GAP
         places = _grid(len(members), columns) * pitch * (-1 if turned else 1)
         positions[members] = places + np.array(point)
+    return positions
+
+
+def _sorted_by_type(positions: np.ndarray, types: list[UnitType]) -> np.ndarray:
+    """The places of each type sorted by x, then y, which is how SMAC numbers its agents."""
     names = np.array([unit.name for unit in types])
-    for name in dict.fromkeys(names):
+    for name in np.unique(names):
         block = positions[names == name]
         positions[names == name] = block[np.lexsort((block[:, 1], block[:, 0]))]
     return positions

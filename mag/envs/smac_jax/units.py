@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
+Number = int | float
 MELEE_RANGE = 0.1
 ATTRIBUTES = frozenset({"light", "armoured", "biological", "mechanical", "massive", "structure"})
 
@@ -21,8 +22,8 @@ class Splash(NamedTuple):
     depth: extent along it.
     """
 
-    width: float
-    depth: float
+    width: Number
+    depth: Number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,26 +41,26 @@ class UnitType:
     """
 
     name: str
-    health: float
-    shield: float = 0.0
-    armour: float = 0.0
-    damage: float
+    health: Number
+    shield: Number = 0.0
+    armour: Number = 0.0
+    damage: Number
     attacks: int = 1
-    bonus: float = 0.0
+    bonus: Number = 0.0
     bonus_against: str | None = None
-    cooldown: float
-    speed: float
-    range: float
-    radius: float
+    cooldown: Number
+    speed: Number
+    range: Number
+    radius: Number
     attributes: frozenset[str] = frozenset()
     splash: Splash | None = None
-    regeneration: float = 0.0
-    scan_range: float = 5.0
+    regeneration: Number = 0.0
+    scan_range: Number = 5.0
     climbs: bool = False
-    state_cooldown: float = 15.0
+    state_cooldown: Number = 15.0
     number: int = 0
 
-    def damage_against(self, other: "UnitType") -> float:
+    def damage_against(self, other: "UnitType") -> Number:
         """Damage of one attack on `other`, before its armour."""
         return self.damage + self.bonus * (self.bonus_against in other.attributes)
 

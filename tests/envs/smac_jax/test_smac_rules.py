@@ -1,0 +1,176 @@
+"""The rules of fighting and walking, against numbers worked out by hand."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mag.envs.smac_jax import SMAC, UNIT_TYPES
+from mag.envs.smac_jax.battle import Units
+from mag.envs.smac_jax.combat import hits, make_pairs, pick_targets, shoot
+from mag.envs.smac_jax.rules import give_orders, recover, step_units, tick
+
+MakeEnv = Callable[..., SMAC]
+
+
+def start(env: SMAC, **changes: Any) -> Units:
+    """The units at the start, with some fields replaced."""
+    _, state = env.reset(jax.random.key(0))
+    return state.units._replace(**{name: jnp.asarray(value) for name, value in changes.items()})
+
+
+def one_shot(make_env: MakeEnv, shooter: str, victim: str, shield: float) -> tuple[float, float]:
+    """What one shot takes from a victim's shield and health."""
+    env = make_env([(shooter, 10, 16)], [(victim, 14, 16)])
+    units = start(env, target=[1, 0])
+    units = units._replace(shield=units.shield.at[1].set(shield))
+    after = shoot(env.battle, units, jnp.array([True, False]), jnp.array([0.0, 1.0]))
+    return float(units.shield[1] - after.shield[1]), float(units.health[1] - after.health[1])
+
+
+@pytest.mark.parametrize(
+    ("shooter", "victim", "shield", "expected"),
+    [
+        ("stalker", "zealot", 50.0, (13, 0)),  # shields take the whole 13
+        ("stalker", "zealot", 0.0, (0, 12)),  # 13 - 1 armour
+        ("stalker", "zealot", 5.0, (5, 7)),  # 13 - 5 shield - 1 armour
+        ("stalker", "stalker", 0.0, (0, 17)),  # 13 + 5 against armoured - 1
+        ("stalker", "spine_crawler", 0.0, (0, 16)),  # 13 + 5 - 2
+        ("zealot", "stalker", 80.0, (16, 0)),  # 2 x 8
+        ("zealot", "stalker", 0.0, (0, 14)),  # 2 x (8 - 1)
+        ("zealot", "stalker", 10.0, (10, 5)),  # 8 to the shield; then 2 to the shield and 6 - 1 to health
+        ("zergling", "zealot", 0.0, (0, 4)),  # 5 - 1
+        ("colossus", "zergling", 0.0, (0, 30)),  # 2 x (10 + 5 against light)
+        ("spine_crawler", "stalker", 0.0, (0, 29)),  # 25 + 5 - 1
+        ("marauder", "stalker", 0.0, (0, 19)),  # 10 + 10 - 1
+    ],
+)
+def test_damage_of_one_shot(
+    make_env: MakeEnv, shooter: str, victim: str, shield: float, expected: tuple[float, float]
+) -> None:
+    assert one_shot(make_env, shooter, victim, shield) == pytest.approx(expected)
+
+
+def test_two_shots_share_a_shield(make_env: MakeEnv) -> None:
+    env = make_env([("stalker", 10, 16), ("stalker", 10, 18)], [("zealot", 14, 16)])
+    units = start(env, target=[2, 2, 0], shield=[80.0, 80.0, 20.0])
+    after = shoot(env.battle, units, jnp.array([True, True, False]), jnp.array([0.0, 0.5, 1.0]))
+    # 13 of 20 shield, then 7 of the shield and 13 - 7 - 1 = 5 of health
+    assert (float(after.shield[2]), float(after.health[2])) == (0.0, 95.0)
+
+
+@pytest.mark.parametrize(("first", "fired"), [(0, [True, False]), (1, [True, True])])
+def test_who_dies_before_its_turn_does_not_shoot(make_env: MakeEnv, first: int, fired: list[bool]) -> None:
+    env = make_env([("stalker", 10, 16)], [("stalker", 14, 16)])
+    units = start(env, target=[1, 0], health=[80.0, 10.0], shield=[0.0, 0.0])
+    turn = jnp.array([0.0, 1.0]) if first == 0 else jnp.array([1.0, 0.0])
+    after = shoot(env.battle, units, jnp.array([True, True]), turn)
+    np.testing.assert_array_equal(after.fired, fired)
+    assert float(after.health[1]) == 0.0
+    assert float(after.health[0]) == (80.0 if first == 0 else 63.0)  # 13 + 5 - 1 = 17
+
+
+def test_splash_victims(make_env: MakeEnv) -> None:
+    # The beam lies across the line of fire (along y), 2.8 wide and 0.3 deep around the target at (15, 16); a Zergling
+    # (radius 0.375) is touched up to 1.4 + 0.375 = 1.775 across and 0.15 + 0.375 = 0.525 along.
+    places = [(15, 16), (15, 17.7), (15, 14.2), (15.5, 16.5), (15.6, 16.0), (14.5, 15.2)]
+    env = make_env([("colossus", 10, 16)], [("zergling", x, y) for x, y in places])
+    by_allies, _ = hits(env.battle, start(env, target=[1, *[-1] * 6]))
+    np.testing.assert_array_equal(by_allies[0], [True, True, False, True, False, True])
+
+
+def test_time_between_shots(make_env: MakeEnv, as_actions: Callable[..., dict]) -> None:
+    # Stalkers reload in 1.34 s = 21.44 ticks, so they shoot every 22 ticks: 1, 23, 45 (steps 1, 3, 6).
+    env = make_env([("stalker", 10, 16)], [("spine_crawler", 15, 16)])
+    units = start(env, health=[80.0, 300.0])
+    orders = give_orders(env.battle, units, jnp.array([6]))
+    units = units._replace(target=jnp.array([1, -1]))
+    one = jax.jit(lambda units: tick(env.battle, units, orders, jnp.array([0.0, 1.0])))
+    shots = []
+    for number in range(1, 50):
+        before, units = units, one(units._replace(health=units.health.at[0].set(80.0)))
+        if units.health[1] < before.health[1] - 1:
+            shots.append(number)
+    assert shots == [1, 23, 45]
+
+
+def test_shield_recovers_after_ten_seconds(make_env: MakeEnv) -> None:
+    env = make_env([("stalker", 4, 4)], [("zealot", 28, 28)])
+    units = start(env, shield=[10.0, 50.0], shield_wait=[160.0, 0.0])
+    step = jax.jit(lambda units: recover(env.battle, units))
+    for _ in range(159):
+        units = step(units)
+    assert float(units.shield[0]) == 10.0
+    for _ in range(16):  # a second from the 160th tick on
+        units = step(units)
+    assert float(units.shield[0]) == pytest.approx(12.0)
+    assert float(units.shield[1]) == 50.0  # full
+
+
+def test_zerg_heal_and_the_dead_do_not(make_env: MakeEnv) -> None:
+    env = make_env([("zealot", 4, 4)], [("zergling", 28, 28), ("zergling", 28, 26)])
+    units = start(env, health=[50.0, 10.0, 0.0])
+    for _ in range(16):
+        units = recover(env.battle, units)
+    np.testing.assert_allclose(units.health, [50.0, 10.38, 0.0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("clock", [16.0, 22.4])
+def test_speed_and_move_amount(clock: float) -> None:
+    env = SMAC("3s_vs_3z", ticks_per_second=clock)
+    _, state = env.reset(jax.random.key(0))
+    after = step_units(env.battle, jax.random.key(1), state.units, jnp.array([5, 2, 1]))
+    walked = np.asarray(after.position - state.units.position)
+    # 8 ticks of 1/16 s at 4.13 would be 2.065, but a move aims 2 away; on StarCraft's clock it is 4.13 * 8 / 22.4
+    far = 2.0 if clock == 16 else 4.13 * 8 / 22.4
+    np.testing.assert_allclose(walked[0], [-far, 0.0], atol=2e-3)
+    np.testing.assert_allclose(walked[1], [0.0, far], atol=2e-3)
+    np.testing.assert_allclose(walked[2], 0.0, atol=2e-3)
+
+
+def test_attack_order_walks_into_range(make_env: MakeEnv) -> None:
+    # A Zealot reaches 0.1 + 0.5 + 0.5 = 1.1; ordered to attack 5 away it walks and then stands there.
+    env = make_env([("zealot", 10, 16)], [("spine_crawler", 15, 16)])
+    units = start(env)
+    for seed in range(5):
+        units = step_units(env.battle, jax.random.key(seed), units, jnp.array([6]))
+    reach = 15 - float(units.position[0, 0])
+    assert 1.1 - 3.15 / 16 - 1e-3 <= reach <= 1.1 + 1e-5
+
+
+def test_allies_without_an_order_do_not_shoot(make_env: MakeEnv) -> None:
+    env = make_env([("stalker", 10, 16)], [("zergling", 14, 16)])
+    after = step_units(env.battle, jax.random.key(0), start(env), jnp.array([1]))
+    assert float(after.health[1]) == 35.0
+
+
+def test_enemies_pick_keep_and_drop_targets(make_env: MakeEnv) -> None:
+    env = make_env([("stalker", 10, 16), ("stalker", 10, 21)], [("zealot", 13, 16)])
+
+    def picked(**changes: Any) -> int:
+        units = start(env, **changes)
+        return int(pick_targets(env.battle, units, make_pairs(env.battle, units.position))[2])
+
+    assert picked() == 0  # 3 away, within 5 + 0.5
+    assert picked(target=[-1, -1, 1]) == 0  # its old target is out of reach and does not fight back
+    assert picked(target=[-1, 2, 1]) == 1  # it fights back: kept
+    far = [[10.0, 16.0], [10.0, 21.0], [24.0, 16.0]]
+    assert picked(position=far) == -1  # 14 away: nobody seen
+    assert picked(position=far, target=[2, -1, -1]) == 0  # but shot at by ally 0
+    assert picked(health=[0.0, 80.0, 100.0], target=[-1, -1, 0]) == -1  # dead; ally 1 is 5.8 away
+
+
+def test_every_unit_has_a_row() -> None:
+    assert {
+        "stalker",
+        "zealot",
+        "colossus",
+        "zergling",
+        "spine_crawler",
+        "marine",
+        "marauder",
+        "hydralisk",
+    } == set(UNIT_TYPES)
