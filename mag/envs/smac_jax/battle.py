@@ -34,7 +34,7 @@ class Units(NamedTuple):
     target: Int[Array, " units"]
 
     @property
-    def alive(self) -> Bool[Array, " units"]:
+    def alive(self) -> Bool[Array, "*batch units"]:
         """Whether each unit lives."""
         return self.health > 0
 

@@ -15,7 +15,7 @@ from mag.envs.smac_jax.terrain import head_for, push_out
 CONTACT = 0.08
 """Gap below which a standing unit counts as in the way; less than the reach of a melee weapon."""
 HEAD_ON = 0.7
-"""A walker turns to its own side if the sine of the angle to a unit in the way is less; else it slides past."""
+"""Below this sine of the angle to a unit in its way a walker turns to its own side; else it slides past."""
 STANDING_GIVE = 0.01
 """How readily a standing unit is pushed aside, compared with a walking one."""
 ROUNDS = 3

@@ -107,29 +107,49 @@ def _cell(terrain: Terrain, point: Float[Array, "units 2"]) -> Int[Array, " unit
 
 
 def _routes(low: np.ndarray, high: np.ndarray, size: np.ndarray) -> np.ndarray | None:
-    """Waypoints for every pair of cells, on the shortest ways over centres of cells that see each other."""
+    """Waypoints for every pair of cells; shortest ways round walls turn only beside their corners."""
     width, height = (int(side) for side in size)
     x, y = np.meshgrid(np.arange(width), np.arange(height))
     centres = np.stack([x.ravel(), y.ravel()], axis=1) + 0.5
     inside = ((centres[:, None] > low) & (centres[:, None] < high)).all(-1).any(-1)
-    if len(low) == 0:
+    free_cells = np.flatnonzero(~inside)
+    places = centres[free_cells]
+    turns = np.flatnonzero(_beside_corner(~inside.reshape(height, width)).ravel()[free_cells])
+    if len(turns) == 0:
         return None
-    nodes = np.flatnonzero(~inside)
-    places = centres[nodes]
     distance = np.linalg.norm(places[:, None] - places, axis=-1)
-    free = _sees(places, low - CLEARANCE, high + CLEARANCE)
-    step = np.where(free, distance, np.inf)
-    ways = step.copy()
-    for via in range(len(nodes)):  # Floyd-Warshall
-        np.minimum(ways, ways[:, via, None] + ways[via], out=ways)
-    if (ways - distance).max() < MIN_DETOUR:
+    sees = _sees(places, low - CLEARANCE, high + CLEARANCE)
+    straight = np.where(sees, distance, np.inf)
+    between = straight[np.ix_(turns, turns)]
+    for via in range(len(turns)):  # Floyd-Warshall
+        between = np.minimum(between, between[:, via, None] + between[via])
+    onward = np.stack([(row[:, None] + straight[turns]).min(axis=0) for row in between])  # from turn to cell
+    first, best = np.zeros(sees.shape, int), np.full(sees.shape, np.inf)
+    for turn, start in enumerate(turns):
+        way = straight[:, start, None] + onward[turn]
+        way[start] = np.inf  # a way begins with a move
+        first = np.where(way < best, start, first)
+        best = np.minimum(best, way)
+    if np.where(sees, 0.0, best - distance).max() < MIN_DETOUR:
         return None
-    np.fill_diagonal(step, np.inf)  # a way begins with a move
-    first = np.stack([(row[:, None] + ways).argmin(axis=0) for row in step])
-    waypoint = np.where(free, -1, nodes[first])
+    waypoint = np.where(sees | np.isinf(best), -1, free_cells[first])
     # Points in unwalkable cells (a Colossus on a cliff) are reached from the nearest walkable cell.
     nearest = np.linalg.norm(centres[:, None] - places, axis=-1).argmin(axis=1)
     return waypoint[nearest][:, nearest].astype(np.int16)
+
+
+def _beside_corner(free: Bool[np.ndarray, "height width"]) -> Bool[np.ndarray, "height width"]:
+    """Free cells with a diagonal neighbour that is not free though both cells next to both are."""
+    around = np.pad(free, 1, constant_values=False)
+    height, width = free.shape
+    corner = np.zeros_like(free)
+    for up in (0, 2):
+        for right in (0, 2):
+            diagonal = around[up : up + height, right : right + width]
+            vertical = around[up : up + height, 1 : 1 + width]
+            horizontal = around[1 : 1 + height, right : right + width]
+            corner |= free & ~diagonal & vertical & horizontal
+    return corner
 
 
 def _sees(places: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ Place = tuple[str, float, float]
 
 @pytest.fixture(scope="session")
 def make_env() -> Callable[..., SMAC]:
-    """Builds a battle of single units at given places, given as (unit, x, y); enemies hold unless told otherwise."""
+    """Builds a battle of single units, given as (unit, x, y); enemies hold unless told otherwise."""
 
     def make(
         allies: list[Place],

@@ -1,11 +1,14 @@
-"""Duels recorded from SMAClite, an independent NumPy engine, replayed here (`tests/data/smaclite_duels.json`)."""
+"""Duels recorded from SMAClite, an independent NumPy engine, replayed here.
+
+`tests/data/smaclite_duels.json` says how they were recorded. Each is followed up to its first death: two that
+strike in the same tick act in random order, and crowds round a Colossus walk differently in the two engines.
+"""
 
 import json
 from collections.abc import Callable
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -15,26 +18,30 @@ DUELS = json.loads((Path(__file__).parents[2] / "data" / "smaclite_duels.json").
 HEALTH, SHIELD, COOLDOWN = range(3)
 
 
-@pytest.mark.parametrize("name", DUELS)
+FAST = ("stalker_vs_zealot", "stalker_vs_spine_crawler", "zealot_vs_zergling", "colossus_vs_zerglings")
+ALL = [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in DUELS]
+
+
+@pytest.mark.parametrize("name", ALL)
 def test_duel_goes_as_in_smaclite(
     name: str, make_env: Callable[..., SMAC], as_actions: Callable[..., dict]
 ) -> None:
     duel = DUELS[name]
-    start = duel["allies"][0][1:]
-    env = make_env(duel["allies"], duel["enemies"], attack_point=tuple(start))
+    env = make_env(duel["allies"], duel["enemies"], attack_point=tuple(duel["allies"][0][1:]))
     _, state = env.reset(jax.random.key(0))
-    fighting = True
     for number, recorded in enumerate(duel["steps"]):
         attackable = env.get_avail_actions(state)["ally_0"][6]
         action = 6 if duel["attack"] and attackable else 1
         _, state, _, _, _ = env.step_env(jax.random.key(number), state, as_actions([action]))
-        expected = np.array(recorded["allies"] + recorded["enemies"])
-        units = state.units
-        fighting &= bool(np.all(expected[:, HEALTH] > 0))
-        np.testing.assert_allclose(units.health, expected[:, HEALTH], atol=1e-2, err_msg=f"step {number}")
-        np.testing.assert_allclose(units.shield, expected[:, SHIELD], atol=1e-2, err_msg=f"step {number}")
-        if fighting:
-            np.testing.assert_allclose(
-                jnp.sum(units.cooldown), expected[:, COOLDOWN].sum(), atol=1e-2, err_msg=f"step {number}"
-            )
-            np.testing.assert_allclose(units.position, expected[:, 3:], atol=0.3)
+        expected, units = np.array(recorded["allies"] + recorded["enemies"]), state.units
+        if np.any(expected[:, HEALTH] == 0):
+            break
+        where = f"step {number}"
+        # A Zergling hit before or after it heals in the same tick differs by a tick's healing, 0.024.
+        np.testing.assert_allclose(units.health, expected[:, HEALTH], atol=0.1, err_msg=where)
+        np.testing.assert_allclose(units.shield, expected[:, SHIELD], atol=1e-2, err_msg=where)
+        np.testing.assert_allclose(units.cooldown, expected[:, COOLDOWN], atol=1e-2, err_msg=where)
+        if len(duel["enemies"]) == 1:
+            # SMAClite's units slow down a little before they meet.
+            np.testing.assert_allclose(units.position, expected[:, 3:], atol=0.2, err_msg=where)
+    assert number > 1

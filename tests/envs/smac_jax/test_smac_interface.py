@@ -62,7 +62,8 @@ def test_observation_feature_by_feature(make_env: Callable[..., SMAC]) -> None:
         health=jnp.array([40.0, 100.0, 80.0, 25.0, 100.0]), shield=jnp.array([20.0, 50.0, 60.0, 0.0, 50.0])
     )
     got = observations(env.battle, env.layout, units, available_actions(env.battle, units))
-    # movable north, south, east, west; then per enemy attackable, distance, dx, dy in nines, health, shield, type.
+    # movable north, south, east, west; then per enemy attackable, distance, dx, dy in nines, health,
+    # shield, type.
     # SMAC's one-hot of enemies is (Zealot, Stalker), of allies (Stalker, Zealot).
     expected = [
         [1, 1, 1, 1],
@@ -96,7 +97,8 @@ def test_state_feature_by_feature(make_env: Callable[..., SMAC]) -> None:
     )
     got = world_state(env.battle, env.layout, units, jnp.array([6]))
     expected = [
-        # health, cooldown (1.25 s = 28 game loops; SMAC divides a Stalker's by 35), x and y from (16, 16), shield
+        # health, cooldown (1.25 s = 28 game loops; SMAC divides a Stalker's by 35), x and y from (16, 16),
+        # shield
         [0.5, 28 / 35, -8 / 32, 0, 0.25],
         [7 / 35, 4 / 32, 8 / 32],  # Zerg: no shield column
         [0, 0, 0, 0, 0, 0, 1],  # attacked enemy 0

@@ -74,7 +74,8 @@ def test_who_dies_before_its_turn_does_not_shoot(make_env: MakeEnv, first: int, 
 
 
 def test_splash_victims(make_env: MakeEnv) -> None:
-    # The beam lies across the line of fire (along y), 2.8 wide and 0.3 deep around the target at (15, 16); a Zergling
+    # The beam lies across the line of fire (along y), 2.8 wide and 0.3 deep around the target at (15, 16);
+    # a Zergling
     # (radius 0.375) is touched up to 1.4 + 0.375 = 1.775 across and 0.15 + 0.375 = 0.525 along.
     places = [(15, 16), (15, 17.7), (15, 14.2), (15.5, 16.5), (15.6, 16.0), (14.5, 15.2)]
     env = make_env([("colossus", 10, 16)], [("zergling", x, y) for x, y in places])
@@ -124,7 +125,8 @@ def test_speed_and_move_amount(clock: float) -> None:
     _, state = env.reset(jax.random.key(0))
     after = step_units(env.battle, jax.random.key(1), state.units, jnp.array([5, 2, 1]))
     walked = np.asarray(after.position - state.units.position)
-    # 8 ticks of 1/16 s at 4.13 would be 2.065, but a move aims 2 away; on StarCraft's clock it is 4.13 * 8 / 22.4
+    # 8 ticks of 1/16 s at 4.13 would be 2.065, but a move aims 2 away; on StarCraft's clock it is 4.13 * 8
+    # / 22.4
     far = 2.0 if clock == 16 else 4.13 * 8 / 22.4
     np.testing.assert_allclose(walked[0], [-far, 0.0], atol=2e-3)
     np.testing.assert_allclose(walked[1], [0.0, far], atol=2e-3)
