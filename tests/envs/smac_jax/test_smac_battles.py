@@ -162,11 +162,17 @@ def test_victory_pays_and_step_resets() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "player"),
-    [("2s3z", "focus_weakest"), ("3s_vs_3z", "kite"), ("3s_vs_4z", "kite"), ("corridor", "hold_neck")],
+    ("name", "player", "clock"),
+    [
+        ("2s_vs_1sc", "alternate", 22.4),
+        ("3s_vs_3z", "kite", 16.0),
+        ("3s_vs_4z", "kite", 16.0),
+        ("3s_vs_5z", "kite", 22.4),
+        ("corridor", "hold_neck", 16.0),
+    ],
 )
-def test_some_plans_win(name: str, player: str) -> None:
-    env = SMAC(name)
+def test_some_plans_win(name: str, player: str, clock: float) -> None:
+    env = SMAC(name, ticks_per_second=clock)
     keys = jax.random.split(jax.random.key(3), 16)
     moments = jax.jit(jax.vmap(partial(battle, env, player, env.max_steps)))(keys)
     assert bool(jnp.any(moments.infos["won"]))
