@@ -76,9 +76,7 @@ def in_range(battle: Battle, units: Units, pairs: Pairs) -> Bool[Array, " units"
     by_allies, by_enemies = aims(battle, units)
     near_allies = pairs.distance <= kinds.range[:count, None] + pairs.radii
     near_enemies = pairs.distance <= kinds.range[None, count:] + pairs.radii
-    return jnp.concatenate(
-        [jnp.any(by_allies & near_allies, axis=1), jnp.any(by_enemies & near_enemies, axis=0)]
-    )
+    return jnp.concatenate([jnp.any(by_allies & near_allies, axis=1), jnp.any(by_enemies & near_enemies, axis=0)])
 
 
 class Volley(NamedTuple):
@@ -90,9 +88,7 @@ class Volley(NamedTuple):
     struck: Bool[Array, " units"]
 
 
-def shoot(
-    battle: Battle, units: Units, shooting: Bool[Array, " units"], turn: Float[Array, " units"]
-) -> Volley:
+def shoot(battle: Battle, units: Units, shooting: Bool[Array, " units"], turn: Float[Array, " units"]) -> Volley:
     """Fires the weapons of the `shooting` units, in the random order of `turn`.
 
     A unit killed before its turn does not fire. Two rounds of working out who that is are exact

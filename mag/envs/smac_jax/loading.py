@@ -160,9 +160,7 @@ def _unit_field(file: _File, path: str, key: str, value: Any) -> Any:
     return value
 
 
-def _squads(
-    file: _File, side: str, value: Any, table: dict[str, UnitType], size: list[int]
-) -> tuple[Squad, ...]:
+def _squads(file: _File, side: str, value: Any, table: dict[str, UnitType], size: list[int]) -> tuple[Squad, ...]:
     """The squads of one side."""
     if not isinstance(value, list) or not value:
         raise file.fault(side, value, _MAP_FIELDS[side])

@@ -239,7 +239,5 @@ MAPS: dict[str, Map] = {row.name: row for row in _ROWS}
 def get_map(name: str) -> Map:
     """The map called `name`, or a ValueError that lists the known ones."""
     if name not in MAPS:
-        raise ValueError(
-            f"unknown map {name!r}; known maps: {', '.join(MAPS)}; or load_map(path) for your own"
-        )
+        raise ValueError(f"unknown map {name!r}; known maps: {', '.join(MAPS)}; or load_map(path) for your own")
     return MAPS[name]

@@ -132,9 +132,7 @@ def observations(
 
 def _others(count: int) -> Int[np.ndarray, "agents others"]:
     """For each agent the numbers of all other agents."""
-    return np.array([[j for j in range(count) if j != i] for i in range(count)], int).reshape(
-        count, count - 1
-    )
+    return np.array([[j for j in range(count) if j != i] for i in range(count)], int).reshape(count, count - 1)
 
 
 def _fractions(battle: Battle, units: Units) -> tuple[Float[Array, " units"], Float[Array, " units"]]:

@@ -94,9 +94,7 @@ def head_for(
     if terrain.waypoints is None:
         return goal
     width = int(terrain.size[0])
-    waypoint = jnp.asarray(terrain.waypoints)[_cell(terrain, position), _cell(terrain, goal)].astype(
-        jnp.int32
-    )
+    waypoint = jnp.asarray(terrain.waypoints)[_cell(terrain, position), _cell(terrain, goal)].astype(jnp.int32)
     place = jnp.stack([waypoint % width, waypoint // width], axis=-1) + 0.5
     return jnp.where(((waypoint < 0) | climbs)[:, None], goal, place)
 

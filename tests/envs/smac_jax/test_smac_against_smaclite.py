@@ -23,9 +23,7 @@ ALL = [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for na
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_duel_goes_as_in_smaclite(
-    name: str, make_env: Callable[..., SMAC], as_actions: Callable[..., dict]
-) -> None:
+def test_duel_goes_as_in_smaclite(name: str, make_env: Callable[..., SMAC], as_actions: Callable[..., dict]) -> None:
     duel = DUELS[name]
     env = make_env(duel["allies"], duel["enemies"], attack_point=tuple(duel["allies"][0][1:]))
     _, state = env.reset(jax.random.key(0))

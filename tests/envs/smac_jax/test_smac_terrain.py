@@ -32,15 +32,11 @@ def test_push_out(make_env: Callable[..., SMAC]) -> None:
     terrain = make_env([("zealot", 4, 4)], [("zealot", 8, 8)], walls=WALL).battle.terrain
     before = jnp.array([[15.0, 12.0]])
     # The rim would be 0.3 inside the wall: back to x = 16 - 0.5.
-    np.testing.assert_allclose(
-        push_out(terrain, jnp.array([[15.8, 12.0]]), before, RADIUS, GROUND), [[15.5, 12.0]]
-    )
+    np.testing.assert_allclose(push_out(terrain, jnp.array([[15.8, 12.0]]), before, RADIUS, GROUND), [[15.5, 12.0]])
     # The centre would be inside: it stays.
     np.testing.assert_allclose(push_out(terrain, jnp.array([[16.4, 12.0]]), before, RADIUS, GROUND), before)
     # The map's edge.
-    np.testing.assert_allclose(
-        push_out(terrain, jnp.array([[0.1, 33.0]]), before, RADIUS, GROUND), [[0.5, 31.5]]
-    )
+    np.testing.assert_allclose(push_out(terrain, jnp.array([[0.1, 33.0]]), before, RADIUS, GROUND), [[0.5, 31.5]])
 
 
 def test_cliffs_stop_all_but_climbers() -> None:
@@ -48,9 +44,7 @@ def test_cliffs_stop_all_but_climbers() -> None:
     there, before = jnp.array([[16.0, 13.0]]), jnp.array([[16.0, 15.0]])
     np.testing.assert_allclose(push_out(terrain, there, before, RADIUS, GROUND), before)
     np.testing.assert_allclose(push_out(terrain, there, before, RADIUS, ~GROUND), there)
-    assert not bool(
-        is_walkable(terrain, there)[0]
-    )  # as in SMAC's pathing grid, Colossi too may not choose it
+    assert not bool(is_walkable(terrain, there)[0])  # as in SMAC's pathing grid, Colossi too may not choose it
 
 
 def test_ways_lead_round_walls() -> None:
