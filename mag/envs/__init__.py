@@ -5,8 +5,8 @@ plays sees the last observation of an episode. The time limit is told apart from
 
 Environments come in families, `family/map`. A family is a module with two functions (`Family`); it is
 imported when one of its maps is asked for, and whatever simulator it stands on when one is made. `jaxmarl`,
-`probe` and `smax` are short for modules of this package; any other family is the import path of a module, so
-that a task of one's own needs no change here.
+`probe`, `smac_jax` and `smax` are short for modules of this package; any other family is the import path of a
+module, so that a task of one's own needs no change here.
 """
 
 import dataclasses
@@ -23,6 +23,7 @@ from mag.types import TimeStep
 _FAMILIES = {
     "jaxmarl": "mag.envs.jaxmarl",
     "probe": "mag.envs.probe",
+    "smac_jax": "mag.envs.smac_jax",
     "smax": "mag.envs.smax",
 }
 
@@ -155,12 +156,13 @@ def _load(module: str) -> Any:
 
 def _nearest(name: str, allowed: list[str]) -> str:
     """A sentence that suggests the allowed name most like `name`, by the whole of it or by its map."""
-    by_map = {each.partition("/")[2]: each for each in reversed(allowed)}
     map_name = name.rpartition("/")[2]
-    if map_name in by_map:
-        found = [by_map[map_name]]
-    else:
-        found = difflib.get_close_matches(name, allowed, n=1) or [
-            by_map[each] for each in difflib.get_close_matches(map_name, list(by_map), n=1)
-        ]
+    maps = [each.partition("/")[2] for each in allowed]
+    found = []
+    if map_name not in maps:
+        found = difflib.get_close_matches(name, allowed, n=1)
+        map_name = next(iter(difflib.get_close_matches(map_name, maps, n=1)), "")
+    if not found:
+        same_map = [each for each, its_map in zip(allowed, maps, strict=True) if its_map == map_name]
+        found = difflib.get_close_matches(name, same_map, n=1, cutoff=0.0)
     return f" Did you mean {found[0]!r}?" if found else " `mag envs` lists every name."

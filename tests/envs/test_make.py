@@ -14,6 +14,8 @@ EVERY_FAMILY = [
     "smax/3s_vs_3z",
     "smax/5m_vs_6m",
     "smax/smacv2_5_units",
+    "smac_jax/3s_vs_5z",
+    "smac_jax/corridor",
     "jaxmarl/MPE_simple_spread_v3",
     "jaxmarl/MPE_simple_speaker_listener_v4",
     "jaxmarl/switch_riddle",
@@ -86,6 +88,7 @@ def test_listing_imports_no_simulator_and_making_leaves_the_standard_streams_alo
     [
         ("smax/3s_vs_6z", "smax/3s_vs_5z"),
         ("smx/3s_vs_3z", "smax/3s_vs_3z"),
+        ("smac_jx/3s_vs_3z", "smac_jax/3s_vs_3z"),
         ("3s_vs_3z", "smax/3s_vs_3z"),
         ("corridr", "smax/corridor"),
         ("jaxmarl/MPE_simple_spred_v3", "jaxmarl/MPE_simple_spread_v3"),
@@ -107,7 +110,7 @@ def test_a_wrong_map_is_answered_with_what_is_allowed():
 
 
 def test_a_wrong_family_is_answered_with_what_is_allowed():
-    with pytest.raises(UsageError, match=r"no family 'nowhere'.*jaxmarl, probe, smax.*`mag envs`"):
+    with pytest.raises(UsageError, match=r"no family 'nowhere'.*jaxmarl, probe, smac_jax, smax.*`mag envs`"):
         mag.envs.make("nowhere/qqqqqqqq")
     with pytest.raises(UsageError, match=r"module 'json' is no family"):
         mag.envs.make("json/3m")

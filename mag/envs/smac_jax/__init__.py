@@ -1,19 +1,68 @@
-"""SMAC's maps in pure JAX, with SMAC's interface."""
+"""Family `smac_jax`: SMAC's eight maps in pure JAX, with SMAC's rules, observations, state, masks and reward.
 
-from mag.envs.smac_jax.env import SMAC, State
-from mag.envs.smac_jax.loading import load_map, load_units
-from mag.envs.smac_jax.maps import MAPS, Map, Rect, Squad
-from mag.envs.smac_jax.units import UNIT_TYPES, UnitType
+The game itself is re-made here (`units`, `maps`, `terrain`, `movement`, `combat`, `rules`), as is what SMAC shows
+of it (`observe`); no StarCraft II is needed. `env.SMAC` is the same as a plain JaxMARL environment, for any map,
+clock or unit table, maps from files (`loading`) included; `players` are scripted yardsticks.
 
-__all__ = [
-    "MAPS",
-    "SMAC",
-    "UNIT_TYPES",
-    "Map",
-    "Rect",
-    "Squad",
-    "State",
-    "UnitType",
-    "load_map",
-    "load_units",
-]
+- Actions: 0 is for the dead alone, 1 stops, 2 to 5 move north, south, east, west, 6 + j attacks enemy j.
+- Reward: SMAC's, which adds up to about 20 for a victory.
+- Won: all enemies are dead and an ally is alive. If both sides die in the same step the episode just ends.
+- `state` is SMAC's global state.
+
+JaxMARL is imported with `env` or `players`, not with this module.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool
+
+from mag.envs import EnvSpec
+from mag.envs.jaxmarl import JaxMarlEnv, Rules
+from mag.envs.smac_jax.battle import LOOPS_PER_SECOND
+from mag.envs.smac_jax.maps import MAPS, Map
+from mag.envs.smac_jax.observe import make_layout, num_actions, observation_size, state_size
+from mag.envs.smac_jax.units import Number
+
+
+def specs() -> dict[str, EnvSpec]:
+    """The spec of every map, by its name; JaxMARL is not imported."""
+    return {map_name: _spec(game_map) for map_name, game_map in MAPS.items()}
+
+
+def make(map_name: str, *, ticks_per_second: Number = LOOPS_PER_SECOND, episode_limit: int | None = None) -> JaxMarlEnv:
+    """The environment of one of the maps in `specs()`; `episode_limit` replaces SMAC's."""
+    from mag.envs.smac_jax.env import SMAC
+
+    game_map = MAPS[map_name]
+    limit = game_map.limit if episode_limit is None else episode_limit
+    # The battle's own clock stops after ours, so that its `done` can only mean that a side is dead.
+    env = SMAC(dataclasses.replace(game_map, limit=limit + 1), ticks_per_second)
+    return JaxMarlEnv(f"smac_jax/{map_name}", env, episode_limit=limit, rules=_rules(env))
+
+
+def _rules(env: Any) -> Rules:
+    """SMAC's masks, deaths and wins."""
+
+    def alive(inner: Any) -> Bool[Array, " allies"]:
+        return inner.units.alive[: env.num_agents]
+
+    def won(inner: Any) -> Bool[Array, ""]:
+        return ~jnp.any(inner.units.alive[env.num_agents :]) & jnp.any(alive(inner))
+
+    return Rules(avail=env.get_avail_actions, alive=alive, won=won)
+
+
+def _spec(game_map: Map) -> EnvSpec:
+    layout = make_layout(game_map)
+    return EnvSpec(
+        name=f"smac_jax/{game_map.name}",
+        n_agents=layout.num_allies,
+        obs_dim=observation_size(layout),
+        state_dim=state_size(layout),
+        n_actions=num_actions(layout),
+        episode_limit=game_map.limit,
+        has_masks=True,
+        has_wins=True,
+    )

@@ -15,6 +15,9 @@ from mag.envs.smac_jax.terrain import Terrain, make_terrain
 from mag.envs.smac_jax.units import Number, UnitArrays, unit_arrays
 
 TICKS_PER_STEP = 8
+"""SMAC's step: 8 of StarCraft II's game loops, here called ticks."""
+LOOPS_PER_SECOND = 22.4
+"""StarCraft II's game loops per second of its clock "faster", in whose seconds the unit table is written."""
 NO_TARGET = -1
 
 
@@ -44,7 +47,7 @@ class Battle:
     """What stays the same throughout a battle.
 
     kinds: the table's figures per unit. start: positions at the start. ticks_per_second: game ticks
-    per second of the unit table; 16 is SMAClite's clock, 22.4 that of StarCraft II itself.
+    per second of the unit table; 22.4 is the clock of StarCraft II itself, 16 that of SMAClite.
     """
 
     num_allies: int

@@ -5,11 +5,10 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxmarl.environments.multi_agent_env import MultiAgentEnv
-from jaxmarl.environments.spaces import Box, Discrete
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from mag.envs.smac_jax.battle import Units, make_battle, start_units
+from mag.envs.jaxmarl import import_jaxmarl
+from mag.envs.smac_jax.battle import LOOPS_PER_SECOND, Units, make_battle, start_units
 from mag.envs.smac_jax.maps import Map, get_map
 from mag.envs.smac_jax.observe import (
     available_actions,
@@ -23,6 +22,10 @@ from mag.envs.smac_jax.observe import (
 )
 from mag.envs.smac_jax.rules import NO_OP, STOP, step_units
 from mag.envs.smac_jax.units import Number
+
+import_jaxmarl()  # without what its import prints
+from jaxmarl.environments.multi_agent_env import MultiAgentEnv  # noqa: E402
+from jaxmarl.environments.spaces import Box, Discrete  # noqa: E402
 
 
 class State(NamedTuple):
@@ -41,21 +44,21 @@ class SMAC(MultiAgentEnv):
     """One of SMAC's maps, with SMAC's observations, state, actions, reward and limits, simulated in JAX.
 
     map_name: a key of `MAPS`, or a `Map` such as `load_map` returns. ticks_per_second: how many of
-    a step's 8 ticks make a second of the unit table. 16 is SMAClite's clock; 22.4 is StarCraft II's
-    own, on which units do per step 16/22.4 of what they do on the former (shields recover per tick
-    alike on both).
+    a step's 8 ticks make a second of the unit table. 22.4 is StarCraft II's own clock; 16 is that of
+    SMAClite and SMAX, on which units do in a step 1.4 times what they do in StarCraft II (shields
+    recover per tick, alike on both).
     """
 
-    def __init__(self, map_name: str | Map = "3s_vs_5z", ticks_per_second: Number = 16.0) -> None:
+    def __init__(self, map_name: str | Map = "3s_vs_5z", ticks_per_second: Number = LOOPS_PER_SECOND) -> None:
         self.map = map_name if isinstance(map_name, Map) else get_map(map_name)
         self.battle = make_battle(self.map, ticks_per_second)
         self.layout = make_layout(self.map)
         super().__init__(num_agents=self.battle.num_allies)
         self.num_enemies = self.battle.num_enemies
         self.max_steps = self.map.limit
-        self.obs_size = observation_size(self.battle, self.layout)
-        self.state_size = state_size(self.battle, self.layout)
-        self.num_actions = num_actions(self.battle)
+        self.obs_size = observation_size(self.layout)
+        self.state_size = state_size(self.layout)
+        self.num_actions = num_actions(self.layout)
         self.agents = [f"ally_{i}" for i in range(self.num_agents)]
         self.observation_spaces = {agent: Box(-1.0, 1.0, (self.obs_size,)) for agent in self.agents}
         self.action_spaces = {agent: Discrete(self.num_actions) for agent in self.agents}

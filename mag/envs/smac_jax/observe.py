@@ -17,13 +17,11 @@ ATTACK_RANGE = 6.0
 REWARD_KILL = 10.0
 REWARD_WIN = 200.0
 REWARD_SCALE = 20.0
-LOOPS_PER_SECOND = 22.4
-"""StarCraft II's game loops per second, the unit in which SMAC reads a weapon's cooldown."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Which features a map's observations and state have.
+    """Which features a map's observations and state have; all sizes follow from it.
 
     ally_shield, enemy_shield: whether that side has shields at all. ally_type, enemy_type: one-hot
     unit types [units, types], with no columns where each side has a single type. SMAC numbers the
@@ -35,6 +33,16 @@ class Layout:
     enemy_shield: bool
     ally_type: Float[np.ndarray, "allies types"]
     enemy_type: Float[np.ndarray, "enemies types"]
+
+    @property
+    def num_allies(self) -> int:
+        """How many agents there are."""
+        return self.ally_type.shape[0]
+
+    @property
+    def num_enemies(self) -> int:
+        """How many enemies there are."""
+        return self.enemy_type.shape[0]
 
     @property
     def num_types(self) -> int:
@@ -62,25 +70,25 @@ def make_layout(game_map: Map) -> Layout:
     )
 
 
-def observation_size(battle: Battle, layout: Layout) -> int:
+def observation_size(layout: Layout) -> int:
     """Length of an agent's observation."""
     per_enemy = 5 + layout.enemy_shield + layout.num_types
     per_ally = 5 + layout.ally_shield + layout.num_types
     own = 1 + layout.ally_shield + layout.num_types
-    return 4 + battle.num_enemies * per_enemy + (battle.num_allies - 1) * per_ally + own
+    return 4 + layout.num_enemies * per_enemy + (layout.num_allies - 1) * per_ally + own
 
 
-def state_size(battle: Battle, layout: Layout) -> int:
+def state_size(layout: Layout) -> int:
     """Length of the global state."""
     per_ally = 4 + layout.ally_shield + layout.num_types
     per_enemy = 3 + layout.enemy_shield + layout.num_types
-    last_actions = battle.num_allies * num_actions(battle)
-    return battle.num_allies * per_ally + battle.num_enemies * per_enemy + last_actions
+    last_actions = layout.num_allies * num_actions(layout)
+    return layout.num_allies * per_ally + layout.num_enemies * per_enemy + last_actions
 
 
-def num_actions(battle: Battle) -> int:
+def num_actions(layout: Layout) -> int:
     """No-op, stop, four moves and one attack per enemy."""
-    return FIRST_ATTACK + battle.num_enemies
+    return FIRST_ATTACK + layout.num_enemies
 
 
 def available_actions(battle: Battle, units: Units) -> Bool[Array, "agents actions"]:
@@ -182,21 +190,21 @@ def world_state(
     allies, enemies (zeros for the dead), last joint action; -1 as last action is none.
 
     Per ally [health, cooldown, x, y, (shield), (type)], per enemy [health, x, y, (shield), (type)];
-    x and y from the map's centre in map widths and heights; the cooldown in game loops over the
+    x and y from the map's centre in map widths and heights; the cooldown in ticks over the
     maximum SMAC assumes for the unit.
     """
     count, kinds = battle.num_allies, battle.kinds
     health, shield = _fractions(battle, units)
     size = battle.terrain.size
     place = (units.position - size / 2) / size
-    cooldown = (units.cooldown * LOOPS_PER_SECOND / kinds.state_cooldown)[:count, None]
+    cooldown = (units.cooldown * battle.ticks_per_second / kinds.state_cooldown)[:count, None]
     ally_vitals = _vitals(health[:count], shield[:count], layout.ally_type, has_shield=layout.ally_shield)
     enemy_vitals = _vitals(health[count:], shield[count:], layout.enemy_type, has_shield=layout.enemy_shield)
     allies = jnp.concatenate([ally_vitals[:, :1], cooldown, place[:count], ally_vitals[:, 1:]], axis=1)
     enemies = jnp.concatenate([enemy_vitals[:, :1], place[count:], enemy_vitals[:, 1:]], axis=1)
     allies = jnp.where(units.alive[:count, None], allies, 0.0)
     enemies = jnp.where(units.alive[count:, None], enemies, 0.0)
-    last = last_actions[:, None] == np.arange(num_actions(battle))
+    last = last_actions[:, None] == np.arange(num_actions(layout))
     return jnp.concatenate([allies.ravel(), enemies.ravel(), last.ravel().astype(jnp.float32)])
 
 

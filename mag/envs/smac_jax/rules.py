@@ -11,9 +11,9 @@ from mag.envs.smac_jax.combat import in_range, make_pairs, pick_targets, shoot
 from mag.envs.smac_jax.movement import walk
 
 SHIELD_WAIT = 160.0
-"""Ticks without being hit before a shield recovers: 10 s of 16 ticks."""
+"""Ticks without being hit before a shield recovers: 10 s of the clock "normal", 16 game loops each, on any clock."""
 SHIELD_RECOVERY = 2.0 / 16.0
-"""Shield points regained per tick: 2 per second of 16 ticks."""
+"""Shield points regained per tick: 2 per second of the clock "normal"."""
 MOVE_AMOUNT = 2.0
 NO_OP, STOP, NORTH, SOUTH, EAST, WEST, FIRST_ATTACK = range(7)
 DIRECTIONS = ((0.0, 1.0), (0.0, -1.0), (1.0, 0.0), (-1.0, 0.0))

@@ -1,7 +1,20 @@
 """The unit table: what each StarCraft II unit of SMAC's maps can take, deal and do.
 
-Figures are those of StarCraft II's multiplayer balance (Liquipedia, "Unit Statistics"), with times
-in the game's "faster" seconds, as SMAC-like simulators quote them.
+Figures are those of StarCraft II's multiplayer balance (Liquipedia, "Unit Statistics"), as SMAC-like simulators
+quote them. StarCraft II counts game loops. Its data files hold seconds of the clock "normal", 16 loops each; players
+see seconds of the clock "faster", 22.4 loops each, 1.4 times as many loops.
+
+| figure | unit | a Stalker, by way of example |
+|---|---|---|
+| `speed`, `cooldown`, `regeneration` | "faster" seconds | 4.13/s = 4.13/22.4 = 0.184 per loop, the game's 2.9531/16 |
+| `state_cooldown` | game loops, as SMAC reads them | 35 |
+| shields' recovery (`rules`) | "normal" seconds, the same for all | after 160 loops 2/16 per loop |
+| everything else | points, distances | |
+
+A weapon fires in the first loop at whose start its cooldown is over, so what counts is the cooldown in loops,
+rounded up: 20 for the Zealot (0.86 * 22.4 = 19.3), 12 for the Zergling (11.1), 24 for the Colossus (23.97), 30 for
+the Spine Crawler (29.6). The Stalker's is written with one digit more than is usual: the game's 1.87/1.4 = 1.336
+takes 30 loops (29.93), where 1.34 would take 31 (30.02).
 """
 
 from dataclasses import dataclass
@@ -74,7 +87,7 @@ _ROWS = (
         damage=13,
         bonus=5,
         bonus_against="armoured",
-        cooldown=1.34,
+        cooldown=1.336,
         speed=4.13,
         range=6,
         radius=0.625,

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
-import jax.numpy as jnp
 import pytest
 
-from mag.envs.smac_jax import SMAC, Map, Squad
-from mag.envs.smac_jax.maps import Rect
+from mag.envs.smac_jax.battle import LOOPS_PER_SECOND
+from mag.envs.smac_jax.env import SMAC
+from mag.envs.smac_jax.maps import Map, Rect, Squad
 
 Place = tuple[str, float, float]
 
@@ -21,23 +21,17 @@ def make_env() -> Callable[..., SMAC]:
         attack_point: tuple[float, float] | None = None,
         walls: tuple[Rect, ...] = (),
         cliffs: tuple[Rect, ...] = (),
+        clock: float = LOOPS_PER_SECOND,
     ) -> SMAC:
-        return SMAC(
-            Map(
-                name="test",
-                allies=tuple(Squad(unit, 1, x, y) for unit, x, y in allies),
-                enemies=tuple(Squad(unit, 1, x, y) for unit, x, y in enemies),
-                limit=100,
-                attack_point=attack_point,
-                walls=walls,
-                cliffs=cliffs,
-            )
+        game_map = Map(
+            name="test",
+            allies=tuple(Squad(unit, 1, x, y) for unit, x, y in allies),
+            enemies=tuple(Squad(unit, 1, x, y) for unit, x, y in enemies),
+            limit=100,
+            attack_point=attack_point,
+            walls=walls,
+            cliffs=cliffs,
         )
+        return SMAC(game_map, clock)
 
     return make
-
-
-@pytest.fixture(scope="session")
-def as_actions() -> Callable[..., dict]:
-    """Turns a list of action numbers into the dictionary an environment takes."""
-    return lambda actions: {f"ally_{i}": jnp.int32(action) for i, action in enumerate(actions)}

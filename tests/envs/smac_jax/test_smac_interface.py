@@ -1,14 +1,18 @@
 """Sizes, layouts, masks and reward are SMAC's."""
 
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mag.envs.smac_jax import MAPS, SMAC, Rect
+from mag.envs.smac_jax.battle import Units, start_units
+from mag.envs.smac_jax.env import SMAC
+from mag.envs.smac_jax.maps import MAPS, Rect
 from mag.envs.smac_jax.observe import available_actions, max_reward, observations, team_reward, world_state
+from tests.envs.smac_jax.play import jit, smac
 
 # map: allies, enemies, limit, observation, state, actions (SMAC's own figures)
 SIZES = {
@@ -23,13 +27,18 @@ SIZES = {
 }
 
 
+def seen(env: SMAC, units: Units) -> jax.Array:
+    """Every agent's observation."""
+    return observations(env.battle, env.layout, units, available_actions(env.battle, units))
+
+
 def test_all_maps_are_there() -> None:
     assert set(MAPS) == set(SIZES)
 
 
 @pytest.mark.parametrize("name", SIZES)
 def test_sizes(name: str) -> None:
-    env = SMAC(name)
+    env = smac(name)
     attributes = (
         env.num_agents,
         env.num_enemies,
@@ -57,11 +66,10 @@ def test_observation_feature_by_feature(make_env: Callable[..., SMAC]) -> None:
         [("stalker", 10, 16), ("zealot", 12, 16)],
         [("stalker", 14.5, 16), ("zealot", 10, 8.5), ("zealot", 10, 30)],
     )
-    _, state = env.reset(jax.random.key(0))
-    units = state.units._replace(
+    units = start_units(env.battle)._replace(
         health=jnp.array([40.0, 100.0, 80.0, 25.0, 100.0]), shield=jnp.array([20.0, 50.0, 60.0, 0.0, 50.0])
     )
-    got = observations(env.battle, env.layout, units, available_actions(env.battle, units))
+    got = jit(partial(seen, env))(units)
     # movable north, south, east, west; then per enemy attackable, distance, dx, dy in nines, health,
     # shield, type.
     # SMAC's one-hot of enemies is (Zealot, Stalker), of allies (Stalker, Zealot).
@@ -78,34 +86,32 @@ def test_observation_feature_by_feature(make_env: Callable[..., SMAC]) -> None:
 
 def test_dead_agents_see_nothing_and_are_not_seen(make_env: Callable[..., SMAC]) -> None:
     env = make_env([("stalker", 10, 16), ("stalker", 12, 16)], [("zealot", 15, 16)])
-    _, state = env.reset(jax.random.key(0))
-    units = state.units._replace(health=jnp.array([80.0, 0.0, 100.0]))
-    available = available_actions(env.battle, units)
-    got = observations(env.battle, env.layout, units, available)
+    units = start_units(env.battle)._replace(health=jnp.array([80.0, 0.0, 100.0]))
+    available = jit(partial(available_actions, env.battle))(units)
+    got = jit(partial(seen, env))(units)
     np.testing.assert_array_equal(got[1], 0.0)
     np.testing.assert_array_equal(got[0, 10:16], 0.0)  # the ally's block after 4 moves and 6 enemy features
     np.testing.assert_array_equal(available[1], [1, 0, 0, 0, 0, 0, 0])
-    state_vector = world_state(env.battle, env.layout, units, jnp.array([6, 0]))
+    state_vector = jit(partial(world_state, env.battle, env.layout))(units, jnp.array([6, 0]))
     np.testing.assert_array_equal(state_vector[5:10], 0.0)
 
 
 def test_state_feature_by_feature(make_env: Callable[..., SMAC]) -> None:
     env = make_env([("stalker", 8, 16)], [("zergling", 20, 24)])
-    _, state = env.reset(jax.random.key(0))
-    units = state.units._replace(
+    units = start_units(env.battle)._replace(
         health=jnp.array([40.0, 7.0]), shield=jnp.array([20.0, 0.0]), cooldown=jnp.array([1.25, 0.2])
     )
-    got = world_state(env.battle, env.layout, units, jnp.array([6]))
+    show = jit(partial(world_state, env.battle, env.layout))
+    got = show(units, jnp.array([6]))
     expected = [
-        # health, cooldown (1.25 s = 28 game loops; SMAC divides a Stalker's by 35), x and y from (16, 16),
-        # shield
+        # Health, then the cooldown: 1.25 s * 22.4 = 28 game loops, which SMAC divides by 35 for a Stalker. Then x and y
+        # from the map's centre at (16, 16), and the shield.
         [0.5, 28 / 35, -8 / 32, 0, 0.25],
         [7 / 35, 4 / 32, 8 / 32],  # Zerg: no shield column
         [0, 0, 0, 0, 0, 0, 1],  # attacked enemy 0
     ]
     np.testing.assert_allclose(got, np.concatenate(expected), atol=1e-6)
-    first = env.get_world_state(state)
-    np.testing.assert_array_equal(first[-7:], 0.0)  # no last action yet
+    np.testing.assert_array_equal(show(units, jnp.array([-1]))[-7:], 0.0)  # no last action yet
 
 
 def test_mask_follows_distance_walls_and_edges(make_env: Callable[..., SMAC]) -> None:
@@ -119,13 +125,12 @@ def test_mask_follows_distance_walls_and_edges(make_env: Callable[..., SMAC]) ->
 
 def test_max_reward_is_smacs() -> None:
     # 3s_vs_5z: 5 Zealots of 100 + 50, 10 per kill, 200 for the win
-    assert max_reward(SMAC("3s_vs_5z").battle) == 5 * 150 + 50 + 200
+    assert max_reward(smac("3s_vs_5z").battle) == 5 * 150 + 50 + 200
 
 
 def test_reward_of_hits_kills_recovery_and_victory(make_env: Callable[..., SMAC]) -> None:
     env = make_env([("stalker", 8, 16)], [("zealot", 20, 16)])
-    _, state = env.reset(jax.random.key(0))
-    before = state.units._replace(health=jnp.array([80.0, 30.0]), shield=jnp.array([80.0, 10.0]))
+    before = start_units(env.battle)._replace(health=jnp.array([80.0, 30.0]), shield=jnp.array([80.0, 10.0]))
     scale = 20 / (150 + 10 + 200)
 
     def reward(health: float, shield: float, won: bool) -> float:

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from mag.envs.smac_jax import SMAC, UNIT_TYPES, load_map, load_units
+from mag.envs.smac_jax.env import SMAC
+from mag.envs.smac_jax.loading import load_map, load_units
+from mag.envs.smac_jax.units import UNIT_TYPES
 
 MAP = """
 name = "three_on_four"

@@ -1,6 +1,7 @@
 """The rules of fighting and walking, against numbers worked out by hand."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -8,18 +9,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mag.envs.smac_jax import SMAC, UNIT_TYPES
-from mag.envs.smac_jax.battle import Units
+from mag.envs.smac_jax.battle import Units, start_units
 from mag.envs.smac_jax.combat import hits, make_pairs, pick_targets, shoot
+from mag.envs.smac_jax.env import SMAC
 from mag.envs.smac_jax.rules import give_orders, recover, step_units, tick
+from mag.envs.smac_jax.units import UNIT_TYPES
+from tests.envs.smac_jax.play import jit
 
 MakeEnv = Callable[..., SMAC]
 
 
 def start(env: SMAC, **changes: Any) -> Units:
     """The units at the start, with some fields replaced."""
-    _, state = env.reset(jax.random.key(0))
-    return state.units._replace(**{name: jnp.asarray(value) for name, value in changes.items()})
+    return start_units(env.battle)._replace(**{name: jnp.asarray(value) for name, value in changes.items()})
 
 
 def one_shot(make_env: MakeEnv, shooter: str, victim: str, shield: float) -> tuple[float, float]:
@@ -57,7 +59,7 @@ def test_damage_of_one_shot(
 def test_two_shots_share_a_shield(make_env: MakeEnv) -> None:
     env = make_env([("stalker", 10, 16), ("stalker", 10, 18)], [("zealot", 14, 16)])
     units = start(env, target=[2, 2, 0], shield=[80.0, 80.0, 20.0])
-    after = shoot(env.battle, units, jnp.array([True, True, False]), jnp.array([0.0, 0.5, 1.0]))
+    after = jit(partial(shoot, env.battle))(units, jnp.array([True, True, False]), jnp.array([0.0, 0.5, 1.0]))
     # 13 of 20 shield, then 7 of the shield and 13 - 7 - 1 = 5 of health
     assert (float(after.shield[2]), float(after.health[2])) == (0.0, 95.0)
 
@@ -79,33 +81,42 @@ def test_splash_victims(make_env: MakeEnv) -> None:
     # (radius 0.375) is touched up to 1.4 + 0.375 = 1.775 across and 0.15 + 0.375 = 0.525 along.
     places = [(15, 16), (15, 17.7), (15, 14.2), (15.5, 16.5), (15.6, 16.0), (14.5, 15.2)]
     env = make_env([("colossus", 10, 16)], [("zergling", x, y) for x, y in places])
-    by_allies, _ = hits(env.battle, start(env, target=[1, *[-1] * 6]))
+    by_allies, _ = jit(partial(hits, env.battle))(start(env, target=[1, *[-1] * 6]))
     np.testing.assert_array_equal(by_allies[0], [True, True, False, True, False, True])
 
 
-def test_time_between_shots(make_env: MakeEnv, as_actions: Callable[..., dict]) -> None:
-    # Stalkers reload in 1.34 s = 21.44 ticks, so they shoot every 22 ticks: 1, 23, 45 (steps 1, 3, 6).
-    env = make_env([("stalker", 10, 16)], [("spine_crawler", 15, 16)])
-    units = start(env, health=[80.0, 300.0])
+@pytest.mark.parametrize(
+    ("unit", "clock", "expected"),
+    [
+        # 1.336 s * 22.4 = 29.93 ticks: every 30 ticks. On SMAClite's clock 1.336 s * 16 = 21.4: every 22.
+        ("stalker", 22.4, [1, 31, 61]),
+        ("stalker", 16.0, [1, 23, 45, 67]),
+    ],
+)
+def test_time_between_shots(make_env: MakeEnv, unit: str, clock: float, expected: list[int]) -> None:
+    env = make_env([(unit, 10, 16)], [("spine_crawler", 15, 16)], clock=clock)
+    units = start(env)
     orders = give_orders(env.battle, units, jnp.array([6]))
     units = units._replace(target=jnp.array([1, -1]))
-    one = jax.jit(lambda units: tick(env.battle, units, orders, jnp.array([0.0, 1.0])))
-    shots = []
-    for number in range(1, 50):
-        before, units = units, one(units._replace(health=units.health.at[0].set(80.0)))
-        if units.health[1] < before.health[1] - 1:
-            shots.append(number)
-    assert shots == [1, 23, 45]
+
+    def one_tick(units: Units, _: None) -> tuple[Units, jax.Array]:
+        after = tick(env.battle, units, orders, jnp.array([0.0, 1.0]))
+        # Neither dies meanwhile.
+        return after._replace(health=units.health), after.health[1] < units.health[1] - 1
+
+    _, shot = jit(lambda units: jax.lax.scan(one_tick, units, length=70))(units)
+    assert (np.flatnonzero(shot) + 1).tolist() == expected
 
 
-def test_shield_recovers_after_ten_seconds(make_env: MakeEnv) -> None:
-    env = make_env([("stalker", 4, 4)], [("zealot", 28, 28)])
+@pytest.mark.parametrize("clock", [16.0, 22.4])
+def test_shields_recover_after_160_game_loops_on_any_clock(make_env: MakeEnv, clock: float) -> None:
+    env = make_env([("stalker", 4, 4)], [("zealot", 28, 28)], clock=clock)
     units = start(env, shield=[10.0, 50.0], shield_wait=[160.0, 0.0])
-    step = jax.jit(lambda units: recover(env.battle, units))
+    step = jit(partial(recover, env.battle))
     for _ in range(159):
         units = step(units)
     assert float(units.shield[0]) == 10.0
-    for _ in range(16):  # a second from the 160th tick on
+    for _ in range(16):  # 16 times 2/16 from the 160th tick on
         units = step(units)
     assert float(units.shield[0]) == pytest.approx(12.0)
     assert float(units.shield[1]) == 50.0  # full
@@ -114,47 +125,46 @@ def test_shield_recovers_after_ten_seconds(make_env: MakeEnv) -> None:
 def test_zerg_heal_and_the_dead_do_not(make_env: MakeEnv) -> None:
     env = make_env([("zealot", 4, 4)], [("zergling", 28, 28), ("zergling", 28, 26)])
     units = start(env, health=[50.0, 10.0, 0.0])
-    for _ in range(16):
-        units = recover(env.battle, units)
-    np.testing.assert_allclose(units.health, [50.0, 10.38, 0.0], rtol=1e-6)
+    step = jit(partial(recover, env.battle))
+    for _ in range(56):
+        units = step(units)
+    # 56 ticks are 2.5 s at 0.38 per second.
+    np.testing.assert_allclose(units.health, [50.0, 10.95, 0.0], rtol=1e-5)
 
 
-@pytest.mark.parametrize("clock", [16.0, 22.4])
-def test_speed_and_move_amount(clock: float) -> None:
+@pytest.mark.parametrize(("clock", "far"), [(22.4, 1.475), pytest.param(16.0, 2.0, marks=pytest.mark.slow)])
+def test_speed_and_move_amount(clock: float, far: float) -> None:
+    # A Stalker goes 4.13 / 22.4 = 0.184 per game loop (SMAC's own 2.9531 / 16 = 0.185), so 8 * 0.184 = 1.475 per step.
+    # With 16 ticks to the second it would be 2.065, but a move aims 2 away.
     env = SMAC("3s_vs_3z", ticks_per_second=clock)
-    _, state = env.reset(jax.random.key(0))
-    after = step_units(env.battle, jax.random.key(1), state.units, jnp.array([5, 2, 1]))
-    walked = np.asarray(after.position - state.units.position)
-    # 8 ticks of 1/16 s at 4.13 would be 2.065, but a move aims 2 away; on StarCraft's clock it is 4.13 * 8
-    # / 22.4
-    far = 2.0 if clock == 16 else 4.13 * 8 / 22.4
+    units = start(env)
+    after = jit(partial(step_units, env.battle))(jax.random.key(1), units, jnp.array([5, 2, 1]))
+    walked = np.asarray(after.position - units.position)
     np.testing.assert_allclose(walked[0], [-far, 0.0], atol=2e-3)
     np.testing.assert_allclose(walked[1], [0.0, far], atol=2e-3)
     np.testing.assert_allclose(walked[2], 0.0, atol=2e-3)
 
 
-def test_attack_order_walks_into_range(make_env: MakeEnv) -> None:
+def test_attack_order_walks_into_range_and_strikes(make_env: MakeEnv) -> None:
     # A Zealot reaches 0.1 + 0.5 + 0.5 = 1.1; ordered to attack 5 away it walks and then stands there.
     env = make_env([("zealot", 10, 16)], [("spine_crawler", 15, 16)])
-    units = start(env)
+    units, step = start(env), jit(partial(step_units, env.battle))
     for seed in range(5):
-        units = step_units(env.battle, jax.random.key(seed), units, jnp.array([6]))
+        units = step(jax.random.key(seed), units, jnp.array([6]))
     reach = 15 - float(units.position[0, 0])
-    assert 1.1 - 3.15 / 16 - 1e-3 <= reach <= 1.1 + 1e-5
-
-
-def test_allies_without_an_order_do_not_shoot(make_env: MakeEnv) -> None:
-    env = make_env([("stalker", 10, 16)], [("zergling", 14, 16)])
-    after = step_units(env.battle, jax.random.key(0), start(env), jnp.array([1]))
-    assert float(after.health[1]) == 35.0
+    assert 1.1 - 3.15 / 22.4 - 1e-3 <= reach <= 1.1 + 1e-5
+    # Without an order it does not strike what it reaches.
+    rested = units._replace(health=jnp.array([100.0, 300.0]), cooldown=jnp.zeros(2))
+    struck, spared = (step(jax.random.key(5), rested, jnp.array([action])).health[1] for action in (6, 1))
+    assert (float(struck) < 300, float(spared)) == (True, 300)
 
 
 def test_enemies_pick_keep_and_drop_targets(make_env: MakeEnv) -> None:
     env = make_env([("stalker", 10, 16), ("stalker", 10, 21)], [("zealot", 13, 16)])
+    pick = jit(lambda units: pick_targets(env.battle, units, make_pairs(env.battle, units.position)))
 
     def picked(**changes: Any) -> int:
-        units = start(env, **changes)
-        return int(pick_targets(env.battle, units, make_pairs(env.battle, units.position))[2])
+        return int(pick(start(env, **changes))[2])
 
     assert picked() == 0  # 3 away, within 5 + 0.5
     assert picked(target=[-1, -1, 1]) == 0  # its old target is out of reach and does not fight back
