@@ -1,7 +1,4 @@
-"""The two halves of a battle.
-
-what is fixed for a map (`Battle`) and what changes from tick to tick (`Units`).
-"""
+"""The two halves of a battle: what is fixed for a map (`Battle`) and what changes from tick to tick (`Units`)."""
 
 from dataclasses import dataclass
 from typing import NamedTuple

@@ -18,10 +18,7 @@ FAR = 1e3
 
 
 class Pairs(NamedTuple):
-    """Geometry of all ally-enemy pairs.
-
-    the vector from ally to enemy, its length, and the sum of both radii.
-    """
+    """Geometry of all ally-enemy pairs: the vector from ally to enemy, its length, and the sum of both radii."""
 
     offset_x: Float[Array, "allies enemies"]
     offset_y: Float[Array, "allies enemies"]
@@ -126,10 +123,7 @@ def shoot(battle: Battle, units: Units, shooting: Bool[Array, " units"], turn: F
 
 
 def hits(battle: Battle, units: Units) -> tuple[Bool[Array, "allies enemies"], Bool[Array, "allies enemies"]]:
-    """Whom a shot of each ally and of each enemy would hit.
-
-    its target, and all whom the beam of splash weapons touches.
-    """
+    """Whom a shot of each ally and of each enemy would hit: its target, and all whom a splash weapon's beam touches."""
     by_allies, by_enemies = aims(battle, units)
     kinds, count = battle.kinds, battle.num_allies
     if np.any(kinds.splash_width[:count] > 0):
@@ -147,10 +141,7 @@ def _beam(
     shooters: slice,
     victims: slice,
 ) -> Bool[Array, "shooters victims"]:
-    """Which victims the beam of each shooter touches.
-
-    a rectangle centred on the target, across the line of fire.
-    """
+    """Which victims the beam of each shooter touches: a rectangle centred on the target, across the line of fire."""
     position = units.position
     centre = position[units.target[shooters]]
     line = centre - position[shooters]

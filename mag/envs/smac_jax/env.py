@@ -29,10 +29,7 @@ from jaxmarl.environments.spaces import Box, Discrete  # noqa: E402
 
 
 class State(NamedTuple):
-    """A battle in progress.
-
-    the units, each agent's last action (-1 before the first), steps taken, whether it is over.
-    """
+    """A battle in progress: units, each agent's last action (-1 before the first), steps taken, whether it is over."""
 
     units: Units
     last_actions: Int[Array, " agents"]
@@ -92,7 +89,7 @@ class SMAC(MultiAgentEnv):
     def step_env(
         self, key: PRNGKeyArray, state: State, actions: dict[str, Array]
     ) -> tuple[dict[str, Array], State, dict[str, Array], dict[str, Array], dict[str, Array]]:
-        """Eight game ticks.
+        """Play one joint action: eight game ticks.
 
         An unavailable action counts as stop. The dones of single agents say that they are dead or
         the battle is over; infos are `won`, `truncated` (undecided at the limit) and `alive`

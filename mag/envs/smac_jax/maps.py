@@ -18,7 +18,7 @@ START_GAP = 0.1  # between the rims of neighbours in a formation
 class Rect(NamedTuple):
     """A rectangle with its lower left corner at (left, bottom).
 
-    integer corners, as SMAC's pathing grid has cells of 1 x 1.
+    Its corners are whole numbers, as SMAC's pathing grid has cells of 1 x 1.
     """
 
     left: int
@@ -31,7 +31,7 @@ class Rect(NamedTuple):
 class Squad:
     """`count` units of one type around the point (x, y).
 
-    squads of one side with the same point form one block.
+    Squads of one side with the same point form one block.
 
     columns: units per row of the block; None makes it about square.
     """
@@ -80,7 +80,7 @@ class Map:
     def start_positions(self) -> np.ndarray:
         """Positions [units, 2] at the start, allies first.
 
-        enemies stand as the allies do, turned by half a circle.
+        Enemies stand as the allies do, turned by half a circle.
         """
         allies = _sorted_by_type(_formation(self.allies, self.ally_types, turned=False), self.ally_types)
         enemies = _formation(self.enemies, self.enemy_types, turned=True)

@@ -1,7 +1,4 @@
-"""How units walk.
-
-straight at their goal, round the units that stand in the way, never into each other or into walls.
-"""
+"""How units walk: straight at their goal, round units that stand in the way, not into each other or into walls."""
 
 from typing import NamedTuple
 
@@ -28,9 +25,8 @@ TINY = 1e-6
 class _Obstacles(NamedTuple):
     """Pairs (walker, other unit).
 
-    unit vector from walker to other, distance, and whether the other stands in its way.
-
-    touch: the distance at which the two would touch.
+    normal_x, normal_y: the unit vector from walker to other. touch: the distance at which the two
+    would touch. stands: whether the other stands in the walker's way.
     """
 
     normal_x: Float[Array, "units units"]
@@ -65,10 +61,7 @@ def walk(
 
 
 def _touch_distance(battle: Battle) -> Float[np.ndarray, "units units"]:
-    """Distance at which pairs touch.
-
-    minus infinity for pairs that pass: Colossi stride over all but Colossi.
-    """
+    """Distance at which pairs touch; minus infinity for pairs that pass, as Colossi stride over all but Colossi."""
     climbs, radius = battle.kinds.climbs, battle.kinds.radius
     collide = (climbs[:, None] == climbs) & ~np.eye(len(climbs), dtype=bool)
     return np.where(collide, radius[:, None] + radius, -np.inf).astype(np.float32)
@@ -142,7 +135,7 @@ def _separate(
 ) -> Float[Array, "units 2"]:
     """Moves overlapping units apart along the line between them.
 
-    walkers yield to standing units, buildings to nobody.
+    Walkers yield to standing units, buildings to nobody.
     """
     give = jnp.where(walking, 1.0, STANDING_GIVE) * (battle.kinds.speed > 0)
     share = give[:, None] / (give[:, None] + give + TINY)

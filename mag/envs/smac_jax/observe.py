@@ -111,9 +111,7 @@ def available_actions(battle: Battle, units: Units) -> Bool[Array, "agents actio
 def observations(
     battle: Battle, layout: Layout, units: Units, available: Bool[Array, "agents actions"]
 ) -> Float[Array, "agents features"]:
-    """Each agent's observation.
-
-    movable directions, enemies, other allies, itself; zeros for the dead.
+    """Each agent's observation: movable directions, enemies, other allies, itself; zeros for the dead.
 
     Units out of sight (9 or further) and dead units are zeros, too.
     """
@@ -167,9 +165,7 @@ def _seen(
     vitals: Float[Array, "... vitals"],
     alive: Bool[Array, "..."],
 ) -> Float[Array, "agents features"]:
-    """What agents see of other units.
-
-    the flag, distance, dx and dy in sight ranges, vitals; flattened unit by unit.
+    """What agents see of other units: flag, distance, dx and dy in sight ranges, vitals; flattened unit by unit.
 
     Position, vitals and alive have a leading agents axis where each agent looks at other units.
     """
@@ -185,9 +181,7 @@ def _seen(
 def world_state(
     battle: Battle, layout: Layout, units: Units, last_actions: Int[Array, " agents"]
 ) -> Float[Array, " features"]:
-    """The global state.
-
-    allies, enemies (zeros for the dead), last joint action; -1 as last action is none.
+    """The global state: allies, enemies (zeros for the dead), last joint action; -1 as last action is none.
 
     Per ally [health, cooldown, x, y, (shield), (type)], per enemy [health, x, y, (shield), (type)];
     x and y from the map's centre in map widths and heights; the cooldown in ticks over the

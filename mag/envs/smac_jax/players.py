@@ -39,10 +39,7 @@ def attack_nearest(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " a
 
 
 def focus_weakest(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " agents"]:
-    """Attack the enemy with the least health and shield one may attack, the nearest of equals.
-
-    else walk to the nearest.
-    """
+    """Attack the weakest enemy one may attack (health and shield), the nearest of equals; else walk to the nearest."""
     del key
     return _first_of(env, state, _attack(env, -_weakness(env, state)), _approach(env, state))
 
@@ -81,7 +78,10 @@ def alternate(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " agents
 
 
 def hold_neck(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " agents"]:
-    """Run to posts behind corridor's neck and fight there what comes through."""
+    """Run to posts behind corridor's neck and fight there what comes through.
+
+    It wins some battles at 16 ticks to the second, but none on StarCraft II's own clock.
+    """
     del key
     count = env.num_agents
     position = state.units.position[:count]
@@ -112,10 +112,7 @@ def shoot_from_cliff(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, "
 
 
 def _first_of(env: SMAC, state: State, *wishes: Float[Array, "agents actions"]) -> Int[Array, " agents"]:
-    """The best action of the first wish that has any (scores above NEVER).
-
-    else stop, or no-op for the dead.
-    """
+    """The best action of the first wish that has any (scores above NEVER); else stop, or no-op for the dead."""
     action = jnp.where(state.units.alive[: env.num_agents], STOP, NO_OP)
     available = available_actions(env.battle, state.units)
     for wish in reversed(wishes):

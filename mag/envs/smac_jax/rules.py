@@ -55,10 +55,7 @@ def step_units(battle: Battle, key: PRNGKeyArray, units: Units, actions: Int[Arr
 
 
 def tick(battle: Battle, units: Units, orders: Orders, turn: Float[Array, " units"]) -> Units:
-    """One game tick.
-
-    pick targets, walk, recover, shoot; `turn` is the random order in which units act.
-    """
+    """One game tick: pick targets, walk, recover, shoot; `turn` is the random order in which units act."""
     pairs = make_pairs(battle, units.position)
     units = units._replace(target=pick_targets(battle, units, pairs))
     in_reach = in_range(battle, units, pairs)
@@ -92,10 +89,7 @@ def recover(battle: Battle, units: Units) -> Units:
 def _ways(
     battle: Battle, units: Units, orders: Orders, in_reach: Bool[Array, " units"]
 ) -> tuple[Float[Array, "units 2"], Bool[Array, " units"]]:
-    """Where units go, and which of them walk.
-
-    to a target out of reach, on a move order, or on the attack-move.
-    """
+    """Where units go, and which of them walk: to a target out of reach, on a move order, or on the attack-move."""
     count = battle.num_allies
     attacks = units.target >= 0
     target_place = units.position[jnp.maximum(units.target, 0)]

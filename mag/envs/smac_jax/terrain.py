@@ -40,9 +40,7 @@ def make_terrain(game_map: Map) -> Terrain:
 
 
 def is_walkable(terrain: Terrain, point: Float[Array, "*batch 2"]) -> Bool[Array, "*batch"]:
-    """Whether a point lies on the map and in no unwalkable rectangle.
-
-    cliffs count as unwalkable, as in SMAC's pathing grid.
+    """Whether a point lies on the map and in no unwalkable rectangle, cliffs included, as in SMAC's pathing grid.
 
     Cells are half open, [left, right) x [bottom, top), which is SMAC's truncation to a cell of the
     grid.
@@ -87,10 +85,7 @@ def head_for(
     goal: Float[Array, "units 2"],
     climbs: Bool[np.ndarray, " units"],
 ) -> Float[Array, "units 2"]:
-    """The next point on each unit's way to its goal.
-
-    the goal itself, or a waypoint where ground bars the straight way.
-    """
+    """The next point on each unit's way to its goal: the goal, or a waypoint where ground bars the straight way."""
     if terrain.waypoints is None:
         return goal
     width = int(terrain.size[0])

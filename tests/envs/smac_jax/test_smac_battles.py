@@ -15,8 +15,12 @@ from tests.envs.smac_jax.play import Moment, battle, by_name, jit, jit_long, ran
 SHORT = ("3s_vs_5z", "corridor")
 """Open ground and a crowd between walls; the other maps are slow tests, with fewer battles."""
 ALL = [pytest.param(name, marks=() if name in SHORT else pytest.mark.slow) for name in MAPS]
-OVERLAP = {"2c_vs_64zg": 0.40}
-"""How deep the worst pair of units may overlap, on average over a battle; 0.25 elsewhere."""
+OVERLAP = {"2c_vs_64zg": 0.35}
+"""How deep the pair that overlaps most may do so, on average over a battle; 0.15 elsewhere.
+
+Crowds press. Measured in random battles: 0.25 (a third of a Zergling) where 64 Zerglings round the cliff's end
+together, with 0.49 at worst; 0.07 in corridor; below 0.01 on the other maps.
+"""
 
 
 def played(name: str) -> Moment:
@@ -52,8 +56,6 @@ def test_units_stay_on_walkable_ground(name: str) -> None:
 
 @pytest.mark.parametrize("name", ALL)
 def test_units_stay_apart(name: str) -> None:
-    # Crowds press. On average over a battle, the pair that overlaps most does so by less than a third of a Zergling
-    # (0.25 of 0.75); of 64 Zerglings that round the cliff's end together, by about half of one.
     kinds, units = smac(name).battle.kinds, played(name).state.units
     position, alive = np.asarray(units.position), np.asarray(units.alive)
     gap = np.linalg.norm(position[..., None, :] - position[..., None, :, :], axis=-1)
@@ -61,7 +63,7 @@ def test_units_stay_apart(name: str) -> None:
     pairs = (kinds.climbs[:, None] == kinds.climbs) & ~np.eye(len(kinds.climbs), dtype=bool)
     both = alive[..., None] & alive[..., None, :] & pairs
     overlap = np.where(both, -gap, 0.0).max(axis=(-1, -2))
-    assert overlap.mean() < OVERLAP.get(name, 0.25)
+    assert overlap.mean() < OVERLAP.get(name, 0.15)
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -143,13 +145,17 @@ def test_victory_pays() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "player"),
-    [("2s_vs_1sc", "alternate"), ("3s_vs_5z", "kite"), ("corridor", "hold_neck")],
+    ("name", "player", "steps"),
+    [
+        ("2s_vs_1sc", "alternate", 300),
+        ("3s_vs_5z", "kite", 150),
+        ("corridor", "attack_nearest", 80),
+        ("2c_vs_64zg", "shoot_from_cliff", 80),
+    ],
 )
-def test_some_plans_win(name: str, player: str) -> None:
-    env = smac(name)
-    keys = jax.random.split(jax.random.key(3), 16)
-    play = partial(battle, env, player, env.max_steps)
+def test_some_plans_win(name: str, player: str, steps: int) -> None:
+    keys = jax.random.split(jax.random.key(3), 8)
+    play = partial(battle, smac(name), player, steps)
     assert bool(jit_long(lambda keys: jnp.any(jax.vmap(play)(keys).infos["won"]))(keys))
 
 
