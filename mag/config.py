@@ -2,7 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from mag.errors import UsageError
 
@@ -210,7 +210,7 @@ REWARD_SCALE = {"smax": 10.0}
 drown among the other terms of the models' loss."""
 
 
-def default_config(algo: str, env: str, preset: Preset) -> RunConfig:
+def default_config(algo: str, env: str, preset: str) -> RunConfig:
     """The preset of an algorithm on an environment; `auto` is resolved, which asks JAX for its device.
 
     Raises UsageError for an unknown algorithm or preset. The environment is not looked at beyond its map's name.
@@ -227,7 +227,7 @@ def default_config(algo: str, env: str, preset: Preset) -> RunConfig:
     planning = TABLE_1.get(map_name, PlanningConfig())
     models = ModelsConfig(reward_scale=REWARD_SCALE.get(family, 1.0))
     config = PRESETS[preset](MAGConfig(env=env, algo=algo, planning=planning, models=models))
-    return dataclasses.replace(config, preset=preset)
+    return dataclasses.replace(config, preset=cast(Preset, preset))
 
 
 def _paper(config: MAGConfig) -> MAGConfig:
