@@ -31,7 +31,7 @@ from mag.runtime import compile_options
 from mag.types import Metrics, ModelState, Rollout, Step
 
 REFERENCE_SPEC = EnvSpec("reference/size", 3, 101, None, 10, 60, True, True)
-"""The size at which the official code was timed (REFERENCE: obs 101, A 10, N 3)."""
+"""The size at which the official code was timed (obs 101, A 10, N 3)."""
 STARTS = 760
 """Start states of the timed rollouts."""
 Result = dict[str, Any]

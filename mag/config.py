@@ -35,7 +35,7 @@ class ReplayConfig:
 
 @dataclass(frozen=True)
 class NetworksConfig:
-    """Sizes of the networks (REFERENCE: MAMBA's)."""
+    """Sizes of the networks (MAMBA's, which MAG keeps)."""
 
     hidden: int = 256
     """Width of the hidden layers (paper: 256)."""
