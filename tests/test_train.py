@@ -69,11 +69,16 @@ def test_a_seed_does_not_depend_on_its_neighbours(tmp_path):
     assert [row.get("eval/win_rate") for row in one] == [row.get("eval/win_rate") for row in two]
 
 
+def unused(config):
+    """A finished run builds nothing."""
+    raise AssertionError(config)
+
+
 def test_a_finished_run_says_so_and_stays_as_it_is(tmp_path, capsys):
     summary = train(fake_config(), tmp_path, build=build)
     before = (tmp_path / "metrics.jsonl").read_bytes()
     capsys.readouterr()
-    assert train(fake_config(), tmp_path, build=None) == summary
+    assert train(fake_config(), tmp_path, build=unused) == summary
     assert "finished" in capsys.readouterr().out
     assert (tmp_path / "metrics.jsonl").read_bytes() == before
 
