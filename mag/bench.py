@@ -66,7 +66,7 @@ def planning() -> Result:
     step += _act_flops(models, actor) + _dense_flops((models.reward, models.continuation))
     flops = float(STARTS * length * REFERENCE_SPEC.n_agents * step)
     sizes = {"starts": STARTS, "L": trajectories, "H": horizon, "k": length, "at_once": at_once}
-    return sizes | _measure(play, keys[4], models, model_reward, actor, flops=flops, repeats=3)
+    return sizes | _measure(play, keys[4], models, model_reward, actor, flops=flops, repeats=2)
 
 
 def world_model() -> Result:
