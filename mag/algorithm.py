@@ -14,7 +14,7 @@ from mag.distributions import mask_logits, sample_categorical
 from mag.envs import Env
 from mag.local_models import LocalModels, fit_models, initial_state
 from mag.model_reward import ModelReward, fit_model_reward
-from mag.optimise import Fitted, clipped_adam, untrained
+from mag.optimise import Fitted, adam_of, untrained
 from mag.policy import Actor
 from mag.ppo import PolicyState, fit_policy, init_policy
 from mag.replay import ReplayState, empty_step, make_replay, size
@@ -119,14 +119,12 @@ class MAG:
         model_reward = None
         if self.plans:
             net = ModelReward(keys[1], config.networks, config.model_reward.layers)
-            model_reward = untrained(
-                net, clipped_adam(config.model_reward.learning_rate, config.model_reward.max_grad_norm)
-            )
+            model_reward = untrained(net, adam_of(config.model_reward))
         return MAGState(
             key=keys[2],
             models=untrained(
                 LocalModels(keys[0], spec, config.networks),
-                clipped_adam(config.models.learning_rate, config.models.max_grad_norm),
+                adam_of(config.models),
             ),
             model_reward=model_reward,
             policy=init_policy(keys[3], spec.n_actions, config.networks, config.ppo),

@@ -22,7 +22,7 @@ from mag.distributions import (
 )
 from mag.envs import EnvSpec
 from mag.nets import MLP, AgentAttention, FeatureMLP, GRUCell, LatentLinear, Linear
-from mag.optimise import Fitted, clipped_adam, fit
+from mag.optimise import Fitted, adam_of, fit
 from mag.types import Draw, Metrics, ModelState, Step
 
 
@@ -234,7 +234,7 @@ def fit_models(
         key_sample, key_loss = jax.random.split(key)
         return one_step_loss(models, key_loss, sample(key_sample), config)
 
-    return fit(key, models, loss, clipped_adam(config.learning_rate, config.max_grad_norm), config.batches)
+    return fit(key, models, loss, adam_of(config), config.batches)
 
 
 def one_step_loss(

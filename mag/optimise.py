@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from mag.config import ModelRewardConfig, ModelsConfig
 from mag.types import Metrics
 
 
@@ -22,6 +23,11 @@ def clipped_adam(learning_rate: float, max_grad_norm: float, weight_decay: float
     """Adam behind a gradient norm clip, with an L2 penalty in the gradient (torch's `weight_decay`)."""
     decay = optax.add_decayed_weights(weight_decay) if weight_decay else optax.identity()
     return optax.chain(optax.clip_by_global_norm(max_grad_norm), decay, optax.adam(learning_rate))
+
+
+def adam_of(config: ModelsConfig | ModelRewardConfig) -> optax.GradientTransformation:
+    """The optimiser that the configuration of line 4 or 5 asks for."""
+    return clipped_adam(config.learning_rate, config.max_grad_norm)
 
 
 def untrained(params: Any, optimiser: optax.GradientTransformation) -> Fitted:

@@ -56,8 +56,8 @@ def plan(
     """
     if num_trajectories < 1 or horizon < 1:
         raise ValueError(f"num_trajectories and horizon must be at least 1, got {num_trajectories} and {horizon}")
-    *keys_first, key_rest = jax.random.split(key, num_trajectories + 1)
-    first = jax.vmap(predict, (0, None, None))(jnp.stack(keys_first), state, action)  # line 10
+    keys = jax.random.split(key, num_trajectories + 1)
+    first = jax.vmap(predict, (0, None, None))(keys[:-1], state, action)  # line 10
     returns = jax.vmap(score)(first)
 
     def step(carry: tuple[State, Array], key: PRNGKeyArray) -> tuple[tuple[State, Array], None]:
@@ -67,6 +67,6 @@ def plan(
         states = jax.vmap(predict)(keys_predict, states, actions)
         return (states, returns + jax.vmap(score)(states)), None  # line 11
 
-    (_, returns), _ = jax.lax.scan(step, (first, returns), jax.random.split(key_rest, horizon - 1))
+    (_, returns), _ = jax.lax.scan(step, (first, returns), jax.random.split(keys[-1], horizon - 1))
     best = jnp.argmax(returns)
     return Plan(jax.tree.map(lambda x: x[best], first), returns)  # line 12
