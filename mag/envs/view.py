@@ -7,7 +7,6 @@ Units are numbered allies first, in the order of the agents, then enemies; lengt
 from typing import Any, NamedTuple, Protocol
 
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 FAMILIES = ("smac_jax", "smax")
@@ -100,8 +99,8 @@ def place(sight: Sight, real: Frame, scene: Scene) -> Frame:
     seen = sight.seen
     if sight.own_position is None:
         eyes = real.position[: scene.allies]
-        own = np.eye(*seen.shape, dtype=bool)
-        places = seen & ~(own & (seen & ~own).any(0))
+        others = ~jnp.eye(scene.allies, seen.shape[1], dtype=bool)
+        places = seen & (others | ~(seen & others).any(0))
     else:
         eyes, places = sight.own_position, seen
     position = _mean(eyes[:, None] + sight.offset, places)

@@ -1,6 +1,5 @@
 """Battles as a film, one after the other: what the page shows, without its controls."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +109,7 @@ def draw_units(axes: Any, scene: Scene, frame: Frame, fired: np.ndarray) -> None
     aims = alive & (frame.target != NOBODY)
     lines = np.stack([place[aims], place[frame.target[aims]]], axis=1)
     widths = np.where(fired[aims], 1.8, 0.5)
-    axes.add_collection(LineCollection(lines, colors=colour[aims], linewidths=widths, alpha=0.7))
+    axes.add_collection(LineCollection(list(lines), colors=colour[aims], linewidths=widths, alpha=0.7))
     axes.scatter(*place[~alive].T, color=colour[~alive], marker="x", s=16, alpha=0.4, linewidths=1)
     size = 2 * radius[alive]
     axes.add_collection(
@@ -127,4 +126,4 @@ def draw_units(axes: Any, scene: Scene, frame: Frame, fired: np.ndarray) -> None
         share, shown = points / most, alive & (points > 0)
         start = place + np.stack([-radius, height * radius + 0.1], axis=1)
         end = start + np.stack([2 * radius * share, np.zeros_like(radius)], axis=1)
-        axes.add_collection(LineCollection(np.stack([start, end], axis=1)[shown], colors=bar, linewidths=2))
+        axes.add_collection(LineCollection(list(np.stack([start, end], axis=1)[shown]), colors=bar, linewidths=2))

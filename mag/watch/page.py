@@ -5,7 +5,8 @@ from importlib.resources import files
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jax.typing import ArrayLike
+from jaxtyping import Bool
 
 from mag.envs.view import Frame, Scene
 from mag.watch.record import OBSERVED, Battle, imagined_end, result
@@ -62,9 +63,9 @@ def track(frames: Frame, fired: Bool[np.ndarray, "time units"]) -> dict[str, Any
     }
 
 
-def rounded(values: Float[np.ndarray, "*shape"], digits: int = 2) -> list[Any]:
+def rounded(values: ArrayLike, digits: int = 2) -> list[Any]:
     """Numbers as short as they can be written: 5 rather than 5.0."""
     nested: list[Any] = np.vectorize(lambda x: int(x) if x == int(x) else x, otypes=[object])(
-        np.round(values.astype(np.float64), digits)
+        np.round(np.asarray(values, np.float64), digits)
     ).tolist()
     return nested

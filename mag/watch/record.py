@@ -92,7 +92,7 @@ def record(algorithm: Any, policy: Any, key: PRNGKeyArray) -> Recording:
     last, rest = jax.lax.scan(step, start, length=algorithm.env.spec.episode_limit)
     first = _moment(algorithm, start)
     moments = jax.tree.map(lambda one, more: jnp.concatenate([one[None], more]), first, rest)
-    return Recording(*moments, last.result)
+    return Recording(moments[0], moments[1], last.result)
 
 
 def _moment(algorithm: Any, playing: Playing) -> tuple[Frame, Step]:

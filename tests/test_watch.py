@@ -1,0 +1,291 @@
+"""`mag watch`: what is recorded is what was played, and the page and the films show it."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mag.envs.view import NOBODY, Frame, Kind, Scene, Sight
+from mag.errors import UsageError
+from mag.evaluate import evaluate, evaluation_keys
+from mag.imagination import Imagination
+from mag.train import train
+from mag.watch import watch
+from mag.watch.page import page
+from mag.watch.record import OBSERVED, battles, result
+from tests.fake import FakeAlgorithm, FakeEnv, fake_config
+
+
+class DuelView:
+    """Two allies walk up to an enemy that has a tenth of a point of health for each step left."""
+
+    scene = Scene(
+        width=12.0,
+        height=8.0,
+        walls=((0.0, 0.0, 12.0, 1.0),),
+        cliffs=((5.0, 5.0, 7.0, 7.0),),
+        kinds=(Kind("zealot", 0.5, 100.0, 50.0), Kind("zergling", 0.375, 0.6, 0.0)),
+        allies=2,
+    )
+
+    def frame(self, state):
+        left, played = state
+        return Frame(
+            kind=jnp.array([0, 0, 1]),
+            position=jnp.stack([jnp.array([1.0 + played, 2.0]), jnp.array([1.0 + played, 4.0]), jnp.array([9.0, 3.0])]),
+            health=jnp.stack([jnp.float32(100), jnp.float32(40), 0.1 * left]),
+            shield=jnp.array([50.0, 0.123456, 0.0]),
+            target=jnp.where(played > 0, jnp.array([2, NOBODY, 0]), NOBODY),
+            cooldown=jnp.stack([(played % 2) * 1.0, jnp.float32(0), -1.0 * played]),
+        )
+
+    def sight(self, obs):
+        offset = jnp.broadcast_to(obs[:, :, None], (2, 3, 2))
+        return Sight(jnp.ones((2, 3), bool), offset, jnp.ones((2, 3)), jnp.ones((2, 3)), own_position=None)
+
+
+class Duel(FakeEnv):
+    """`FakeEnv` as a battle."""
+
+    view = DuelView()
+
+
+class Dreamer(FakeAlgorithm):
+    """Imagines that it sees the units 2 away, a reward of 1 a step, and the end at step 4."""
+
+    def imagine(self, key, state, episode, *, observed):
+        time = jnp.arange(len(episode.first))
+        return Imagination(
+            obs=jnp.full_like(episode.obs, 2.0),
+            reward=jnp.ones(len(time)),
+            continues=jnp.where(time == 4, 0.0, 1.0),
+            error=0.25 * time,
+            one_step=jnp.ones(len(time)),
+        )
+
+
+def builder(algorithm, env=Duel):
+    def build(config):
+        made = algorithm(config, env())
+        keys = jax.vmap(jax.random.key)(jnp.arange(config.seed, config.seed + config.num_seeds))
+        return made, jax.vmap(made.init)(keys)
+
+    return build
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run folder of two seeds."""
+    path = tmp_path_factory.mktemp("runs") / "run"
+    train(fake_config(), path, build=builder(FakeAlgorithm))
+    return path
+
+
+def show(run, out, *, algorithm=FakeAlgorithm, env=Duel, episodes=3):
+    return watch(run, episodes, out, build=builder(algorithm, env), load=lambda folder: fake_config())
+
+
+@pytest.fixture(scope="module")
+def played():
+    algorithm = Dreamer(fake_config(), Duel())
+    state = builder(Dreamer)(fake_config())[1]
+    key = evaluation_keys(0, 2, 3)[0]
+    return algorithm, state, key, battles(algorithm, state, key, 6)
+
+
+def data_of(source):
+    """The data inside a page."""
+    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', source, re.S).group(1))
+
+
+def test_battles_are_those_that_evaluation_plays(played):
+    algorithm, state, key, found = played
+    policy = jax.tree.map(lambda x: x[0], algorithm.policy(state))
+    expected = evaluate(algorithm, policy, key, 6)
+    for index, battle in enumerate(found):
+        for one, other in zip(battle.real.result, expected, strict=True):
+            np.testing.assert_allclose(one, other[index], rtol=1e-6)
+    assert len({int(battle.real.result.length) for battle in found}) > 1
+
+
+def test_a_recording_goes_from_the_start_to_the_end(played):
+    for battle in played[3]:
+        length = int(battle.real.result.length)
+        frames, steps = battle.real.frames, battle.real.steps
+        assert len(frames.health) == len(steps.reward) == len(battle.fired) == length + 1
+        np.testing.assert_allclose(frames.position[:, 0, 0], 1 + np.arange(length + 1))
+        np.testing.assert_allclose(frames.health[:, 2], 0.1 * np.arange(length, -1, -1), atol=1e-6)
+        np.testing.assert_allclose(steps.reward.sum(), battle.real.result.returned, rtol=1e-6)
+        np.testing.assert_array_equal(steps.first, [True] + [False] * length)
+        np.testing.assert_array_equal(steps.continues, [1] * length + [0])
+        assert (steps.previous_action[0] == -1).all() and (steps.previous_action[1:] >= 0).all()
+        assert result(battle) == ("won" if length > 3 else "lost")
+
+
+def test_a_weapon_whose_cooldown_rose_was_fired(played):
+    for battle in played[3]:
+        # 0, 1, 0, 1, ...: it rises in every second step, beginning with the first; the others' never does.
+        rises = np.arange(len(battle.fired)) % 2 == 1
+        np.testing.assert_array_equal(battle.fired, np.stack([rises, np.zeros_like(rises), np.zeros_like(rises)], 1))
+
+
+def test_the_imagined_battle_stands_still_where_its_end_is_expected(played):
+    for battle in played[3]:
+        frames = battle.imagined.frames
+        time = np.minimum(np.arange(len(battle.fired)), 3)
+        # The first ally is where the second, in its real place, sees it: 2 to the right and 2 up.
+        np.testing.assert_allclose(frames.position[:, 0], np.stack([1 + time + 2, 6 + 0 * time], 1))
+        np.testing.assert_array_equal(frames.target[:, 2], NOBODY)
+
+
+def test_the_limit_leaves_a_battle_undecided():
+    class Endless(Duel):
+        def step(self, key, state, action):
+            state, seen = super().step(key, (state[0] + 100, state[1]), action)
+            return state, seen._replace(truncated=state[1] >= self.spec.episode_limit)
+
+    algorithm = FakeAlgorithm(fake_config(), Endless())
+    state = builder(FakeAlgorithm)(fake_config())[1]
+    (battle,) = battles(algorithm, state, jax.random.key(0), 1)
+    assert result(battle) == "undecided" and battle.imagined is None
+    assert battle.real.result.length == Endless.spec.episode_limit
+
+
+def test_the_page_holds_the_battles_and_nothing_from_elsewhere(played):
+    algorithm, _, _, found = played
+    source = page(found, algorithm.env.view.scene, "</script>", "a & b")
+    for foreign in ("http:", "https:", "src=", "href=", "import ", "url(", "fetch("):
+        assert foreign not in source
+    data = data_of(source)
+    assert (data["title"], data["subtitle"]) == ("</script>", "a & b")
+    assert data["scene"]["kinds"][0] == {"name": "zealot", "radius": 0.5, "health": 100, "shield": 50}
+    for shown, battle in zip(data["battles"], found, strict=True):
+        frames = battle.real.frames
+        assert shown["length"] == battle.real.result.length == len(shown["reward"]) - 1
+        assert shown["result"] == result(battle)
+        assert shown["kind"] == [0, 0, 1]
+        np.testing.assert_allclose(shown["real"]["x"], frames.position[..., 0])
+        np.testing.assert_allclose(shown["real"]["health"], frames.health, atol=0.005)
+        assert shown["real"]["shield"][0] == [50, 0.12, 0]
+        assert shown["real"]["target"] == frames.target.tolist()
+        assert shown["real"]["fired"][:2] == [[], [0]]
+        imagined = shown["imagined"]
+        assert imagined["error"][:3] == [0, 0.25, 0.5][: len(imagined["error"])]
+        assert (imagined["observed"], imagined["end"]) == (OBSERVED, min(4, len(imagined["error"])))
+
+
+def test_the_same_command_writes_the_same_page(run, tmp_path):
+    out = tmp_path / "new folder" / "page.html"
+    message = show(run, out)
+    assert message.startswith(f"wrote {out}: 3 battles of fake on fake/drawn_length, ") and "\n" not in message
+    first = out.read_bytes()
+    show(run, out)
+    assert out.read_bytes() == first
+    data = data_of(first.decode())
+    assert len(data["battles"]) == 3 and data["battles"][0]["imagined"] is None
+    show(run, None, episodes=1)
+    assert data_of((run / "battles.html").read_text())["battles"] == data["battles"][:1]
+
+
+@pytest.mark.parametrize("algorithm", [FakeAlgorithm, Dreamer])
+def test_a_gif_has_a_frame_for_every_moment(run, tmp_path, algorithm):
+    from PIL import Image
+
+    out = tmp_path / "battles.gif"
+    show(run, out, algorithm=algorithm, episodes=2)
+    show(run, tmp_path / "page.html", episodes=2)
+    lengths = [battle["length"] for battle in data_of((tmp_path / "page.html").read_text())["battles"]]
+    with Image.open(out) as film:
+        assert film.n_frames == sum(length + 1 for length in lengths)
+
+
+def test_films_in_mp4_need_ffmpeg(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda program: None)
+    with pytest.raises(UsageError, match=r"need the program ffmpeg; install it or write \.gif"):
+        show(run, tmp_path / "battles.mp4")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="there is no ffmpeg")
+def test_films_in_mp4_are_written_where_there_is_ffmpeg(run, tmp_path):
+    show(run, tmp_path / "battles.mp4", episodes=1)
+    assert (tmp_path / "battles.mp4").read_bytes()[4:8] == b"ftyp"
+
+
+def test_environments_without_battles_are_refused(run, tmp_path):
+    message = "fake/drawn_length has no battles to draw; of the package's families smac_jax and smax can be watched"
+    with pytest.raises(UsageError, match=message):
+        show(run, tmp_path / "page.html", env=FakeEnv)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_runs_without_a_checkpoint_are_refused(tmp_path):
+    with pytest.raises(UsageError, match="has no checkpoint yet"):
+        show(tmp_path, None)
+
+
+@pytest.mark.parametrize("name", ["", "folder/file/page.html"])
+def test_files_that_cannot_be_written_are_refused_before_anything_is_played(run, tmp_path, monkeypatch, name):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "file").write_text("mine")
+    (tmp_path / "folder.html").mkdir()
+    out = tmp_path / (name or "folder.html")
+    monkeypatch.setattr("mag.watch.battles", lambda *_: pytest.fail("played"))
+    with pytest.raises(UsageError, match=rf"cannot write {re.escape(str(out))} \(.*; choose another file with --out"):
+        show(run, out)
+
+
+def chromium():
+    """A browser to test the page with, `$CHROMIUM` or one on the path; None where there is none."""
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+
+
+class Browser:
+    """A headless browser without network that opens a page from disk."""
+
+    def __init__(self, page, profile):
+        self.page, self.profile = page, profile
+
+    def dom(self, wish, seconds=1):
+        """Text by element id, after `seconds` of the page's time."""
+        html = self._open("--dump-dom", wish, seconds).decode()
+        return {name: text for name, text in re.findall(r'id="([a-z-]+)"[^>]*>([^<]*)<', html)}
+
+    def _open(self, action, wish, seconds):
+        command = [
+            chromium(), "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1300,900",
+            "--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={self.profile}",
+            f"--virtual-time-budget={1000 * seconds}", action, f"{self.page.as_uri()}#{wish}",
+        ]  # fmt: skip
+        return subprocess.run(command, check=True, capture_output=True, timeout=60).stdout
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(chromium() is None, reason="there is no Chromium")
+@pytest.mark.parametrize("algorithm", [FakeAlgorithm, Dreamer])
+def test_a_browser_plays_the_page_from_disk(run, tmp_path, algorithm):
+    out = tmp_path / "page.html"
+    show(run, out, algorithm=algorithm, episodes=3)
+    browser = Browser(out, tmp_path / "profile")
+    shown = data_of(out.read_text())["battles"]
+    words = {"won": "Won", "lost": "Lost"}
+    for index, battle in enumerate(shown):
+        length, wish = battle["length"], f"battle={index + 1}"
+        start = browser.dom(wish)
+        assert (start["step"], start["result"], start["play"]) == (f"0 of {length}", "", "Play")
+        assert (start["allies"], start["enemies"]) == ("2 of 2", "1 of 1")
+        # At 2 steps a second the battle is under way after a second, and over after a long time.
+        played = browser.dom(f"{wish}&play&speed=2")
+        assert 0 < int(played["step"].split()[0]) or length == 0
+        over = browser.dom(f"{wish}&play&speed=8", seconds=4)
+        for end in (over, browser.dom(f"{wish}&step=end")):
+            assert (end["step"], end["result"]) == (f"{length} of {length}", words[battle["result"]])
+            assert end["reward"] == f"{sum(battle['reward']):.2f}"
+            assert (end["allies"], end["enemies"], end["play"]) == ("2 of 2", "0 of 1", "Replay")
