@@ -1,10 +1,8 @@
 """`mag watch`: what is recorded is what was played, and the page and the films show it."""
 
 import json
-import os
 import re
 import shutil
-import subprocess
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +17,7 @@ from mag.train import train
 from mag.watch import watch
 from mag.watch.page import page
 from mag.watch.record import OBSERVED, battles, result
+from tests import browser
 from tests.fake import FakeAlgorithm, FakeEnv, fake_config
 
 
@@ -241,51 +240,70 @@ def test_files_that_cannot_be_written_are_refused_before_anything_is_played(run,
         show(run, out)
 
 
-def chromium():
-    """A browser to test the page with, `$CHROMIUM` or one on the path; None where there is none."""
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
-
-
-class Browser:
-    """A headless browser without network that opens a page from disk."""
-
-    def __init__(self, page, profile):
-        self.page, self.profile = page, profile
-
-    def dom(self, wish, seconds=1):
-        """Text by element id, after `seconds` of the page's time."""
-        html = self._open("--dump-dom", wish, seconds).decode()
-        return {name: text for name, text in re.findall(r'id="([a-z-]+)"[^>]*>([^<]*)<', html)}
-
-    def _open(self, action, wish, seconds):
-        command = [
-            chromium(), "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1300,900",
-            "--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={self.profile}",
-            f"--virtual-time-budget={1000 * seconds}", action, f"{self.page.as_uri()}#{wish}",
-        ]  # fmt: skip
-        return subprocess.run(command, check=True, capture_output=True, timeout=60).stdout
-
-
 @pytest.mark.slow
-@pytest.mark.skipif(chromium() is None, reason="there is no Chromium")
-@pytest.mark.parametrize("algorithm", [FakeAlgorithm, Dreamer])
-def test_a_browser_plays_the_page_from_disk(run, tmp_path, algorithm):
-    out = tmp_path / "page.html"
-    show(run, out, algorithm=algorithm, episodes=3)
-    browser = Browser(out, tmp_path / "profile")
-    shown = data_of(out.read_text())["battles"]
-    words = {"won": "Won", "lost": "Lost"}
-    for index, battle in enumerate(shown):
-        length, wish = battle["length"], f"battle={index + 1}"
-        start = browser.dom(wish)
-        assert (start["step"], start["result"], start["play"]) == (f"0 of {length}", "", "Play")
-        assert (start["allies"], start["enemies"]) == ("2 of 2", "1 of 1")
-        # At 2 steps a second the battle is under way after a second, and over after a long time.
-        played = browser.dom(f"{wish}&play&speed=2")
-        assert 0 < int(played["step"].split()[0]) or length == 0
-        over = browser.dom(f"{wish}&play&speed=8", seconds=4)
-        for end in (over, browser.dom(f"{wish}&step=end")):
-            assert (end["step"], end["result"]) == (f"{length} of {length}", words[battle["result"]])
-            assert end["reward"] == f"{sum(battle['reward']):.2f}"
-            assert (end["allies"], end["enemies"], end["play"]) == ("2 of 2", "0 of 1", "Replay")
+@pytest.mark.skipif(browser.find() is None, reason="there is no Chromium")
+def test_a_browser_plays_the_page_from_disk(run, tmp_path):
+    plain, dreamt = tmp_path / "plain.html", tmp_path / "dreamt.html"
+    show(run, plain)
+    show(run, dreamt, algorithm=Dreamer)
+    shown = data_of(dreamt.read_text())["battles"]
+    with browser.Browser(tmp_path / "profile") as tab:
+        tab.open(plain.as_uri())
+        assert tab.evaluate("document.getElementById('imagined-card').hidden") is True
+        tab.open(dreamt.as_uri())
+        assert tab.evaluate("document.getElementById('imagined-card').hidden") is False
+        for index, battle in enumerate(shown):
+            tab.evaluate(f"choose({index})")
+            plays(tab, battle)
+        longest = max(range(len(shown)), key=lambda index: shown[index]["length"])
+        tab.evaluate(f"choose({longest})")
+        steps(tab, shown[longest]["length"])
+        assert len(set(tab.requests()) - {"about:blank"}) == 2
+        assert all(url.startswith("file:") for url in set(tab.requests()) - {"about:blank"})
+        assert tab.exceptions() == []
+
+
+def plays(tab, battle):
+    """A battle is played from its start to its recorded end at a click."""
+    length = battle["length"]
+    assert (tab.text("step"), tab.text("result"), tab.text("play")) == (f"0 of {length}", "", "Play")
+    assert (tab.text("allies"), tab.text("enemies")) == ("2 of 2", "1 of 1")
+    drawn = picture(tab, "real")
+    tab.evaluate("document.getElementById('speed').value = 4")
+    tab.click("play")
+    assert tab.text("play") == "Pause"
+    tab.wait_for("state.time > 0.5")
+    assert picture(tab, "real") != drawn
+    tab.wait_for("!state.playing")
+    assert (tab.text("step"), tab.text("play")) == (f"{length} of {length}", "Replay")
+    assert tab.text("result") == {"won": "Won", "lost": "Lost"}[battle["result"]]
+    assert tab.text("reward") == f"{sum(battle['reward']):.2f}"
+    assert (tab.text("allies"), tab.text("enemies")) == ("2 of 2", "0 of 1")
+    assert "end at step 4" in tab.text("imagined-note") or length < OBSERVED
+
+
+def steps(tab, length):
+    """Keys, buttons, the slider's place and the curves move one and the same cursor."""
+    assert length > 4
+    for move, step in [
+        (lambda: tab.press("ArrowRight"), 1),
+        (lambda: tab.click("forward"), 2),
+        (lambda: tab.press("ArrowLeft"), 1),
+        (lambda: tab.press("End"), length),
+        (lambda: tab.click("back"), length - 1),
+        (lambda: tab.press("Home"), 0),
+        (lambda: tab.click("error", across=0.97), length),
+        (lambda: tab.click("rewards", across=0.09), 0),
+    ]:
+        move()
+        assert tab.text("step") == f"{step} of {length}"
+        assert tab.evaluate("Number(document.getElementById('slider').value)") == step
+    tab.press(" ")
+    assert tab.evaluate("state.playing") is True
+    tab.press(" ")
+    assert tab.evaluate("state.playing") is False
+
+
+def picture(tab, canvas):
+    """What a canvas shows."""
+    return tab.evaluate(f"document.getElementById('{canvas}').toDataURL()")

@@ -4,7 +4,7 @@ An environment whose battles can be drawn has an attribute `view` (`View`); `mag
 Units are numbered allies first, in the order of the agents, then enemies; lengths are those of the map.
 """
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
@@ -68,6 +68,7 @@ class Sight(NamedTuple):
     """Where the agents are on the map; None where observations do not tell."""
 
 
+@runtime_checkable
 class View(Protocol):
     """Draws one environment."""
 

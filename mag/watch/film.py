@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from mag.envs.view import NOBODY, Frame, Scene
+from mag.envs.view import NOBODY, Frame, Rectangle, Scene
 from mag.watch.record import OBSERVED, Battle, imagined_end, result
 
 FRAMES_PER_SECOND = 8
@@ -72,13 +72,13 @@ def imagination(battle: Battle, time: int) -> str:
     return f"imagined: end expected at step {end}" if time >= end else f"imagined for {time - OBSERVED + 1} steps"
 
 
-def camera(battle: Battle, scene: Scene) -> tuple[float, float, float, float]:
-    """Left, bottom, right and top of what is shown throughout the battle."""
+def camera(battle: Battle, scene: Scene) -> Rectangle:
+    """What is shown throughout the battle."""
     frames = battle.real.frames
     places = frames.position[frames.health > 0]
-    low = np.maximum(places.min(0) - MARGIN, 0)
-    high = np.minimum(places.max(0) + MARGIN, (scene.width, scene.height))
-    return low[0], low[1], high[0], high[1]
+    left, bottom = np.maximum(places.min(0) - MARGIN, 0).tolist()
+    right, top = np.minimum(places.max(0) + MARGIN, (scene.width, scene.height)).tolist()
+    return left, bottom, right, top
 
 
 def moment(frames: Frame, time: int) -> Frame:
@@ -86,14 +86,14 @@ def moment(frames: Frame, time: int) -> Frame:
     return Frame(*(each[time] for each in frames))
 
 
-def draw_ground(axes: Any, scene: Scene, box: tuple[float, float, float, float]) -> None:
+def draw_ground(axes: Any, scene: Scene, box: Rectangle) -> None:
     """Walls, cliffs, and the part of the map that is shown."""
-    from matplotlib.patches import Rectangle
+    from matplotlib.patches import Rectangle as Patch
 
     for rectangles, hatch in ((scene.walls, None), (scene.cliffs, "///")):
         for left, bottom, right, top in rectangles:
             corner, size = (left, bottom), (right - left, top - bottom)
-            axes.add_patch(Rectangle(corner, *size, facecolor="#c9ced6", edgecolor="#9aa2ad", hatch=hatch, linewidth=0))
+            axes.add_patch(Patch(corner, *size, facecolor="#c9ced6", edgecolor="#9aa2ad", hatch=hatch, linewidth=0))
     left, bottom, right, top = box
     axes.set(xlim=(left, right), ylim=(bottom, top), aspect="equal", xticks=[], yticks=[], facecolor="#eef1ea")
 

@@ -31,7 +31,9 @@ class SMACView:
             height=float(ground.height),
             walls=tuple(ground.walls),
             cliffs=tuple(ground.cliffs),
-            kinds=tuple(Kind(unit.name, unit.radius, unit.health, unit.shield) for unit in self._types),
+            kinds=tuple(
+                Kind(unit.name, float(unit.radius), float(unit.health), float(unit.shield)) for unit in self._types
+            ),
             allies=self.battle.num_allies,
         )
 
