@@ -12,8 +12,11 @@ FRAMES_PER_SECOND = 8
 HOLD = 8
 """Frames for which the end of a battle stands still."""
 ALLY, ENEMY, SHIELD, HEALTH, IMAGINED, GREY = "#1f6feb", "#d9580b", "#28a8c7", "#2f9e44", "#8250df", "#667085"
+OPEN, CLOSED = "#eef1ea", "#c9ced6"
 MARGIN = 2.0
 """What is shown around the places where units are, in the map's lengths."""
+SHAPE = 0.75
+"""Height of a picture over its width."""
 
 
 def write_film(out: Path, battles: list[Battle], scene: Scene, title: str) -> None:
@@ -39,12 +42,13 @@ def draw(figure: Any, battle: Battle, scene: Scene, time: int, title: str) -> No
     real, imagined = battle.real, battle.imagined
     named = {"real": real.frames} if imagined is None else {"real": real.frames, "imagined": imagined.frames}
     axes = figure.subplot_mosaic([list(named), ["curve"] * len(named)], height_ratios=[4, 1])
-    box = camera(battle, scene)
+    box = camera(battle)
     for name, frames in named.items():
         is_real = name == "real"
-        fired = battle.fired[time] if is_real else np.zeros_like(battle.fired[time])
         draw_ground(axes[name], scene, box)
-        draw_units(axes[name], scene, moment(frames, time), fired)
+        draw_units(axes[name], scene, moment(frames, time), battle.fired[time] & is_real)
+        if is_real:
+            draw_dead(axes[name], scene, moment(frames, time))
         axes[name].set_title(name if is_real else imagination(battle, time), fontsize=10)
     if imagined is None:
         curve = np.cumsum(real.steps.reward)
@@ -72,12 +76,15 @@ def imagination(battle: Battle, time: int) -> str:
     return f"imagined: end expected at step {end}" if time >= end else f"imagined for {time - OBSERVED + 1} steps"
 
 
-def camera(battle: Battle, scene: Scene) -> Rectangle:
-    """What is shown throughout the battle."""
+def camera(battle: Battle) -> Rectangle:
+    """What is shown throughout the battle: all that the real units walk over, in the shape of a picture."""
     frames = battle.real.frames
     places = frames.position[frames.health > 0]
-    left, bottom = np.maximum(places.min(0) - MARGIN, 0).tolist()
-    right, top = np.minimum(places.max(0) + MARGIN, (scene.width, scene.height)).tolist()
+    low, high = places.min(0) - MARGIN, places.max(0) + MARGIN
+    width, height = high - low
+    half = np.array([max(width, height / SHAPE), max(width * SHAPE, height)]) / 2
+    middle = (low + high) / 2
+    left, bottom, right, top = np.concatenate([middle - half, middle + half]).tolist()
     return left, bottom, right, top
 
 
@@ -87,30 +94,36 @@ def moment(frames: Frame, time: int) -> Frame:
 
 
 def draw_ground(axes: Any, scene: Scene, box: Rectangle) -> None:
-    """Walls, cliffs, and the part of the map that is shown."""
+    """The part of the map that is shown: open ground, walls and cliffs."""
     from matplotlib.patches import Rectangle as Patch
 
-    for rectangles, hatch in ((scene.walls, None), (scene.cliffs, "///")):
+    everything = (0.0, 0.0, scene.width, scene.height)
+    for rectangles, colour, hatch in (
+        ((everything,), OPEN, None),
+        (scene.walls, CLOSED, None),
+        (scene.cliffs, CLOSED, "//"),
+    ):
         for left, bottom, right, top in rectangles:
-            corner, size = (left, bottom), (right - left, top - bottom)
-            axes.add_patch(Patch(corner, *size, facecolor="#c9ced6", edgecolor="#9aa2ad", hatch=hatch, linewidth=0))
+            size = (right - left, top - bottom)
+            axes.add_patch(
+                Patch((left, bottom), *size, facecolor=colour, edgecolor="#9aa2ad", hatch=hatch, linewidth=0)
+            )
     left, bottom, right, top = box
-    axes.set(xlim=(left, right), ylim=(bottom, top), aspect="equal", xticks=[], yticks=[], facecolor="#eef1ea")
+    axes.set(xlim=(left, right), ylim=(bottom, top), aspect="equal", xticks=[], yticks=[], facecolor=CLOSED)
 
 
 def draw_units(axes: Any, scene: Scene, frame: Frame, fired: np.ndarray) -> None:
-    """Discs with their bars, lines to those they attack (thick where a shot was fired), crosses for the dead."""
+    """Discs with their bars, lines to those they attack (thick where a shot was fired)."""
     from matplotlib.collections import EllipseCollection, LineCollection
 
     kinds = [scene.kinds[kind] for kind in frame.kind]
     radius = np.array([kind.radius for kind in kinds])
-    colour = np.where(np.arange(len(kinds)) < scene.allies, ALLY, ENEMY)
+    colour = colours(frame, scene)
     alive, place = frame.health > 0, frame.position
     aims = alive & (frame.target != NOBODY)
     lines = np.stack([place[aims], place[frame.target[aims]]], axis=1)
     widths = np.where(fired[aims], 1.8, 0.5)
     axes.add_collection(LineCollection(list(lines), colors=colour[aims], linewidths=widths, alpha=0.7))
-    axes.scatter(*place[~alive].T, color=colour[~alive], marker="x", s=16, alpha=0.4, linewidths=1)
     size = 2 * radius[alive]
     axes.add_collection(
         EllipseCollection(
@@ -127,3 +140,14 @@ def draw_units(axes: Any, scene: Scene, frame: Frame, fired: np.ndarray) -> None
         start = place + np.stack([-radius, height * radius + 0.1], axis=1)
         end = start + np.stack([2 * radius * share, np.zeros_like(radius)], axis=1)
         axes.add_collection(LineCollection(list(np.stack([start, end], axis=1)[shown]), colors=bar, linewidths=2))
+
+
+def draw_dead(axes: Any, scene: Scene, frame: Frame) -> None:
+    """Crosses where units fell."""
+    dead = frame.health <= 0
+    axes.scatter(*frame.position[dead].T, color=colours(frame, scene)[dead], marker="x", s=16, alpha=0.4, linewidths=1)
+
+
+def colours(frame: Frame, scene: Scene) -> np.ndarray:
+    """Of each unit, its side's."""
+    return np.where(np.arange(len(frame.kind)) < scene.allies, ALLY, ENEMY)
