@@ -9,6 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from mag.algorithm import MAG
+from mag.config import default_config
+from mag.distributions import smooth_l1
+from mag.envs import smac_jax
 from mag.envs.view import NOBODY, Frame, Kind, Scene, Sight
 from mag.errors import UsageError
 from mag.evaluate import evaluate, evaluation_keys
@@ -19,6 +23,7 @@ from mag.watch.page import page
 from mag.watch.record import OBSERVED, battles, result
 from tests import browser
 from tests.fake import FakeAlgorithm, FakeEnv, fake_config
+from tests.small import quick_compiles
 
 
 class DuelView:
@@ -307,3 +312,22 @@ def steps(tab, length):
 def picture(tab, canvas):
     """What a canvas shows."""
     return tab.evaluate(f"document.getElementById('{canvas}').toDataURL()")
+
+
+@pytest.fixture
+def compile_quickly():
+    yield from quick_compiles()
+
+
+@pytest.mark.slow
+def test_models_imagine_real_battles(compile_quickly):
+    env = smac_jax.make("3s_vs_3z", episode_limit=8)
+    algorithm = MAG(default_config("mag", "smac_jax/3s_vs_3z", "debug"), env)
+    state = jax.jit(jax.vmap(algorithm.init))(jax.random.key(0)[None])
+    (battle,) = battles(algorithm, state, jax.random.key(1), 1)
+    frames, prediction = battle.imagined
+    assert battle.real.frames.position.shape == frames.position.shape == (9, 6, 2)
+    decoded = jnp.asarray(prediction.obs - battle.real.steps.obs)
+    np.testing.assert_allclose(prediction.error, smooth_l1(decoded).sum(-1).mean(-1), rtol=1e-5)
+    assert all(np.isfinite(each).all() for each in jax.tree.leaves((frames, prediction)))
+    assert data_of(page([battle], env.view.scene, "", ""))["battles"][0]["result"] == "undecided"

@@ -15,6 +15,8 @@ ALLY, ENEMY, SHIELD, HEALTH, IMAGINED, GREY = "#1f6feb", "#d9580b", "#28a8c7", "
 OPEN, CLOSED = "#eef1ea", "#c9ced6"
 MARGIN = 2.0
 """What is shown around the places where units are, in the map's lengths."""
+BORDERS = {"left": 0.06, "right": 0.99, "bottom": 0.06, "top": 0.88, "wspace": 0.03, "hspace": 0.08}
+"""Of the figure; a layout worked out for each frame would take longer than the rest."""
 SHAPE = 0.75
 """Height of a picture over its width."""
 
@@ -25,7 +27,7 @@ def write_film(out: Path, battles: list[Battle], scene: Scene, title: str) -> No
     from matplotlib.figure import Figure
 
     imagines = any(battle.imagined is not None for battle in battles)
-    figure = Figure(figsize=(9.6, 5.4) if imagines else (6.4, 5.4), layout="constrained", dpi=80)
+    figure = Figure(figsize=(9.6, 5.4) if imagines else (6.4, 5.4), dpi=80)
     writer = (FFMpegWriter if out.suffix == ".mp4" else PillowWriter)(fps=FRAMES_PER_SECOND)
     with writer.saving(figure, out, dpi=80):
         for number, battle in enumerate(battles, 1):
@@ -41,7 +43,8 @@ def draw(figure: Any, battle: Battle, scene: Scene, time: int, title: str) -> No
     """One moment: the battle, beside it the imagined one where there is one, and beneath a curve."""
     real, imagined = battle.real, battle.imagined
     named = {"real": real.frames} if imagined is None else {"real": real.frames, "imagined": imagined.frames}
-    axes = figure.subplot_mosaic([list(named), ["curve"] * len(named)], height_ratios=[4, 1])
+    places = [list(named), ["curve"] * len(named)]
+    axes = figure.subplot_mosaic(places, height_ratios=[4, 1], gridspec_kw=BORDERS)
     box = camera(battle)
     for name, frames in named.items():
         is_real = name == "real"

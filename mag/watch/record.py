@@ -1,5 +1,6 @@
 """Battles as they are watched: greedy episodes with all that is to be drawn, and what the models expected of them."""
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -12,6 +13,7 @@ from mag.collect import absorb
 from mag.envs.view import NOBODY, Frame, View, place
 from mag.evaluate import EvaluationResult, Playing, advance, begin, is_running
 from mag.imagination import Imagination
+from mag.runtime import compile_options
 from mag.types import Step
 
 IMAGINATION = 0x1DEA
@@ -54,11 +56,9 @@ def battles(algorithm: Any, state: Any, key: PRNGKeyArray, episodes: int) -> lis
     """
     keys = jax.random.split(key, episodes)
 
-    @jax.jit
     def play(policy: Any, keys: Array) -> Recording:
         return jax.vmap(lambda key: record(algorithm, _first(policy), key))(keys)
 
-    @jax.jit
     def imagine(state: Any, keys: Array, recordings: Recording) -> Imagined:
         def one(inputs: tuple[PRNGKeyArray, Recording]) -> Imagined:
             key, recording = inputs
@@ -68,8 +68,9 @@ def battles(algorithm: Any, state: Any, key: PRNGKeyArray, episodes: int) -> lis
 
         return jax.lax.map(one, (keys, recordings))
 
-    recordings = play(algorithm.policy(state), keys)
-    imagined = imagine(state, keys, recordings) if isinstance(algorithm, Imagines) else None
+    jit = partial(jax.jit, compiler_options=compile_options())
+    recordings = jit(play)(algorithm.policy(state), keys)
+    imagined = jit(imagine)(state, keys, recordings) if isinstance(algorithm, Imagines) else None
     found = jax.device_get((recordings, imagined))
     return [_battle(*jax.tree.map(lambda x, index=index: x[index], found)) for index in range(episodes)]
 
