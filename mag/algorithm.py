@@ -12,6 +12,7 @@ from mag.collect import Collector
 from mag.config import MAGConfig, RunConfig
 from mag.distributions import mask_logits, sample_categorical
 from mag.envs import Env
+from mag.imagination import Imagination, imagine
 from mag.local_models import LocalModels, fit_models, initial_state
 from mag.model_reward import ModelReward, fit_model_reward
 from mag.optimise import Fitted, adam_of, untrained
@@ -68,6 +69,15 @@ class Algorithm(Protocol):
         Returns the new state (the old one is consumed), metrics, the episodes `[seeds, time, envs]` that ended
         and the number of environment transitions played.
         """
+        ...
+
+
+@runtime_checkable
+class Imagines(Protocol):
+    """What watching needs besides, to show what the models of a model-based algorithm expect."""
+
+    def imagine(self, key: PRNGKeyArray, state: Any, episode: Step, *, observed: int) -> Imagination:
+        """Predict a real episode `[time, ...]` from its first `observed` steps on, of one seed. The key is consumed."""
         ...
 
 
@@ -194,20 +204,21 @@ class MAG:
         """Lines 7-15: play inside the local models from states of D_e. The key is consumed."""
         key_sample, key_start, key_rollout = jax.random.split(key, 3)
         config, planning = self.config.rollout, self.config.planning
-        predict: Predict = models.predict
-        if model_reward is not None:
-            predict = planned(
-                models,
-                model_reward,
-                actor,
-                num_trajectories=planning.num_trajectories,
-                horizon=planning.horizon,
-            )
+        predict = self.predictor(models, model_reward, actor)
         starts = start_states(key_start, models, self._sample(data, key_sample))
         rows = self.env.spec.n_agents * (planning.num_trajectories if self.plans else 1)
         at_once = starts_at_once(config, len(starts.deter), rows)
         return rollouts(
             key_rollout, starts, models=models, actor=actor, predict=predict, length=config.length, at_once=at_once
+        )
+
+    def predictor(self, models: LocalModels, model_reward: ModelReward | None, actor: Actor) -> Predict:
+        """Lines 10-12: how the models predict, planned in MAG and as they are in MAMBA."""
+        if model_reward is None:
+            return models.predict
+        planning = self.config.planning
+        return planned(
+            models, model_reward, actor, num_trajectories=planning.num_trajectories, horizon=planning.horizon
         )
 
     def fit_policy(self, key: PRNGKeyArray, policy: PolicyState, model_data: Rollout) -> tuple[PolicyState, Metrics]:
@@ -249,6 +260,18 @@ class MAG:
         action = jnp.argmax(logits, -1) if greedy else sample_categorical(key_action, logits)
         action = action.astype(jnp.int32)
         return action, AgentState(state, action)
+
+    def imagine(self, key: PRNGKeyArray, state: MAGState, episode: Step, *, observed: int) -> Imagination:
+        """See `Imagines`; predicted as in rollouts. The key is consumed."""
+        models, model_reward = state.models.params, state.model_reward and state.model_reward.params
+        return imagine(
+            key,
+            episode,
+            models=models,
+            predict=self.predictor(models, model_reward, state.policy.actor.params),
+            observed=observed,
+            reward_scale=self.config.models.reward_scale,
+        )
 
 
 def make(config: RunConfig, env: Env) -> Algorithm:

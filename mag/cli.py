@@ -20,6 +20,7 @@ Model-based multi-agent reinforcement learning: MAG (Models as Agents) and its r
 commands:
   train      train an algorithm; the same command again resumes the run
   evaluate   play greedy test episodes with a trained run
+  watch      show its battles, real and imagined, in a browser
   bench      measure the speed of the parts
   envs       list the environments
 
@@ -49,6 +50,7 @@ def dispatch(words: list[str]) -> None:
     commands: dict[str, Callable[[list[str]], None]] = {
         "train": train,
         "evaluate": evaluate,
+        "watch": watch,
         "bench": bench,
         "envs": envs,
     }
@@ -140,6 +142,30 @@ def evaluate(words: list[str]) -> None:
 
     result = evaluate_run(parsed.run, parsed.episodes)
     print(json.dumps(result) if parsed.json else tell(result))
+
+
+def watch(words: list[str]) -> None:
+    """`mag watch RUN`."""
+    import tyro
+
+    @dataclasses.dataclass
+    class Watch:
+        run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+        """Run folder, as made by `mag train`."""
+        episodes: int = 4
+        """Greedy battles of the run's first seed, those with which `mag evaluate` begins."""
+        out: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None
+        """Where to write: an .html page for any browser, a .gif, or an .mp4 where there is ffmpeg
+        (default: RUN/battles.html)."""
+
+    words = canonical(words, {"episodes", "out"}, "mag watch")
+    parsed = parse(Watch, words, "mag watch", "Show battles of a run's newest checkpoint.")
+    if parsed.episodes < 1:
+        raise UsageError(f"--episodes is {parsed.episodes} but must be at least 1")
+    start_jax_for(words)
+    from mag.watch import watch as write
+
+    print(write(parsed.run, parsed.episodes, parsed.out))
 
 
 def bench(words: list[str]) -> None:

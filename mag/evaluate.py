@@ -25,13 +25,15 @@ class EvaluationResult(NamedTuple):
     """Transitions played."""
 
 
-class _Playing(NamedTuple):
+class Playing(NamedTuple):
     """One episode under way."""
 
     key: PRNGKeyArray
     env_state: Any
     agent_state: Any
     timestep: TimeStep
+    action: Int[Array, " agents"]
+    """What led here; -1 at the start."""
     result: EvaluationResult
 
 
@@ -64,28 +66,40 @@ def means(result: EvaluationResult) -> tuple[list[float], list[float], list[floa
     return won, returned, length
 
 
+def begin(algorithm: Any, key: PRNGKeyArray) -> Playing:
+    """An episode at its start. The key is consumed."""
+    reset_key, key = jax.random.split(key)
+    env_state, timestep = algorithm.env.reset(reset_key)
+    nothing = EvaluationResult(jnp.zeros((), bool), jnp.zeros(()), jnp.zeros((), jnp.int32))
+    action = jnp.full(algorithm.env.spec.n_agents, -1, jnp.int32)
+    return Playing(key, env_state, algorithm.initial_state(), timestep, action, nothing)
+
+
+def is_running(algorithm: Any, playing: Playing) -> Bool[Array, ""]:
+    """Whether the episode goes on."""
+    ended = playing.timestep.terminated | playing.timestep.truncated
+    return ~ended & (playing.result.length < algorithm.env.spec.episode_limit)
+
+
+def advance(algorithm: Any, policy: Any, playing: Playing) -> Playing:
+    """One greedy step."""
+    key, act_key, step_key = jax.random.split(playing.key, 3)
+    action, agent_state = algorithm.act(act_key, policy, playing.agent_state, playing.timestep, greedy=True)
+    env_state, timestep = algorithm.env.step(step_key, playing.env_state, action)
+    result = EvaluationResult(
+        won=timestep.won,
+        returned=playing.result.returned + timestep.reward,
+        length=playing.result.length + 1,
+    )
+    return Playing(key, env_state, agent_state, timestep, action, result)
+
+
 def _play(algorithm: Any, policy: Any, key: PRNGKeyArray) -> EvaluationResult:
     """One episode from its start to its end."""
-    env = algorithm.env
-
-    def is_running(playing: _Playing) -> Bool[Array, ""]:
-        ended = playing.timestep.terminated | playing.timestep.truncated
-        return ~ended & (playing.result.length < env.spec.episode_limit)
-
-    def step(playing: _Playing) -> _Playing:
-        key, act_key, step_key = jax.random.split(playing.key, 3)
-        action, agent_state = algorithm.act(act_key, policy, playing.agent_state, playing.timestep, greedy=True)
-        env_state, timestep = env.step(step_key, playing.env_state, action)
-        result = EvaluationResult(
-            won=timestep.won,
-            returned=playing.result.returned + timestep.reward,
-            length=playing.result.length + 1,
-        )
-        return _Playing(key, env_state, agent_state, timestep, result)
-
-    reset_key, key = jax.random.split(key)
-    env_state, timestep = env.reset(reset_key)
-    nothing = EvaluationResult(jnp.zeros((), bool), jnp.zeros(()), jnp.zeros((), jnp.int32))
-    start = _Playing(key, env_state, algorithm.initial_state(), timestep, nothing)
     # Under vmap the loop runs until the last episode has ended and the others stand still.
-    return jax.lax.while_loop(is_running, step, start).result
+    last = jax.lax.while_loop(
+        lambda playing: is_running(algorithm, playing),
+        lambda playing: advance(algorithm, policy, playing),
+        begin(algorithm, key),
+    )
+    return last.result

@@ -1,18 +1,12 @@
 """`mag evaluate`: the newest checkpoint of a run, tested."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mag.checkpoint import Checkpoints
-from mag.config import RunConfig
-from mag.errors import UsageError
 from mag.evaluate import evaluation_keys, make_evaluator, means
-from mag.progress import Progress
-from mag.run_folder import RunFolder, load_config
+from mag.run_folder import load_config
 from mag.train import Build, build
-
-Load = Callable[[RunFolder], RunConfig]
+from mag.trained import Load, load_run
 
 
 def evaluate_run(path: Path, episodes: int, *, build: Build = build, load: Load = load_config) -> dict[str, Any]:
@@ -20,15 +14,9 @@ def evaluate_run(path: Path, episodes: int, *, build: Build = build, load: Load 
 
     Raises UsageError where `path` holds no run or no usable checkpoint.
     """
-    folder = RunFolder(path)
-    config = load(folder)
-    algorithm, state = build(config)
-    restored = Checkpoints(folder.checkpoints, config.checkpoint.keep).restore(state)
-    if restored is None:
-        raise UsageError(f"{path} has no checkpoint yet; train it first with `mag train --run {path}`")
-    progress = Progress.from_json(restored.progress)
+    config, algorithm, state, progress, warnings = load_run(path, build=build, load=load)
     keys = evaluation_keys(config.seed, config.num_seeds, progress.iteration)
-    result = make_evaluator(algorithm, episodes)(algorithm.policy(restored.state), keys)
+    result = make_evaluator(algorithm, episodes)(algorithm.policy(state), keys)
     win_rate, returned, length = means(result)
     return {
         "run": str(path),
@@ -41,7 +29,7 @@ def evaluate_run(path: Path, episodes: int, *, build: Build = build, load: Load 
         "eval_win_rate": win_rate if algorithm.env.spec.has_wins else None,
         "eval_return": returned,
         "eval_episode_length": length,
-        "warnings": restored.damaged,
+        "warnings": warnings,
     }
 
 

@@ -69,7 +69,7 @@ def test_auto_is_resolved(capsys, trained):
 
 
 BAD_INPUT = [
-    ("trian", "unknown command trian (did you mean train?); known are train, evaluate, bench, envs"),
+    ("trian", "unknown command trian (did you mean train?); known are train, evaluate, watch, bench, envs"),
     ("train --planning.horizn 7", "unknown option --planning.horizn (did you mean --planning.horizon?)"),
     ("train --planning.horizon seven", "--planning.horizon: invalid literal for int() with base 10: 'seven'"),
     ("train --planning.horizon 0", "planning.horizon is 0; it must be at least 1"),
@@ -84,6 +84,10 @@ BAD_INPUT = [
     ("evaluate nowhere", "nowhere is not a run folder (it has no config.json)"),
     ("evaluate nowhere --episodes 0", "--episodes is 0 but must be at least 1"),
     ("evaluate nowhere --jsn", "unknown option --jsn (did you mean --json?)"),
+    ("watch", "RUN"),
+    ("watch nowhere", "nowhere is not a run folder (it has no config.json)"),
+    ("watch nowhere --episodes 0", "--episodes is 0 but must be at least 1"),
+    ("watch nowhere --out film.avi", "let its name end in one of .html, .gif, .mp4"),
     ("bench speed", "invalid choice 'speed'"),
     ("envs --all", "unknown option --all"),
 ]
@@ -111,7 +115,7 @@ def test_help_names_every_command(capsys):
     for words in ((), ("--help",), ("-h",)):
         code, output, _ = run(capsys, *words)
         assert code == 0
-        assert all(name in output for name in ("train", "evaluate", "bench", "envs"))
+        assert all(name in output for name in ("train", "evaluate", "watch", "bench", "envs"))
 
 
 def test_help_of_train_explains_fields_with_the_paper_values(capsys):
@@ -125,7 +129,7 @@ def test_help_of_train_explains_fields_with_the_paper_values(capsys):
 def test_help_and_mistakes_do_not_wait_for_jax():
     script = (
         "import sys; from mag.cli import main\n"
-        "for words in (['--help'], ['trian'], ['evaluate', '--help'], ['bench', 'nothing']):\n"
+        "for words in (['--help'], ['trian'], ['evaluate', '--help'], ['watch', '--help'], ['bench', 'nothing']):\n"
         "    try: main(words)\n"
         "    except SystemExit: pass\n"
         "assert 'jax' not in sys.modules"

@@ -36,6 +36,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from mag.envs import EnvSpec
+from mag.envs.view import View
 from mag.errors import UsageError
 from mag.types import TimeStep
 
@@ -78,9 +79,15 @@ class JaxMarlEnv:
       can be told apart, give `env` a clock of its own that stops later (or `Rules(ends=False)`).
     """
 
-    def __init__(self, name: str, env: Any, *, episode_limit: int, rules: Rules | None = None) -> None:
-        """Wrap `env`, a JaxMARL `MultiAgentEnv`. Raises UsageError if an agent's actions are not discrete."""
+    def __init__(
+        self, name: str, env: Any, *, episode_limit: int, rules: Rules | None = None, view: View | None = None
+    ) -> None:
+        """Wrap `env`, a JaxMARL `MultiAgentEnv`; `view` draws this adapter's `State`, if anything can.
+
+        Raises UsageError if an agent's actions are not discrete.
+        """
         self._env = env
+        self.view = view
         self._rules = Rules() if rules is None else rules
         self._agents: list[str] = list(env.agents)
         self._n_actions = [_count_actions(name, env.action_space(agent), agent) for agent in self._agents]

@@ -21,6 +21,7 @@ from jaxtyping import Array, Bool
 
 from mag.envs import EnvSpec
 from mag.envs.jaxmarl import JaxMarlEnv, Rules, import_jaxmarl
+from mag.envs.smax_view import SMAXView
 
 _UNITS = "mMsZzh"
 """SMAX's unit types by their index: Marine, Marauder, Stalker, Zealot, Zergling, Hydralisk."""
@@ -72,7 +73,7 @@ def make(map_name: str, *, episode_limit: int | None = None) -> JaxMarlEnv:
 
     # SMAX's own clock stops after ours, so that its `done` can only mean that a side is dead.
     env = HeuristicEnemySMAX(scenario=_scenario(found), max_steps=limit + 1)
-    return JaxMarlEnv(f"smax/{map_name}", env, episode_limit=limit, rules=_rules(env))
+    return JaxMarlEnv(f"smax/{map_name}", env, episode_limit=limit, rules=_rules(env), view=SMAXView(env))
 
 
 def _rules(env: Any) -> Rules:

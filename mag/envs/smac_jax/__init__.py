@@ -24,6 +24,7 @@ from mag.envs.smac_jax.battle import LOOPS_PER_SECOND
 from mag.envs.smac_jax.maps import MAPS, Map
 from mag.envs.smac_jax.observe import make_layout, num_actions, observation_size, state_size
 from mag.envs.smac_jax.units import Number
+from mag.envs.smac_jax.view import SMACView
 
 
 def specs() -> dict[str, EnvSpec]:
@@ -39,7 +40,8 @@ def make(map_name: str, *, ticks_per_second: Number = LOOPS_PER_SECOND, episode_
     limit = game_map.limit if episode_limit is None else episode_limit
     # The battle's own clock stops after ours, so that its `done` can only mean that a side is dead.
     env = SMAC(dataclasses.replace(game_map, limit=limit + 1), ticks_per_second)
-    return JaxMarlEnv(f"smac_jax/{map_name}", env, episode_limit=limit, rules=_rules(env))
+    view = SMACView(env.map, env.battle, env.layout)
+    return JaxMarlEnv(f"smac_jax/{map_name}", env, episode_limit=limit, rules=_rules(env), view=view)
 
 
 def _rules(env: Any) -> Rules:

@@ -1,0 +1,80 @@
+"""How SMAX's battles are drawn, and how its agents' observations are read."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from mag.envs.view import NOBODY, Frame, Kind, Scene, Sight
+
+OTHER = 7
+"""Features of another unit before its type: health, dx, dy, last move (2), last target, cooldown."""
+OWN = 4
+"""Features of the agent itself before its type: health, x, y, cooldown."""
+
+
+@dataclass(frozen=True)
+class SMAXView:
+    """Draws one map. States are `mag.envs.jaxmarl.State` with those of JaxMARL's `HeuristicEnemySMAX` inside."""
+
+    env: Any
+
+    @property
+    def scene(self) -> Scene:
+        """An open field, and all of SMAX's unit types in its order; none has a shield."""
+        env = self.env
+        radius, health = np.asarray(env.unit_type_radiuses).tolist(), np.asarray(env.unit_type_health).tolist()
+        return Scene(
+            width=float(env.map_width),
+            height=float(env.map_height),
+            walls=(),
+            cliffs=(),
+            kinds=tuple(
+                Kind(name, radius[index], health[index], 0.0) for index, name in enumerate(env.unit_type_names)
+            ),
+            allies=env.num_allies,
+        )
+
+    def frame(self, state: Any) -> Frame:
+        """The units as they are; targets are those of the last joint action."""
+        units = state.inner.state
+        return Frame(
+            kind=units.unit_types.astype(jnp.int32),
+            position=units.unit_positions,
+            health=jnp.where(units.unit_alive, units.unit_health, 0.0),
+            shield=jnp.zeros_like(units.unit_health),
+            target=self._targets(units.prev_attack_actions),
+            cooldown=units.unit_weapon_cooldowns,
+        )
+
+    def sight(self, obs: Float[Array, "agents obs"]) -> Sight:
+        """See `View.sight`. A unit is seen where one of its type bits is set, which a model may set by half."""
+        env, count, types = self.env, self.env.num_allies, self.env.unit_type_bits
+        rows, units = np.arange(count), count + env.num_enemies
+        others, own = obs[:, : -(OWN + types)], obs[:, -(OWN + types) :]
+        others = others.reshape(count, units - 1, OTHER + types)
+        own_place = own[:, 1:3] * jnp.asarray([env.map_width, env.map_height])
+        alive = own[:, OWN:].sum(1) > 0.5
+        # Everybody but the agent itself, in the order of the units.
+        numbers = np.array([[j for j in range(units) if j != i] for i in range(count)])
+        reach = env.unit_type_sight_ranges[own[:, OWN:].argmax(1)]
+        everybody = jnp.zeros((count, units, OTHER + types)).at[rows[:, None], numbers].set(others)
+        seen = (everybody[..., OTHER:].sum(-1) > 0.5) & alive[:, None]
+        health = everybody[..., 0].at[rows, rows].set(own[:, 0])
+        return Sight(
+            seen=seen.at[rows, rows].set(alive),
+            offset=everybody[..., 1:3] * reach[:, None, None],
+            health=health,
+            shield=jnp.zeros_like(health),
+            own_position=own_place,
+        )
+
+    def _targets(self, actions: Int[Array, " units"]) -> Int[Array, " units"]:
+        """The units that all units' actions attack; enemies count the allies from the last to the first."""
+        allies, moves = self.env.num_allies, self.env.num_movement_actions
+        aimed = actions - moves
+        is_ally = np.arange(len(actions)) < allies
+        target = jnp.where(is_ally, allies + aimed, allies - 1 - aimed)
+        return jnp.where(aimed >= 0, target, NOBODY).astype(jnp.int32)

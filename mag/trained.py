@@ -1,0 +1,37 @@
+"""A trained run read back: its algorithm and the state of its newest usable checkpoint."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mag.checkpoint import Checkpoints
+from mag.config import RunConfig
+from mag.errors import UsageError
+from mag.progress import Progress
+from mag.run_folder import RunFolder, load_config
+from mag.train import Build, build
+
+Load = Callable[[RunFolder], RunConfig]
+
+
+class Trained(NamedTuple):
+    """A run as its newest checkpoint left it."""
+
+    config: RunConfig
+    algorithm: Any
+    state: Any
+    """Of all seeds."""
+    progress: Progress
+    warnings: list[str]
+    """One sentence for each newer checkpoint that could not be used."""
+
+
+def load_run(path: Path, *, build: Build = build, load: Load = load_config) -> Trained:
+    """The run in a folder. Raises UsageError where it holds no run or no usable checkpoint."""
+    folder = RunFolder(path)
+    config = load(folder)
+    algorithm, state = build(config)
+    restored = Checkpoints(folder.checkpoints, config.checkpoint.keep).restore(state)
+    if restored is None:
+        raise UsageError(f"{path} has no checkpoint yet; train it first with `mag train --run {path}`")
+    return Trained(config, algorithm, restored.state, Progress.from_json(restored.progress), restored.damaged)
