@@ -109,7 +109,7 @@ def train_arguments(default: Any) -> Any:
     """A dataclass of the run's configuration and its folder."""
     import tyro
 
-    config: Any = Annotated[type(default), tyro.conf.arg(name="")]
+    config: Any = Annotated[type(default), tyro.conf.arg(name=""), tyro.conf.FlagConversionOff]
     run = Annotated[Path | None, tyro.conf.arg(help=RUN_HELP, metavar="DIR", help_behavior_hint="")]
     fields = [
         ("config", config, dataclasses.field(default=default)),
