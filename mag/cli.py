@@ -150,14 +150,16 @@ def bench(words: list[str]) -> None:
     class Bench:
         part: tyro.conf.Positional[Literal["planning", "world-model", "ppo", "env", "iteration"]]
         """What to measure."""
+        algo: str | None = None
+        """Algorithm of `iteration` (default: mag)."""
         json: tyro.conf.FlagCreatePairsOff[bool] = False
         """Print one JSON object instead of text."""
 
-    parsed = parse(Bench, canonical(words, {"json"}, "mag bench"), "mag bench", "Measure one part's speed.")
+    parsed = parse(Bench, canonical(words, {"algo", "json"}, "mag bench"), "mag bench", "Measure one part's speed.")
     start_jax_for(words)
     from mag import bench as benches
 
-    benches.run(parsed.part, json=parsed.json)
+    benches.run(parsed.part, json=parsed.json, algo=parsed.algo)
 
 
 def envs(words: list[str]) -> None:

@@ -97,6 +97,8 @@ def policy_loss(
         return weighted_mean(x, weight)
 
     log_ratio = log_prob(logits, action) - log_prob_then
+    if weight is not None:  # an action that does not count may be impossible: infinity times 0
+        log_ratio = jnp.where(weight > 0, log_ratio, 0)
     surrogate = mean(clipped_loss(log_ratio, advantage, clip))
     spread = mean(entropy(logits))
     metrics = {

@@ -129,4 +129,4 @@ def gumbel_gate(key: PRNGKeyArray | None, logits: Float[Array, "*batch 2"]) -> F
     if key is not None:
         logits = logits + jax.random.gumbel(key, logits.shape)
     soft = jax.nn.softmax(logits)[..., 1]
-    return jax.lax.stop_gradient(jnp.round(soft)) + soft - jax.lax.stop_gradient(soft)
+    return jax.lax.stop_gradient(jnp.round(soft)) + (soft - jax.lax.stop_gradient(soft))

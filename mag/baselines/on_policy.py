@@ -7,7 +7,7 @@ its first item, not further.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +29,7 @@ Memory = Any
 """What a network carries from step to step, a pytree `[agents, ...]`; zeros where an episode starts."""
 
 
+@runtime_checkable
 class Network(Protocol):
     """Policy and values of one joint state, in three parts.
 
