@@ -28,8 +28,8 @@ def small(algo, *, communicate):
     learning = dataclasses.replace(
         config.learning,
         optimiser="adam",
-        learning_rate=1e-2,
-        critic_learning_rate=1e-2,
+        learning_rate=2e-3,
+        critic_learning_rate=2e-3,
         max_grad_norm=1.0,
         epochs=4,
         entropy=0.01,
@@ -47,7 +47,7 @@ def small(algo, *, communicate):
 def test_what_only_one_sees_the_other_does(algo):
     algorithm = small(algo, communicate=True)
     state = init_seeds(algorithm)
-    for _ in range(60):
+    for _ in range(40):
         state, *_ = algorithm.iteration(state)
     result = make_evaluator(algorithm, 64)(algorithm.policy(state), evaluation_keys(0, 1, 0))
     assert float(np.mean(result.won)) > 0.95
