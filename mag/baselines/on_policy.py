@@ -154,9 +154,10 @@ class OnPolicy:
     def iterate(self, state: OnPolicyState) -> tuple[OnPolicyState, Metrics, Episodes, Int[Array, ""]]:
         """`iteration` of one seed."""
         key, key_play, key_learn = jax.random.split(state.key, 3)
-        collectors, segments, episodes, played = self.play(key_play, self.policy(state), state.collectors)
+        policy = self.policy(state)
+        collectors, segments, episodes, played = self.play(key_play, policy, state.collectors)
         state = state._replace(key=key, collectors=collectors, transitions=state.transitions + played)
-        state, metrics = self.learn(key_learn, state, segments)
+        state, metrics = self.learn(key_learn, state, segments, policy.epsilon)
         return state, metrics, episodes, played
 
     def play(
@@ -174,9 +175,11 @@ class OnPolicy:
         segments = Segment(collectors.agent_state, steps, followed)
         return after, segments, played.episodes, played.transitions.sum()
 
-    def learn(self, key: PRNGKeyArray, state: OnPolicyState, segments: Segment) -> tuple[OnPolicyState, Metrics]:
-        """Several passes over the segments. The key is consumed."""
-        config, epsilon = self.config.learning, self.epsilon(state.transitions)
+    def learn(
+        self, key: PRNGKeyArray, state: OnPolicyState, segments: Segment, epsilon: Float[Array, ""]
+    ) -> tuple[OnPolicyState, Metrics]:
+        """Several passes over the segments, which were played with `epsilon`. The key is consumed."""
+        config = self.config.learning
         batch = learning_batch(state.network.params, state.target, segments, config, epsilon)
 
         def update(network: Fitted, part: Batch) -> tuple[Fitted, Metrics]:
