@@ -239,6 +239,7 @@ def test_the_critic_has_its_own_learning_rate():
             np.testing.assert_allclose(leaf, -10 * rate, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_the_target_is_copied_every_so_many_updates():
     algorithm, state = build("g2a", "probe/relay", target_every=3)
     assert algorithm.config.learning.epochs == 1
