@@ -214,9 +214,9 @@ def _paper(config: BaselineConfig) -> BaselineConfig:
 
 
 def _cpu(config: BaselineConfig) -> BaselineConfig:
-    """Two cores and minutes: many environments, and for all three the update that learns best from so many steps.
+    """Two cores and minutes: many environments, and for all three PPO's update, as it reuses each step.
 
-    That is PPO's, whose entropy bonus takes the place of G2A's random actions.
+    Its entropy bonus takes the place of G2A's random actions.
     """
     learning = dataclasses.replace(
         config.learning,
