@@ -7,7 +7,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, PRNGKeyArray
 
-from mag import collect
+from mag import collect, memory
+from mag.baselines.attention_ppo import AttentionPPO
+from mag.baselines.commnet import CommNet
+from mag.baselines.config import AttentionPPOConfig, CommNetConfig, G2AConfig
+from mag.baselines.g2a import G2A
+from mag.baselines.on_policy import OnPolicy
 from mag.collect import Collector
 from mag.config import MAGConfig, RunConfig
 from mag.distributions import mask_logits, sample_categorical
@@ -40,6 +45,10 @@ class Algorithm(Protocol):
     @property
     def config(self) -> RunConfig:
         """What it was made from."""
+        ...
+
+    def memory(self) -> dict[str, int]:
+        """Bytes that a run of one seed takes, estimated by part; `mag.memory.ADVICE` knows the parts."""
         ...
 
     def init(self, key: PRNGKeyArray) -> Any:
@@ -121,6 +130,10 @@ class MAG:
         self._fit_model_reward = per_seed(self.fit_model_reward, donate=(1,))
         self._rollouts = per_seed(self.rollouts)
         self._fit_policy = per_seed(self.fit_policy, donate=(1,))
+
+    def memory(self) -> dict[str, int]:
+        """See `Algorithm.memory`."""
+        return memory.estimate(self.config, self.env.spec)
 
     def init(self, key: PRNGKeyArray) -> MAGState:
         """Line 1. The key is consumed."""
@@ -276,8 +289,15 @@ class MAG:
 
 def make(config: RunConfig, env: Env) -> Algorithm:
     """The algorithm that a configuration names."""
-    if isinstance(config, MAGConfig):
-        return MAG(config, env)
+    match config:
+        case MAGConfig():
+            return MAG(config, env)
+        case AttentionPPOConfig():
+            return OnPolicy(config, env, AttentionPPO)
+        case CommNetConfig():
+            return OnPolicy(config, env, CommNet)
+        case G2AConfig():
+            return OnPolicy(config, env, G2A)
     raise TypeError(f"no algorithm takes a {type(config).__name__}")
 
 

@@ -37,11 +37,14 @@ STARTS = 760
 Result = dict[str, Any]
 
 
-def run(name: str, *, json: bool = False) -> None:
-    """Run one benchmark and print its result as a table or as one JSON object."""
+def run(name: str, *, json: bool = False, algo: str | None = None) -> None:
+    """Run one benchmark and print its result as a table or as one JSON object; `iteration` is of an algorithm."""
     if name not in BENCHMARKS:
         raise UsageError(f"unknown benchmark {name!r}; there are {', '.join(BENCHMARKS)}")
-    result = {"benchmark": name, "device": jax.devices()[0].device_kind} | BENCHMARKS[name]()
+    if algo is not None and name != "iteration":
+        raise UsageError(f"--algo is {algo}, but `mag bench {name}` is of no algorithm; `mag bench iteration` is")
+    measured = iteration(algo) if algo is not None else BENCHMARKS[name]()
+    result = {"benchmark": name, "device": jax.devices()[0].device_kind} | measured
     print(jsonlib.dumps(result) if json else _as_table(result))
 
 
@@ -116,24 +119,25 @@ def env(name: str = "smax/3s_vs_3z", steps: int = 100) -> Result:
     return {"env": name} | rates
 
 
-def iteration(name: str = "smax/3s_vs_3z") -> Result:
-    """One whole iteration of MAG (lines 3-18) with the preset that this machine gets by default."""
-    config = default_config("mag", name, "auto")
-    mag = algorithm.make(config, envs.make(name))
-    state = algorithm.init_seeds(mag)
+def iteration(algo: str = "mag", name: str = "smax/3s_vs_3z", preset: str = "auto") -> Result:
+    """One whole iteration of an algorithm (MAG's lines 3-18) with the preset that this machine gets by default."""
+    config = default_config(algo, name, preset)
+    made = algorithm.make(config, envs.make(name))
+    state = algorithm.init_seeds(made)
     begin = time.perf_counter()
     metrics: Metrics = {}
     while not metrics:  # until there is enough to learn from, and everything is compiled
-        state, metrics, _, _ = mag.iteration(state)
+        state, metrics, _, _ = made.iteration(state)
     first = time.perf_counter() - begin
     seconds, steps = [], []
     for _ in range(3):
         begin = time.perf_counter()
-        state, metrics, _, played = jax.block_until_ready(mag.iteration(state))
+        state, metrics, _, played = jax.block_until_ready(made.iteration(state))
         seconds.append(time.perf_counter() - begin)
         steps.append(int(played[0]))
     rates = [count / each for count, each in zip(steps, seconds, strict=True)]
-    sizes = {"env": name, "preset": config.preset, "env_steps": steps[0]}
+    sizes = {"algo": algo, "env": name, "preset": config.preset, "num_envs": config.collect.num_envs}
+    sizes |= {"env_steps": steps[0]}
     return sizes | {"seconds": median(seconds), "env_steps_per_second": median(rates), "seconds_until_warm": first}
 
 

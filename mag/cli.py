@@ -111,7 +111,7 @@ def train_arguments(default: Any) -> Any:
     """A dataclass of the run's configuration and its folder."""
     import tyro
 
-    config: Any = Annotated[type(default), tyro.conf.arg(name="")]
+    config: Any = Annotated[type(default), tyro.conf.arg(name=""), tyro.conf.FlagConversionOff]
     run = Annotated[Path | None, tyro.conf.arg(help=RUN_HELP, metavar="DIR", help_behavior_hint="")]
     fields = [
         ("config", config, dataclasses.field(default=default)),
@@ -176,14 +176,16 @@ def bench(words: list[str]) -> None:
     class Bench:
         part: tyro.conf.Positional[Literal["planning", "world-model", "ppo", "env", "iteration"]]
         """What to measure."""
+        algo: str | None = None
+        """Algorithm of `iteration` (default: mag)."""
         json: tyro.conf.FlagCreatePairsOff[bool] = False
         """Print one JSON object instead of text."""
 
-    parsed = parse(Bench, canonical(words, {"json"}, "mag bench"), "mag bench", "Measure one part's speed.")
+    parsed = parse(Bench, canonical(words, {"algo", "json"}, "mag bench"), "mag bench", "Measure one part's speed.")
     start_jax_for(words)
     from mag import bench as benches
 
-    benches.run(parsed.part, json=parsed.json)
+    benches.run(parsed.part, json=parsed.json, algo=parsed.algo)
 
 
 def envs(words: list[str]) -> None:

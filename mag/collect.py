@@ -70,24 +70,34 @@ def collect(key: PRNGKeyArray, collectors: Collector, *, env: Env, act: Act, ste
 def play(key: PRNGKeyArray, collector: Collector, env: Env, act: Act) -> tuple[Collector, Played]:
     """Record where the environment is, act, and move on. The key is consumed."""
     key_act, key_env = jax.random.split(key)
+    played = record(collector)
+    action, agent_state = act(key_act, collector.agent_state, collector.timestep)
+    return advance(key_env, collector._replace(agent_state=agent_state), action, env), played
+
+
+def arrival(timestep: TimeStep, previous_action: Int[Array, " agents"]) -> Step:
+    """The item of an arrival at `timestep` by `previous_action`."""
+    return Step(
+        obs=timestep.obs,
+        avail=timestep.avail,
+        alive=timestep.alive,
+        previous_action=previous_action,
+        reward=timestep.reward,
+        continues=1.0 - timestep.terminated,
+        first=timestep.first,
+        state=timestep.state,
+    )
+
+
+def record(collector: Collector) -> Played:
+    """What is to be told of the moment at which an environment is."""
     seen = collector.timestep
     ended = (seen.terminated & (collector.absorbing == 1)) | seen.truncated
-    played = Played(
-        steps=Step(
-            obs=seen.obs,
-            avail=seen.avail,
-            alive=seen.alive,
-            previous_action=collector.previous_action,
-            reward=seen.reward,
-            continues=1.0 - seen.terminated,
-            first=seen.first,
-            state=seen.state,
-        ),
+    return Played(
+        steps=arrival(seen, collector.previous_action),
         episodes=Episodes(ended, ended & seen.won, collector.returned, collector.length),
         transitions=~seen.first & (collector.absorbing < 2),
     )
-    action, agent_state = act(key_act, collector.agent_state, seen)
-    return advance(key_env, collector._replace(agent_state=agent_state), action, env), played
 
 
 def advance(key: PRNGKeyArray, collector: Collector, action: Int[Array, " agents"], env: Env) -> Collector:

@@ -174,6 +174,9 @@ class RunConfig:
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
 
+    def check(self) -> None:
+        """Raise UsageError, naming the values and what is allowed, where they cannot work together."""
+
 
 @dataclass(frozen=True)
 class MAGConfig(RunConfig):
@@ -186,6 +189,26 @@ class MAGConfig(RunConfig):
     rollout: RolloutConfig = field(default_factory=RolloutConfig)
     planning: PlanningConfig = field(default_factory=PlanningConfig)
     ppo: PPOConfig = field(default_factory=PPOConfig)
+
+    def check(self) -> None:
+        """See `RunConfig.check`."""
+        networks = self.networks
+        check_heads(networks.hidden, networks.heads)
+        if not 0 <= networks.dropout < 1:
+            raise UsageError(f"networks.dropout is {networks.dropout}; it must be at least 0 and below 1")
+        kept, asked = self.replay.capacity // self.collect.num_envs, self.replay.sequence_length
+        if kept < max(asked, self.collect.steps):
+            raise UsageError(
+                f"replay.capacity is {self.replay.capacity}, {kept} steps for each of {self.collect.num_envs} envs; "
+                f"each must hold a sequence ({asked}) and what one iteration collects ({self.collect.steps})"
+            )
+        check_shares(
+            {
+                "models.kl_balance": self.models.kl_balance,
+                "ppo.gamma": self.ppo.gamma,
+                "ppo.lambda": self.ppo.lambda_,
+            }
+        )
 
 
 TABLE_1 = {
@@ -201,7 +224,7 @@ TABLE_1 = {
 """L and H of each map (paper, Appendix B, Table 1)."""
 
 
-ALGORITHMS = ("mag", "mamba")
+ALGORITHMS = ("mag", "mamba", "attention-ppo", "commnet", "g2a")
 """Algorithms that can be trained."""
 
 
@@ -223,11 +246,21 @@ def default_config(algo: str, env: str, preset: str) -> RunConfig:
         preset = "cpu" if jax.default_backend() == "cpu" else "paper"
     if preset not in PRESETS:
         raise UsageError(f"unknown preset {preset!r}; there are auto, {', '.join(PRESETS)}")
+    if algo in ("mag", "mamba"):
+        config: RunConfig = PRESETS[preset](_mag(algo, env))
+    else:
+        from mag.baselines import config as baselines
+
+        config = baselines.default_config(algo, env, preset)
+    return dataclasses.replace(config, preset=cast(Preset, preset))
+
+
+def _mag(algo: str, env: str) -> MAGConfig:
+    """The paper's numbers for an environment."""
     family, _, map_name = env.partition("/")
     planning = TABLE_1.get(map_name, PlanningConfig())
     models = ModelsConfig(reward_scale=REWARD_SCALE.get(family, 1.0))
-    config = PRESETS[preset](MAGConfig(env=env, algo=algo, planning=planning, models=models))
-    return dataclasses.replace(config, preset=cast(Preset, preset))
+    return MAGConfig(env=env, algo=algo, planning=planning, models=models)
 
 
 def _paper(config: MAGConfig) -> MAGConfig:
@@ -312,6 +345,14 @@ _LEAST = {
     "entropy_decay": 0,
     "weight_decay": 0,
     "reward_scale": 0,
+    "gate_hidden": 1,
+    "attention": 1,
+    "critic_hidden": 1,
+    "rounds": 1,
+    "minibatches": 1,
+    "value_coefficient": 0,
+    "target_every": 0,
+    "epsilon_steps": 1,
 }
 """Least value of the fields of that name, wherever they stand."""
 
@@ -325,27 +366,19 @@ def validate(config: RunConfig) -> None:
         least = _LEAST.get(name.rpartition(".")[2])
         if least is not None and value < least:
             raise UsageError(f"{name} is {value}; it must be at least {least}")
-    if not isinstance(config, MAGConfig):
-        return
-    networks = config.networks
-    if networks.hidden % networks.heads:
+    config.check()
+
+
+def check_heads(hidden: int, heads: int) -> None:
+    """Raise UsageError where attention cannot be split into its heads."""
+    if hidden % heads:
         raise UsageError(
-            f"networks.hidden is {networks.hidden} and networks.heads {networks.heads}; "
-            "the heads must divide the hidden width"
+            f"networks.hidden is {hidden} and networks.heads {heads}; the heads must divide the hidden width"
         )
-    if not 0 <= networks.dropout < 1:
-        raise UsageError(f"networks.dropout is {networks.dropout}; it must be at least 0 and below 1")
-    kept, asked = config.replay.capacity // config.collect.num_envs, config.replay.sequence_length
-    if kept < max(asked, config.collect.steps):
-        raise UsageError(
-            f"replay.capacity is {config.replay.capacity}, {kept} steps for each of {config.collect.num_envs} envs; "
-            f"each must hold a sequence ({asked}) and what one iteration collects ({config.collect.steps})"
-        )
-    shares = {
-        "models.kl_balance": config.models.kl_balance,
-        "ppo.gamma": config.ppo.gamma,
-        "ppo.lambda": config.ppo.lambda_,
-    }
+
+
+def check_shares(shares: dict[str, float]) -> None:
+    """Raise UsageError for one, given by its option's name, that does not lie between 0 and 1."""
     for name, share in shares.items():
         if not 0 <= share <= 1:
             raise UsageError(f"{name} is {share}; it must lie between 0 and 1")

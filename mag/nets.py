@@ -4,7 +4,7 @@ Our own rather than Equinox's because they compute `x @ weight` on whole arrays 
 under `vmap`), choose the reference's initialisers, and read a latent as table look-ups.
 """
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -170,6 +170,34 @@ class GRUCell(eqx.Module):
         update = jax.nn.sigmoid(x_update + h_update)
         new = jnp.tanh(x_new + jax.nn.sigmoid(x_reset + h_reset) * h_new)
         return (1 - update) * new + update * h
+
+
+class LSTMState(NamedTuple):
+    """What an LSTM carries."""
+
+    hidden: Float[Array, "*batch size"]
+    cell: Float[Array, "*batch size"]
+
+
+class LSTMCell(eqx.Module):
+    """LSTM (Hochreiter & Schmidhuber 1997) with a forget gate."""
+
+    inputs: Linear
+    hidden: Linear
+
+    def __init__(self, key: PRNGKeyArray, inputs: int, size: int):
+        key_inputs, key_hidden = jax.random.split(key)
+        self.inputs = Linear(key_inputs, inputs, 4 * size)
+        self.hidden = Linear(key_hidden, size, 4 * size)
+
+    def __call__(self, x: Float[Array, "*batch inputs"], state: LSTMState) -> LSTMState:
+        return self.update(self.inputs(x), state)
+
+    def update(self, x: Float[Array, "*batch gates"], state: LSTMState) -> LSTMState:
+        """The next state, from what `inputs` made of the input."""
+        keep_new, keep_old, new, show = jnp.split(x + self.hidden(state.hidden), 4, -1)
+        cell = jax.nn.sigmoid(keep_old) * state.cell + jax.nn.sigmoid(keep_new) * jnp.tanh(new)
+        return LSTMState(jax.nn.sigmoid(show) * jnp.tanh(cell), cell)
 
 
 class LayerNorm(eqx.Module):

@@ -25,6 +25,11 @@ def clipped_adam(learning_rate: float, max_grad_norm: float, weight_decay: float
     return optax.chain(optax.clip_by_global_norm(max_grad_norm), decay, optax.adam(learning_rate))
 
 
+def clipped_rmsprop(learning_rate: float, max_grad_norm: float) -> optax.GradientTransformation:
+    """RMSprop with torch's smoothing behind a gradient norm clip."""
+    return optax.chain(optax.clip_by_global_norm(max_grad_norm), optax.rmsprop(learning_rate, decay=0.99))
+
+
 def adam_of(config: ModelsConfig | ModelRewardConfig) -> optax.GradientTransformation:
     """The optimiser that the configuration of line 4 or 5 asks for."""
     return clipped_adam(config.learning_rate, config.max_grad_norm)
@@ -63,3 +68,31 @@ def fit(
 
     fitted, metrics = jax.lax.scan(step, fitted, jax.random.split(key, batches))
     return fitted, jax.tree.map(jnp.mean, metrics)
+
+
+def fit_epochs(
+    key: PRNGKeyArray,
+    state: Any,
+    batch: Any,
+    update: Callable[[Any, Any], tuple[Any, Metrics]],
+    *,
+    epochs: int,
+    minibatches: int,
+) -> tuple[Any, Metrics]:
+    """`update(state, minibatch)` with each of `minibatches` equal parts of a batch, in a new order every epoch.
+
+    The leading axis of `batch` is shuffled; what does not fill the parts is left out. Metrics are means. The key is
+    consumed.
+    """
+    size = jax.tree.leaves(batch)[0].shape[0]
+    used = size // minibatches * minibatches
+
+    def minibatch_step(state: Any, index: Array) -> tuple[Any, Metrics]:
+        return update(state, jax.tree.map(lambda x: x[index], batch))
+
+    def epoch_step(state: Any, key: PRNGKeyArray) -> tuple[Any, Metrics]:
+        order = jax.random.permutation(key, size)[:used].reshape(minibatches, -1)
+        return jax.lax.scan(minibatch_step, state, order)
+
+    state, metrics = jax.lax.scan(epoch_step, state, jax.random.split(key, epochs))
+    return state, jax.tree.map(jnp.mean, metrics)

@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from mag.config import NetworksConfig, PPOConfig
 from mag.distributions import entropy, log_prob, mask_logits
-from mag.optimise import Fitted, clipped_adam, descend, untrained
+from mag.optimise import Fitted, clipped_adam, descend, fit_epochs, untrained
 from mag.policy import Actor, Critic
 from mag.types import Metrics, ModelState, Rollout
 
@@ -51,7 +51,7 @@ def init_policy(key: PRNGKeyArray, n_actions: int, networks: NetworksConfig, con
 
 
 def lambda_returns(
-    reward: Float[Array, " k"],
+    reward: Float[Array, " k"] | Float[Array, "k agents"],
     continues: Float[Array, "k agents"],
     value: Float[Array, "k_plus_1 agents"],
     *,
@@ -77,21 +77,56 @@ def clipped_loss(
     return -jnp.minimum(ratio * advantage, jnp.clip(ratio, 1 - clip, 1 + clip) * advantage)
 
 
+def policy_loss(
+    logits: Float[Array, "*batch actions"],
+    action: Int[Array, "*batch"],
+    *,
+    log_prob_then: Float[Array, "*batch"],
+    advantage: Float[Array, "*batch"],
+    clip: float,
+    entropy_coefficient: float | Float[Array, ""],
+    weight: Float[Array, "*batch"] | None = None,
+) -> tuple[Float[Array, ""], Metrics]:
+    """Clipped surrogate minus the entropy bonus: their mean, weighted where `weight` is given.
+
+    `log_prob_then` is the action's log-probability when it was drawn. Where the policy is still that of then, the
+    gradient is the policy gradient.
+    """
+
+    def mean(x: Array) -> Array:
+        return weighted_mean(x, weight)
+
+    log_ratio = log_prob(logits, action) - log_prob_then
+    if weight is not None:  # an action that does not count may be impossible: infinity times 0
+        log_ratio = jnp.where(weight > 0, log_ratio, 0)
+    surrogate = mean(clipped_loss(log_ratio, advantage, clip))
+    spread = mean(entropy(logits))
+    metrics = {
+        "policy/loss": surrogate,
+        "policy/entropy": spread,
+        "policy/kl": -mean(log_ratio),
+        "policy/clipped": mean((jnp.abs(jnp.expm1(log_ratio)) > clip).astype(jnp.float32)),
+    }
+    return surrogate - entropy_coefficient * spread, metrics
+
+
+def weighted_mean(x: Float[Array, "*batch"], weight: Float[Array, "*batch"] | None) -> Float[Array, ""]:
+    """Mean, of the parts that weigh something where `weight` is given; 0 where none does."""
+    return x.mean() if weight is None else (x * weight).sum() / jnp.maximum(weight.sum(), 1)
+
+
 def actor_loss(
     actor: Actor, batch: Batch, entropy_coefficient: Float[Array, ""], clip: float
 ) -> tuple[Float[Array, ""], Metrics]:
     """Clipped surrogate minus the entropy bonus, mean over joint states and agents."""
-    logits = mask_logits(jax.vmap(actor)(batch.state), batch.avail)
-    log_ratio = log_prob(logits, batch.action) - batch.log_prob
-    surrogate = clipped_loss(log_ratio, batch.advantage, clip).mean()
-    spread = entropy(logits).mean()
-    metrics = {
-        "policy/loss": surrogate,
-        "policy/entropy": spread,
-        "policy/kl": -log_ratio.mean(),
-        "policy/clipped": (jnp.abs(jnp.expm1(log_ratio)) > clip).mean(),
-    }
-    return surrogate - entropy_coefficient * spread, metrics
+    return policy_loss(
+        mask_logits(jax.vmap(actor)(batch.state), batch.avail),
+        batch.action,
+        log_prob_then=batch.log_prob,
+        advantage=batch.advantage,
+        clip=clip,
+        entropy_coefficient=entropy_coefficient,
+    )
 
 
 def critic_loss(critic: Critic, batch: Batch) -> tuple[Float[Array, ""], Metrics]:
@@ -133,19 +168,15 @@ def fit_policy(
 ) -> tuple[PolicyState, Metrics]:
     """Lines 16-18: several epochs of minibatches over rollouts `[starts, k, ...]`. The key is consumed."""
     batch = learning_batch(policy.critic.params, rollouts, config)
-    size = batch.action.shape[0]
-    minibatches = -(-size // config.minibatch)
-    used = size // minibatches * minibatches
-
-    def minibatch_step(policy: PolicyState, index: Array) -> tuple[PolicyState, Metrics]:
-        return update(policy, jax.tree.map(lambda x: x[index], batch), config)
-
-    def epoch_step(policy: PolicyState, key: PRNGKeyArray) -> tuple[PolicyState, Metrics]:
-        order = jax.random.permutation(key, size)[:used].reshape(minibatches, -1)
-        return jax.lax.scan(minibatch_step, policy, order)
-
-    policy, metrics = jax.lax.scan(epoch_step, policy, jax.random.split(key, config.epochs))
-    means = jax.tree.map(jnp.mean, metrics)
+    minibatches = -(-batch.action.shape[0] // config.minibatch)
+    policy, means = fit_epochs(
+        key,
+        policy,
+        batch,
+        lambda policy, part: update(policy, part, config),
+        epochs=config.epochs,
+        minibatches=minibatches,
+    )
     return policy, means | {
         "rollout/return": batch.returns.mean(),
         "rollout/reward": rollouts.reward.mean(),

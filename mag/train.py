@@ -16,7 +16,7 @@ import numpy as np
 
 from mag import curve
 from mag.checkpoint import Checkpoints
-from mag.config import MAGConfig, RunConfig, validate
+from mag.config import RunConfig, validate
 from mag.errors import UsageError
 from mag.evaluate import Evaluator, evaluation_keys, make_evaluator, means
 from mag.interrupt import Interrupted, StopRequest
@@ -33,10 +33,8 @@ def build(config: RunConfig) -> tuple[Any, Any]:
     from mag import algorithm, envs, memory
 
     validate(config)
-    env = envs.make(config.env)
-    if isinstance(config, MAGConfig):
-        memory.check_memory(config, env.spec)
-    made = algorithm.make(config, env)
+    made = algorithm.make(config, envs.make(config.env))
+    memory.check_memory(made.memory(), config.num_seeds)
     return made, algorithm.init_seeds(made)
 
 

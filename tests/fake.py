@@ -74,6 +74,9 @@ class FakeAlgorithm:
     pause: float = 0.0
     """Seconds that an iteration takes."""
 
+    def memory(self) -> dict[str, int]:
+        return {}
+
     def init(self, key: Any) -> FakeState:
         key, weights = jax.random.split(key)
         return FakeState(key, jax.random.normal(weights, (3, 2)), jnp.zeros((), jnp.int32), jnp.zeros((0, 2)))

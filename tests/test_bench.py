@@ -28,6 +28,18 @@ def test_environments_are_timed():
     assert all(result[f"steps_per_second_{n}_envs"] > 0 for n in (1, 64, 1024))
 
 
+@pytest.mark.slow
+def test_an_iteration_of_any_algorithm_is_timed():
+    result = bench.iteration("commnet", "probe/memory", "debug")
+    assert (result["algo"], result["num_envs"]) == ("commnet", 4)
+    assert 0 < result["env_steps"] <= 32 and result["env_steps_per_second"] > 0
+
+
+def test_an_algorithm_where_none_is_asked_for_is_refused():
+    with pytest.raises(UsageError, match="--algo is mamba, but `mag bench env` is of no algorithm"):
+        bench.run("env", algo="mamba")
+
+
 def test_an_unknown_benchmark_is_refused():
     with pytest.raises(UsageError, match="world-model"):
         bench.run("planing")

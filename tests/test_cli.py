@@ -63,6 +63,20 @@ def test_the_preset_sets_the_defaults_and_options_override_them(capsys, trained)
     assert (paper.networks.hidden, paper.networks.deterministic) == (128, 256)
 
 
+@pytest.mark.parametrize("algo", ["attention-ppo", "commnet", "g2a"])
+def test_baselines_have_their_own_options(capsys, trained, algo):
+    words = f"train --algo {algo} --preset debug --learning.lambda 0.5 --networks.communicate False"
+    assert run(capsys, *words.split())[0] == 0
+    config = trained[0][0]
+    assert (config.algo, config.learning.lambda_, config.networks.communicate) == (algo, 0.5, False)
+
+
+def test_help_of_a_baseline_gives_the_publications_values(capsys):
+    code, output, _ = run(capsys, "train", "--algo", "g2a", "--help")
+    text = " ".join(output.replace("│", " ").split())
+    assert code == 0 and "(Attention-PPO: 5; CommNet, G2A: 1)" in text
+
+
 def test_auto_is_resolved(capsys, trained):
     run(capsys, "train")
     assert trained[0][0].preset in ("cpu", "paper")
@@ -78,7 +92,9 @@ BAD_INPUT = [
     ("train extra", "extra"),
     ("train --env smax/3s_vs_9z", "'3s_vs_9z'"),
     ("train --env starcraft", "'starcraft'"),
-    ("train --algo mog", "unknown algorithm 'mog'; there are mag, mamba"),
+    ("train --algo mog", "unknown algorithm 'mog'; there are mag, mamba, attention-ppo, commnet, g2a"),
+    ("train --algo g2a --learning.minibatches 7 --preset debug", "the minibatches must divide the environments"),
+    ("train --algo commnet --planning.horizon 7", "unknown option --planning.horizon"),
     ("train --preset big", "unknown preset 'big'; there are auto, paper, cpu, debug"),
     ("evaluate", "RUN"),
     ("evaluate nowhere", "nowhere is not a run folder (it has no config.json)"),

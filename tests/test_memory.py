@@ -4,8 +4,9 @@ import dataclasses
 
 import pytest
 
-from mag import memory
-from mag.config import PlanningConfig, default_config
+from mag import envs, memory
+from mag.algorithm import make
+from mag.config import ALGORITHMS, CollectConfig, PlanningConfig, default_config
 from mag.envs import EnvSpec
 from mag.errors import UsageError
 
@@ -19,23 +20,30 @@ def test_the_paper_preset_fits_a_small_machine():
     assert sum(parts.values()) < 8 * 2**30
 
 
-def test_seeds_multiply_the_estimate():
-    config = default_config("mag", "some/task", "cpu")
-    three = memory.estimate(dataclasses.replace(config, num_seeds=3), SPEC)
-    assert three == {part: 3 * size for part, size in memory.estimate(config, SPEC).items()}
-
-
 @pytest.mark.parametrize(
-    ("change", "part"),
+    ("planning", "num_seeds", "advice"),
     [
-        ({"planning": PlanningConfig(num_trajectories=10**9)}, "planning.num_trajectories"),
-        ({"num_seeds": 10**6}, "num_seeds"),
+        (PlanningConfig(num_trajectories=10**9), 1, "planning.num_trajectories"),
+        (PlanningConfig(), 10**6, "num_seeds"),
     ],
 )
-def test_a_run_that_cannot_fit_is_refused_with_what_to_lower(change, part):
-    config = dataclasses.replace(default_config("mag", "some/task", "paper"), **change)
-    with pytest.raises(UsageError, match=part):
-        memory.check_memory(config, SPEC)
+def test_a_run_that_cannot_fit_is_refused_with_what_to_lower(planning, num_seeds, advice):
+    config = dataclasses.replace(default_config("mag", "some/task", "paper"), planning=planning)
+    with pytest.raises(UsageError, match=advice):
+        memory.check_memory(memory.estimate(config, SPEC), num_seeds)
+
+
+@pytest.mark.parametrize("algo", ALGORITHMS)
+def test_every_algorithm_knows_what_it_takes(algo):
+    env = envs.make("probe/memory")
+    config = default_config(algo, "probe/memory", "debug")
+    parts = make(config, env).memory()
+    assert parts.keys() <= memory.ADVICE.keys() and all(size > 0 for size in parts.values())
+    memory.check_memory(parts, config.num_seeds)
+    collects = dataclasses.replace(config, collect=CollectConfig(num_envs=4, steps=10**9))
+    if "segments" in parts:
+        with pytest.raises(UsageError, match=r"collect\.num_envs|learning\.minibatches"):
+            memory.check_memory(make(collects, env).memory(), 1)
 
 
 def test_an_accelerator_or_container_limit_is_a_positive_number_of_bytes():

@@ -7,6 +7,9 @@ import jax
 import numpy as np
 import pytest
 
+from mag.baselines.attention_ppo import AttentionPPO
+from mag.baselines.commnet import CommNet
+from mag.baselines.g2a import G2A
 from mag.config import default_config
 from mag.envs import EnvSpec
 from mag.local_models import LocalModels
@@ -173,3 +176,42 @@ def test_modules_hold_arrays_only():
     models = shapes(lambda key: LocalModels(key, SPEC, PAPER.networks))
     assert all(isinstance(x, jax.ShapeDtypeStruct) for x in jax.tree.leaves(models))
     assert isinstance(models, eqx.Module)
+
+
+def of(algo):
+    """The publication's preset on SMAC's scale of rewards."""
+    return default_config(algo, "smac_jax/2s3z", "paper")
+
+
+def test_attention_ppo_has_the_numbers_of_mags_policy_update():
+    learning, ppo = of("attention-ppo").learning, PAPER.ppo
+    assert (learning.clip, learning.epochs, learning.entropy) == (ppo.clip, ppo.epochs, ppo.entropy)
+    assert (learning.gamma, learning.lambda_) == (ppo.gamma, ppo.lambda_)
+    assert learning.learning_rate == learning.critic_learning_rate == ppo.actor_learning_rate
+    # Embedding, one transformer layer, GRU, one hidden layer and the head; actor, then critic.
+    layer = 4 * (256 * 256 + 256) + 2 * (256 * 256 + 256) + 2 * 512
+    trunk = 101 * 256 + 256 + layer + 2 * (256 * 768 + 768) + 256 * 256 + 256
+    expected = 2 * trunk + (256 * 10 + 10) + (256 + 1)
+    assert count(lambda key: AttentionPPO(key, SPEC, of("attention-ppo").networks)) == expected
+
+
+def test_commnet_is_a_policy_gradient_with_monte_carlo_returns():
+    learning = of("commnet").learning
+    assert (learning.optimiser, learning.learning_rate, learning.value_coefficient) == ("rmsprop", 1e-3, 0.01)
+    assert (learning.lambda_, learning.epochs, learning.minibatches, learning.entropy) == (1.0, 1, 1, 0.0)
+    # Encoder, C, LSTM and the two heads.
+    expected = 101 * 128 + 128 + 128 * 128 + 128 + 2 * (128 * 512 + 512) + 128 * 10 + 10 + 128 + 1
+    assert count(lambda key: CommNet(key, SPEC, of("commnet").networks)) == expected
+
+
+def test_g2a_has_a_central_critic_and_gates():
+    learning = of("g2a").learning
+    assert (learning.learning_rate, learning.critic_learning_rate, learning.max_grad_norm) == (1e-4, 1e-3, 10.0)
+    assert (learning.lambda_, learning.target_every, learning.epsilon, learning.epsilon_end) == (0.8, 200, 0.5, 0.02)
+    net = shapes(lambda key: G2A(key, SPEC, of("g2a").networks))
+    # Observation, last action, index; pairs of memories; three maps of 64 to 32; all observations.
+    assert net.encoder.weight.shape == (101 + 10 + 3, 64)
+    assert net.hard.forward.inputs.weight.shape == (128, 256) and net.hard.score.weight.shape == (128, 2)
+    assert net.query.weight.shape == net.key.weight.shape == net.value.weight.shape == (64, 32)
+    assert net.head.weight.shape == (96, 10)
+    assert [layer.weight.shape for layer in net.critic.layers] == [(303, 128), (128, 128), (128, 1)]
