@@ -4,7 +4,6 @@ import os
 import tempfile
 from pathlib import Path
 
-
 CPU_DEVICES = 8
 """Seeds that a CPU trains side by side, in a thread each: a thread is a device to JAX (`mag.seeds.over_seeds`)."""
 
