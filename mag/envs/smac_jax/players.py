@@ -15,9 +15,12 @@ from mag.envs.smac_jax.env import SMAC, State
 from mag.envs.smac_jax.observe import available_actions
 from mag.envs.smac_jax.rules import DIRECTIONS, FIRST_ATTACK, MOVE_AMOUNT, NO_OP, NORTH, STOP
 from mag.envs.smac_jax.terrain import head_for
+from mag.envs.smac_jax.units import MELEE_RANGE
 
 Player = Callable[[PRNGKeyArray, SMAC, State], Int[Array, " agents"]]
 NEVER = -1e9
+WOUNDED = 0.3
+"""Share of health and shield below which a unit is better off walking away."""
 SAFE = 9.0
 """Distance at which no unit of the table reaches another."""
 NECK_POSTS = ((10.6, 11.4), (11.4, 10.6), (10.9, 10.9), (9.6, 11.4), (11.4, 9.6), (10.0, 10.0))
@@ -45,18 +48,50 @@ def focus_weakest(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " ag
 
 
 def kite(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " agents"]:
-    """Shoot the weakest when the weapon is ready, step back from enemies nearby while it reloads.
+    """Shooters pick the weakest and step back from enemies nearby while they reload; melee units fight the nearest.
 
     Made for units that outrange and outrun their enemies, such as Stalkers against Zealots.
     """
     del key
     count = env.num_agents
-    reload = state.units.cooldown[:count]
-    nearest = jnp.min(_distances(env, state), axis=1)
-    step_back = (reload > 0.3) & (nearest < 5.0)
-    flee = jnp.where(step_back[:, None], _flee(env, state), NEVER)
-    attack = _attack(env, -_weakness(env, state))
+    shoots = env.battle.kinds.range[:count, None] > MELEE_RANGE
+    reloading = state.units.cooldown[:count, None] > 0.3
+    distance = _distances(env, state)
+    pressed = jnp.min(distance, axis=1, keepdims=True) < 5.0
+    flee = jnp.where(shoots & reloading & pressed, _flee(env, state), NEVER)
+    attack = _attack(env, jnp.where(shoots, -_weakness(env, state), -distance))
     return _first_of(env, state, flee, attack, _approach(env, state))
+
+
+def protect_wounded(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " agents"]:
+    """As `kite`, but whoever is nearly dead and hunted walks away from its hunters while others fight on.
+
+    Made for 2s3z and 3s5z_vs_3s6z: hunters that follow do not strike.
+    """
+    units, count = state.units, env.num_agents
+    hunted = jnp.any(units.target[None, count:] == np.arange(count)[:, None], axis=1)
+    points, full = units.health + units.shield, env.battle.kinds.health + env.battle.kinds.shield
+    wounded = points[:count] < WOUNDED * full[:count]
+    others_fight = jnp.sum(units.alive[:count] & ~(wounded & hunted)) > 0
+    flee = jnp.where((wounded & hunted & others_fight)[:, None], _flee(env, state), NEVER)
+    fled = _first_of(env, state, flee)
+    return jnp.where(jnp.max(flee, axis=1) > NEVER, fled, kite(key, env, state))
+
+
+def focus_together(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " agents"]:
+    """All shooters on the enemy that is soonest dead and nearest to the team; melee units on near and weak ones.
+
+    Made for 2s3z and 3s5z_vs_3s6z, where Zealots hold the line while Stalkers shoot.
+    """
+    del key
+    units, count = state.units, env.num_agents
+    distance = _distances(env, state)
+    shoots = env.battle.kinds.range[:count, None] > MELEE_RANGE
+    points = (units.health + units.shield)[None, count:]
+    near = jnp.mean(jnp.where(units.alive[:count, None], jnp.minimum(distance, 20.0), 0.0), axis=0)[None]
+    # A melee unit that runs for a weak enemy further off is hit on the way: one more step costs as much as 30 points.
+    score = jnp.where(shoots, -points - 10.0 * near, -points - 30.0 * distance)
+    return _first_of(env, state, _attack(env, score), _approach(env, state))
 
 
 def alternate(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " agents"]:
@@ -181,6 +216,8 @@ PLAYERS: dict[str, Player] = {
     "attack_nearest": attack_nearest,
     "focus_weakest": focus_weakest,
     "kite": kite,
+    "protect_wounded": protect_wounded,
+    "focus_together": focus_together,
     "alternate": alternate,
     "hold_neck": hold_neck,
     "shoot_from_cliff": shoot_from_cliff,

@@ -12,7 +12,7 @@ import pytest
 from mag.envs.smac_jax.battle import Units, start_units
 from mag.envs.smac_jax.combat import hits, make_pairs, pick_targets, shoot
 from mag.envs.smac_jax.env import SMAC
-from mag.envs.smac_jax.rules import give_orders, recover, step_units, tick
+from mag.envs.smac_jax.rules import Chance, give_orders, recover, step_units, tick
 from mag.envs.smac_jax.units import UNIT_TYPES
 from tests.envs.smac_jax.play import jit
 
@@ -100,7 +100,7 @@ def test_time_between_shots(make_env: MakeEnv, unit: str, clock: float, expected
     units = units._replace(target=jnp.array([1, -1]))
 
     def one_tick(units: Units, _: None) -> tuple[Units, jax.Array]:
-        after = tick(env.battle, units, orders, jnp.array([0.0, 1.0]))
+        after = tick(env.battle, units, orders, Chance(turn=jnp.array([0.0, 1.0]), delay=jnp.zeros(2)))
         # Neither dies meanwhile.
         return after._replace(health=units.health), after.health[1] < units.health[1] - 1
 
