@@ -46,7 +46,9 @@ def play(env: SMAC, player: Player, key: PRNGKeyArray) -> Battle:
         return Battle(key, state, infos["won"], battle.returned + rewards[env.agents[0]])
 
     _, state = env.reset(key)
-    return jax.lax.while_loop(lambda battle: ~battle.state.done, step, Battle(key, state, jnp.bool_(False), 0.0))
+    return jax.lax.while_loop(
+        lambda battle: ~battle.state.done, step, Battle(key, state, jnp.bool_(False), jnp.zeros(()))
+    )
 
 
 def score(env: SMAC, player: str, battles: int, seed: int = 0) -> dict[str, float]:

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mag.bench import make_smaclite
 from mag.envs.smac_jax.battle import NO_TARGET, Units, start_units
 from mag.envs.smac_jax.env import SMAC, State
 from mag.envs.smac_jax.players import PLAYERS, Player
@@ -65,11 +66,7 @@ def battle(env: SMAC, theirs: Any, choose: Player, seed: int) -> tuple[bool, flo
 
 def main(name: str, battles: int) -> None:
     """Play and print."""
-    from smaclite.env import SMACliteEnv
-    from smaclite.env.maps.map import MapPreset
-
-    env = our_env(name)
-    theirs = SMACliteEnv(map_info=next(preset.value for preset in MapPreset if preset.value.name == name), seed=0)
+    env, theirs = our_env(name), make_smaclite(name)
     for player in COMPARED:
         choose = jax.jit(lambda key, state, player=player: PLAYERS[player](key, env, state))
         ends = [battle(env, theirs, choose, seed) for seed in range(battles)]
