@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
@@ -64,8 +65,9 @@ def walk(
     stride = jnp.where(walking, stride, 0.0)
     stride = jnp.minimum(stride, _queue(pairs, x, y, stride, walking))
     position = before + stride[:, None] * jnp.stack([x, y], axis=-1)
+    shares = _shares(battle, units.alive, walking)
     for _ in range(ROUNDS):
-        position = _separate(battle, units.alive, position, walking)
+        position = _separate(battle, shares, position)
         position = push_out(battle.terrain, position, before, kinds.radius, kinds.climbs)
     return jnp.where(units.alive[:, None], position, before)
 
@@ -149,24 +151,23 @@ def _queue(
     return jnp.min(jnp.where((ahead > IN_FRONT) & walking[:, None], room, jnp.inf), axis=0)
 
 
-def _separate(
-    battle: Battle,
-    alive: Bool[Array, " units"],
-    position: Float[Array, "units 2"],
-    walking: Bool[Array, " units"],
-) -> Float[Array, "units 2"]:
-    """Moves overlapping units apart along the line between them.
-
-    Walkers yield to standing units, buildings to nobody.
-    """
+def _shares(
+    battle: Battle, alive: Bool[Array, " units"], walking: Bool[Array, " units"]
+) -> Float[Array, "others units"]:
+    """Share of an overlap that each unit gives way by: walkers yield to standing units, buildings to nobody."""
     give = jnp.where(walking, 1.0, STANDING_GIVE) * (battle.kinds.speed > 0)
-    share = give / (give[:, None] + give + TINY)
+    return jnp.where(alive[:, None] & alive, give / (give[:, None] + give + TINY), 0.0)
+
+
+def _separate(
+    battle: Battle, shares: Float[Array, "others units"], position: Float[Array, "units 2"]
+) -> Float[Array, "units 2"]:
+    """Moves overlapping units apart along the line between them."""
     # Units on the very same spot part along x.
     order = np.arange(len(position), dtype=np.float32)
     x, y = position[:, 0], position[:, 1]
     from_x = x - x[:, None] + 1e-4 * np.sign(order - order[:, None])
     from_y = y - y[:, None]
-    distance = jnp.sqrt(from_x**2 + from_y**2 + TINY)
-    overlap = jnp.where(alive[:, None] & alive, jnp.maximum(_touch_distance(battle) - distance, 0.0), 0.0)
-    push = share * overlap / distance
+    overlap = _touch_distance(battle) * jax.lax.rsqrt(from_x**2 + from_y**2 + TINY) - 1.0  # in distances
+    push = shares * jnp.maximum(overlap, 0.0)
     return position + jnp.stack([jnp.sum(push * from_x, axis=0), jnp.sum(push * from_y, axis=0)], axis=-1)

@@ -1,4 +1,4 @@
-"""Win rates and mean returns of the scripted players: `python -m mag.envs.smac_jax [MAP ...] [--battles 200]`."""
+"""Win rates and mean returns of the scripted players: `python -m mag.envs.smac_jax.tournament [MAP ...] [--battles 200]`."""
 
 import argparse
 import json
@@ -60,7 +60,7 @@ def score(env: SMAC, player: str, battles: int, seed: int = 0) -> dict[str, floa
 
 def main() -> None:
     """Print one JSON object per map and player."""
-    parser = argparse.ArgumentParser(prog="python -m mag.envs.smac_jax", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m mag.envs.smac_jax.tournament", description=__doc__)
     parser.add_argument("maps", nargs="*", metavar="MAP", help=f"one or several of {', '.join(MAPS)}; default: all")
     parser.add_argument("--battles", type=int, default=200, help="battles per player (default 200)")
     parser.add_argument(
