@@ -13,7 +13,7 @@ from mag.envs.smac_jax.terrain import head_for, push_out
 CONTACT = 0.08
 """Gap below which a standing unit counts as in the way; less than the reach of a melee weapon."""
 HEAD_ON = 0.7
-"""Below this sine of the angle to a unit in its way a walker turns to its own side; else it slides past."""
+"""Below this sine of the angle to a unit in its way a walker turns to the freer side; else it slides past."""
 STANDING_GIVE = 0.01
 """How readily a standing unit is pushed aside, compared with a walking one."""
 HELD_UP = 0.25
@@ -60,7 +60,7 @@ def walk(
     full_stride = kinds.speed * battle.tick_seconds
     # Who is held up stands in the way of those behind, too: they walk round the press, not wait in its rear.
     pairs = _pairs(battle, units, units.alive & ~(walking & (units.pace > HELD_UP * full_stride)))
-    x, y = _veer(pairs, direction[:, 0], direction[:, 1], _hands(battle, units, direction))
+    x, y = _veer(pairs, direction[:, 0], direction[:, 1])
     stride = jnp.minimum(jnp.minimum(length, full_stride), _room(pairs, x, y))
     stride = jnp.where(walking, stride, 0.0)
     stride = jnp.minimum(stride, _queue(pairs, x, y, stride, walking))
@@ -89,33 +89,20 @@ def _pairs(battle: Battle, units: Units, standing: Bool[Array, " units"]) -> _Pa
     return _Pairs(to_x / distance, to_y / distance, distance, touch, stands)
 
 
-def _hands(battle: Battle, units: Units, direction: Float[Array, "units 2"]) -> Float[Array, " units"]:
-    """Which way units turn, 1 left and -1 right: away from the middle of their own side."""
-    count = battle.num_allies
-    weight = units.alive / jnp.maximum(_per_side(count, units.alive.astype(jnp.float32)), 1.0)
-    x, y = units.position[:, 0], units.position[:, 1]
-    to_x, to_y = _per_side(count, weight * x) - x, _per_side(count, weight * y) - y
-    return jnp.where(direction[:, 0] * to_y - direction[:, 1] * to_x < 0, 1.0, -1.0)
-
-
-def _per_side(count: int, values: Float[Array, " units"]) -> Float[Array, " units"]:
-    """For each unit the sum over its side."""
-    allies, enemies = jnp.sum(values[:count]), jnp.sum(values[count:])
-    return jnp.where(np.arange(len(values)) < count, allies, enemies)
-
-
 def _veer(
-    pairs: _Pairs, x: Float[Array, " units"], y: Float[Array, " units"], hand: Float[Array, " units"]
+    pairs: _Pairs, x: Float[Array, " units"], y: Float[Array, " units"]
 ) -> tuple[Float[Array, " units"], Float[Array, " units"]]:
     """Turns walkers' directions along the rim of the standing unit in their way.
 
-    Whoever meets it head-on turns left if its number is even, else right, so that a crowd closes in
-    on both sides.
+    Whoever meets it head-on turns to the side where fewer others stand, so that a crowd parts and
+    closes in from both sides instead of jamming.
     """
     ahead = pairs.along(x, y)
     left = pairs.along(-y, x)
+    crowd = jnp.sum(jnp.where(pairs.stands, left / pairs.distance, 0.0), axis=0)
+    hand = jnp.where(crowd > 0, -1.0, 1.0)
     in_the_way = pairs.stands & (ahead > 0) & (pairs.distance < pairs.touch + CONTACT)
-    # Of several units the one on the walker's own side counts more, which leads out of the notch between two.
+    # Of several units the one on the freer side counts more, which leads out of the notch between two.
     hindrance = jnp.where(in_the_way, ahead + 0.3 * hand * left, NOTHING)
     most = jnp.max(hindrance, axis=0)
     blocked = most > NOTHING

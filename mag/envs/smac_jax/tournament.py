@@ -1,4 +1,7 @@
-"""Win rates and mean returns of the scripted players: `python -m mag.envs.smac_jax.tournament [MAP ...] [--battles 200]`."""
+"""Win rates and mean returns of the scripted players.
+
+`python -m mag.envs.smac_jax.tournament [MAP ...] [--battles 200]`
+"""
 
 import argparse
 import json
