@@ -78,22 +78,6 @@ def protect_wounded(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " 
     return jnp.where(jnp.max(flee, axis=1) > NEVER, fled, kite(key, env, state))
 
 
-def focus_together(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " agents"]:
-    """All shooters on the enemy that is soonest dead and nearest to the team; melee units on near and weak ones.
-
-    Made for 2s3z and 3s5z_vs_3s6z, where Zealots hold the line while Stalkers shoot.
-    """
-    del key
-    units, count = state.units, env.num_agents
-    distance = _distances(env, state)
-    shoots = env.battle.kinds.range[:count, None] > MELEE_RANGE
-    points = (units.health + units.shield)[None, count:]
-    near = jnp.mean(jnp.where(units.alive[:count, None], jnp.minimum(distance, 20.0), 0.0), axis=0)[None]
-    # A melee unit that runs for a weak enemy further off is hit on the way: one more step costs as much as 30 points.
-    score = jnp.where(shoots, -points - 10.0 * near, -points - 30.0 * distance)
-    return _first_of(env, state, _attack(env, score), _approach(env, state))
-
-
 def alternate(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " agents"]:
     """Take turns being shot at: who can bear no more steps out of reach until its shield is back.
 
@@ -217,7 +201,6 @@ PLAYERS: dict[str, Player] = {
     "focus_weakest": focus_weakest,
     "kite": kite,
     "protect_wounded": protect_wounded,
-    "focus_together": focus_together,
     "alternate": alternate,
     "hold_neck": hold_neck,
     "shoot_from_cliff": shoot_from_cliff,

@@ -22,10 +22,10 @@ EVERYWHERE = ("random", "attack_nearest", "focus_weakest", "kite")
 """The players that play every map; the others play the maps they were made for."""
 PLANS = {
     "2s_vs_1sc": ("alternate",),
-    "2s3z": ("protect_wounded", "focus_together"),
+    "2s3z": ("protect_wounded",),
     "2c_vs_64zg": ("shoot_from_cliff",),
     "corridor": ("hold_neck",),
-    "3s5z_vs_3s6z": ("protect_wounded", "focus_together"),
+    "3s5z_vs_3s6z": ("protect_wounded",),
 }
 
 
