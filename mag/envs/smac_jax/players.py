@@ -27,6 +27,10 @@ NECK_POSTS = ((10.6, 11.4), (11.4, 10.6), (10.9, 10.9), (9.6, 11.4), (11.4, 9.6)
 """Places in a bow behind the neck of the map corridor."""
 CLIFF_Y = 13.0
 """The middle of the cliff of the map 2c_vs_64zg."""
+PLATEAU_X = (2.0, 30.0)
+"""Where the ground of 2c_vs_64zg begins and ends."""
+STRIDE = 1.2
+"""About what a Colossus walks in a step."""
 
 
 def play_random(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " agents"]:
@@ -126,8 +130,11 @@ def shoot_from_cliff(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, "
     across = (enemy[None, :, 1] - CLIFF_Y) * (units.position[:count, None, 1] - CLIFF_Y) < 0
     threat = jnp.min(jnp.where(across, distance + 8.0 - jnp.abs(walk[..., 1]), distance), axis=1)
     reloading = units.cooldown[:count] > 0.3
-    flee = jnp.where((reloading & (threat < 4.0))[:, None], _flee(env, state), NEVER)
-    return _first_of(env, state, flee, _attack(env, crowd[None] - 0.1 * distance), _approach(env, state))
+    places = units.position[:count, None] + STRIDE * jnp.asarray(DIRECTIONS)
+    edge = jnp.minimum(places[..., 0] - PLATEAU_X[0], PLATEAU_X[1] - places[..., 0])
+    away = _moves(env, -_danger(env, state, places) - 0.3 * jnp.maximum(4.0 - edge, 0.0))
+    flee = jnp.where((reloading & (threat < 4.5))[:, None], away, NEVER)
+    return _first_of(env, state, flee, _attack(env, crowd[None] - distance), _approach(env, state))
 
 
 def _first_of(env: SMAC, state: State, *wishes: Float[Array, "agents actions"]) -> Int[Array, " agents"]:
@@ -185,14 +192,16 @@ def _approach(env: SMAC, state: State) -> Float[Array, "agents actions"]:
 
 def _flee(env: SMAC, state: State) -> Float[Array, "agents actions"]:
     """Wish to move where the enemies are furthest, counting the near ones most, and not into a corner."""
-    count = env.num_agents
-    position = state.units.position
-    places = position[:count, None] + MOVE_AMOUNT * jnp.asarray(DIRECTIONS)
-    distance = jnp.linalg.norm(places[:, :, None] - position[count:], axis=-1)
-    danger = jnp.sum(jnp.where(state.units.alive[count:], 1.0 / (distance + 0.1) ** 2, 0.0), axis=-1)
-    size = env.battle.terrain.size
-    edge = jnp.min(jnp.minimum(places, size - places), axis=-1)
-    return _moves(env, -danger - 0.05 * jnp.maximum(4.0 - edge, 0.0))
+    places = state.units.position[: env.num_agents, None] + MOVE_AMOUNT * jnp.asarray(DIRECTIONS)
+    edge = jnp.min(jnp.minimum(places, env.battle.terrain.size - places), axis=-1)
+    return _moves(env, -_danger(env, state, places) - 0.05 * jnp.maximum(4.0 - edge, 0.0))
+
+
+def _danger(env: SMAC, state: State, places: Float[Array, "agents 4 2"]) -> Float[Array, "agents 4"]:
+    """How near the living enemies are to places, the nearest counting most."""
+    enemies = state.units.position[env.num_agents :]
+    distance = jnp.linalg.norm(places[:, :, None] - enemies, axis=-1)
+    return jnp.sum(jnp.where(state.units.alive[env.num_agents :], 1.0 / (distance + 0.1) ** 2, 0.0), axis=-1)
 
 
 PLAYERS: dict[str, Player] = {
