@@ -5,6 +5,9 @@ what is compared is the ratio: `effective_utilisation` = dense floating-point op
 Dense operations count every weight matrix as multiplied in full, also where look-ups or shared work avoid it.
 """
 
+import contextlib
+import importlib
+import io
 import json as jsonlib
 import time
 from collections.abc import Callable
@@ -14,6 +17,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Key, PRNGKeyArray
 
 from mag import algorithm, collect, envs
@@ -34,6 +38,8 @@ REFERENCE_SPEC = EnvSpec("reference/size", 3, 101, None, 10, 60, True, True)
 """The size at which the official code was timed (obs 101, A 10, N 3)."""
 STARTS = 760
 """Start states of the timed rollouts."""
+TIMED_ENVS = ("smax/3s_vs_3z", "smac_jax/3s_vs_5z", "smac_jax/3s5z_vs_3s6z", "smac_jax/2c_vs_64zg")
+"""The environments whose speed is measured."""
 Result = dict[str, Any]
 
 
@@ -107,16 +113,19 @@ def ppo() -> Result:
     )
 
 
-def env(name: str = "smax/3s_vs_3z", steps: int = 100) -> Result:
-    """Environment steps per second under random legal play, episodes following one another."""
-    rates = {}
-    for num_envs in (1, 64, 1024):
-        task = envs.make(name)
-        play = partial(_play_randomly, task, steps)
-        timing = _measure(play, jax.random.split(jax.random.key(0), num_envs), flops=None, repeats=3)
-        rates[f"steps_per_second_{num_envs}_envs"] = num_envs * steps / timing["seconds"]
-        rates[f"compile_seconds_{num_envs}_envs"] = timing["compile_seconds"]
-    return {"env": name} | rates
+def env(names: tuple[str, ...] = TIMED_ENVS) -> Result:
+    """Environment steps per second under random legal play, episodes following one another.
+
+    Beside maps that SMAClite has, too, its own rate with one environment, if it can be imported.
+    """
+    rates: Result = {}
+    for name in names:
+        for num_envs in (1, 64, 1024):
+            rates[f"{name} {num_envs} envs"] = _env_rate(name, num_envs)
+        family, _, map_name = name.partition("/")
+        if family == "smac_jax":
+            rates[f"smaclite/{map_name} 1 env"] = _smaclite_rate(map_name)
+    return rates
 
 
 def iteration(algo: str = "mag", name: str = "smax/3s_vs_3z", preset: str = "auto") -> Result:
@@ -236,6 +245,39 @@ def _random_rollouts(key: PRNGKeyArray, starts: int, length: int, networks: Netw
         continues=jnp.ones(shape),
         last=_random_states(keys[3], starts, networks),
     )
+
+
+def _env_rate(name: str, num_envs: int) -> float:
+    """Steps per second of `num_envs` environments side by side."""
+    task, steps = envs.make(name), max(10, 3200 // num_envs)
+    keys = jax.random.split(jax.random.key(0), num_envs)
+    timing = _measure(partial(_play_randomly, task, steps), keys, flops=None, repeats=3)
+    return num_envs * steps / timing["seconds"]
+
+
+def make_smaclite(map_name: str) -> Any:
+    """One of SMAClite's maps, without what it prints. Raises ImportError where SMAClite is not installed."""
+    importlib.import_module("smaclite")  # names its maps to gymnasium
+    gymnasium = importlib.import_module("gymnasium")
+    with contextlib.redirect_stdout(io.StringIO()):
+        return gymnasium.make(f"smaclite/{map_name}-v0").unwrapped
+
+
+def _smaclite_rate(map_name: str, seconds: float = 5.0) -> float | str:
+    """Steps per second of SMAClite, or a word on why there is none."""
+    try:
+        theirs = make_smaclite(map_name)
+    except ImportError:
+        return "SMAClite is not installed"
+    random, steps, done = np.random.default_rng(0), 0, True
+    begin = time.perf_counter()
+    while time.perf_counter() - begin < seconds:
+        if done:
+            theirs.reset()
+        actions = [int(random.choice(np.flatnonzero(row))) for row in theirs.get_avail_actions()]
+        done = theirs.step(actions)[2]
+        steps += 1
+    return steps / (time.perf_counter() - begin)
 
 
 def _play_randomly(task: envs.Env, steps: int, keys: Key[Array, " envs"]) -> Array:

@@ -7,6 +7,7 @@ import pytest
 
 import mag.envs
 from mag.envs import smax
+from tests.envs.episodes import check_same_key_same_episode
 
 STOP = 4
 STAY = jnp.array([STOP] * 3)
@@ -127,30 +128,7 @@ def test_state_is_smaxs_world_state(battle):
 
 
 def test_same_key_same_episode_under_scan_and_vmap(battle):
-    env, reset, step = battle
-
-    def one_step(carry, key):
-        state, time_step = carry
-        key_act, key_step = jax.random.split(key)
-        action = jax.random.categorical(key_act, jnp.where(time_step.avail, 0.0, -jnp.inf))
-        carry = env.step(key_step, state, action)
-        return carry, (action, carry[1])
-
-    def episode(key):
-        key_reset, key_play = jax.random.split(key)
-        return jax.lax.scan(one_step, env.reset(key_reset), jax.random.split(key_play, 12))[1]
-
-    keys = jax.random.key(7), jax.random.key(7), jax.random.key(8)
-    actions, steps = jax.jit(jax.vmap(episode))(jnp.stack(keys))
-    assert all(bool((leaf[0] == leaf[1]).all()) for leaf in jax.tree.leaves(steps))
-    assert not bool((steps.obs[0] == steps.obs[2]).all())
-    # No illegal actions, and the same episode step by step.
-    key_reset, key_play = jax.random.split(keys[0])
-    state, time_step = reset(key_reset)
-    for time, key in enumerate(jax.random.split(key_play, 12)):
-        assert bool(jnp.take_along_axis(time_step.avail, actions[0, time][:, None], 1).all())
-        state, time_step = step(jax.random.split(key)[1], state, actions[0, time])
-        np.testing.assert_allclose(time_step.obs, steps.obs[0, time], atol=1e-5)
+    check_same_key_same_episode(*battle, steps=12)
 
 
 def test_jaxmarls_registry_is_left_alone():

@@ -2,7 +2,8 @@
 
 The game itself is re-made here (`units`, `maps`, `terrain`, `movement`, `combat`, `rules`), as is what SMAC shows
 of it (`observe`); no StarCraft II is needed. `env.SMAC` is the same as a plain JaxMARL environment, for any map,
-clock or unit table, maps from files (`loading`) included; `players` are scripted yardsticks.
+clock or unit table, maps from files (`loading`) included; `players` are scripted yardsticks, and `tournament` tells how
+often they win.
 
 - Actions: 0 is for the dead alone, 1 stops, 2 to 5 move north, south, east, west, 6 + j attacks enemy j.
 - Reward: SMAC's, which adds up to about 20 for a victory.

@@ -23,7 +23,7 @@ class Units(NamedTuple):
 
     position: [units, 2]. health, shield: points left; a unit is alive while health > 0.
     cooldown: seconds until the weapon is ready. shield_wait: ticks until the shield recovers.
-    target: number of the unit attacked, NO_TARGET if none.
+    target: number of the unit attacked, NO_TARGET if none. pace: distance gone in the last tick.
     """
 
     position: Float[Array, "units 2"]
@@ -32,6 +32,7 @@ class Units(NamedTuple):
     cooldown: Float[Array, " units"]
     shield_wait: Float[Array, " units"]
     target: Int[Array, " units"]
+    pace: Float[Array, " units"]
 
     @property
     def alive(self) -> Bool[Array, "*batch units"]:
@@ -45,6 +46,7 @@ class Battle:
 
     kinds: the table's figures per unit. start: positions at the start. ticks_per_second: game ticks
     per second of the unit table; 22.4 is the clock of StarCraft II itself, 16 that of SMAClite.
+    reload_varies: whether weapons take a random -1 to +2 ticks longer to reload, shot by shot.
     """
 
     num_allies: int
@@ -54,6 +56,7 @@ class Battle:
     start: Float[np.ndarray, "units 2"]
     attack_point: Float[np.ndarray, "2"] | None
     ticks_per_second: Number
+    reload_varies: bool
 
     @property
     def tick_seconds(self) -> float:
@@ -61,7 +64,7 @@ class Battle:
         return 1.0 / self.ticks_per_second
 
 
-def make_battle(game_map: Map, ticks_per_second: Number) -> Battle:
+def make_battle(game_map: Map, ticks_per_second: Number, *, reload_varies: bool) -> Battle:
     """Prepares the arrays of `game_map`."""
     attack_point = game_map.attack_point
     return Battle(
@@ -72,6 +75,7 @@ def make_battle(game_map: Map, ticks_per_second: Number) -> Battle:
         start=game_map.start_positions(),
         attack_point=None if attack_point is None else np.array(attack_point, np.float32),
         ticks_per_second=ticks_per_second,
+        reload_varies=reload_varies,
     )
 
 
@@ -85,4 +89,5 @@ def start_units(battle: Battle) -> Units:
         cooldown=jnp.zeros(count),
         shield_wait=jnp.zeros(count),
         target=jnp.full(count, NO_TARGET, jnp.int32),
+        pace=jnp.asarray(battle.kinds.speed * battle.tick_seconds),
     )

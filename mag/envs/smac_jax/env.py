@@ -43,12 +43,19 @@ class SMAC(MultiAgentEnv):
     map_name: a key of `MAPS`, or a `Map` such as `load_map` returns. ticks_per_second: how many of
     a step's 8 ticks make a second of the unit table. 22.4 is StarCraft II's own clock; 16 is that of
     SMAClite and SMAX, on which units do in a step 1.4 times what they do in StarCraft II (shields
-    recover per tick, alike on both).
+    recover per tick, alike on both). reload_varies: whether reload times vary from shot to shot, as in
+    StarCraft II and not in SMAClite.
     """
 
-    def __init__(self, map_name: str | Map = "3s_vs_5z", ticks_per_second: Number = LOOPS_PER_SECOND) -> None:
+    def __init__(
+        self,
+        map_name: str | Map = "3s_vs_5z",
+        ticks_per_second: Number = LOOPS_PER_SECOND,
+        *,
+        reload_varies: bool = True,
+    ) -> None:
         self.map = map_name if isinstance(map_name, Map) else get_map(map_name)
-        self.battle = make_battle(self.map, ticks_per_second)
+        self.battle = make_battle(self.map, ticks_per_second, reload_varies=reload_varies)
         self.layout = make_layout(self.map)
         super().__init__(num_agents=self.battle.num_allies)
         self.num_enemies = self.battle.num_enemies

@@ -15,15 +15,22 @@ from mag.envs.smac_jax.env import SMAC, State
 from mag.envs.smac_jax.observe import available_actions
 from mag.envs.smac_jax.rules import DIRECTIONS, FIRST_ATTACK, MOVE_AMOUNT, NO_OP, NORTH, STOP
 from mag.envs.smac_jax.terrain import head_for
+from mag.envs.smac_jax.units import MELEE_RANGE
 
 Player = Callable[[PRNGKeyArray, SMAC, State], Int[Array, " agents"]]
 NEVER = -1e9
+WOUNDED = 0.3
+"""Share of health and shield below which a unit is better off walking away."""
 SAFE = 9.0
 """Distance at which no unit of the table reaches another."""
 NECK_POSTS = ((10.6, 11.4), (11.4, 10.6), (10.9, 10.9), (9.6, 11.4), (11.4, 9.6), (10.0, 10.0))
 """Places in a bow behind the neck of the map corridor."""
 CLIFF_Y = 13.0
 """The middle of the cliff of the map 2c_vs_64zg."""
+PLATEAU_X = (2.0, 30.0)
+"""Where the ground of 2c_vs_64zg begins and ends."""
+STRIDE = 1.2
+"""About what a Colossus walks in a step."""
 
 
 def play_random(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " agents"]:
@@ -45,18 +52,34 @@ def focus_weakest(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " ag
 
 
 def kite(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " agents"]:
-    """Shoot the weakest when the weapon is ready, step back from enemies nearby while it reloads.
+    """Shooters pick the weakest and step back from enemies nearby while they reload; melee units fight the nearest.
 
     Made for units that outrange and outrun their enemies, such as Stalkers against Zealots.
     """
     del key
     count = env.num_agents
-    reload = state.units.cooldown[:count]
-    nearest = jnp.min(_distances(env, state), axis=1)
-    step_back = (reload > 0.3) & (nearest < 5.0)
-    flee = jnp.where(step_back[:, None], _flee(env, state), NEVER)
-    attack = _attack(env, -_weakness(env, state))
+    shoots = env.battle.kinds.range[:count, None] > MELEE_RANGE
+    reloading = state.units.cooldown[:count, None] > 0.3
+    distance = _distances(env, state)
+    pressed = jnp.min(distance, axis=1, keepdims=True) < 5.0
+    flee = jnp.where(shoots & reloading & pressed, _flee(env, state), NEVER)
+    attack = _attack(env, jnp.where(shoots, -_weakness(env, state), -distance))
     return _first_of(env, state, flee, attack, _approach(env, state))
+
+
+def protect_wounded(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " agents"]:
+    """As `kite`, but whoever is nearly dead and hunted walks away from its hunters while others fight on.
+
+    Made for 2s3z and 3s5z_vs_3s6z: hunters that follow do not strike.
+    """
+    units, count = state.units, env.num_agents
+    hunted = jnp.any(units.target[None, count:] == np.arange(count)[:, None], axis=1)
+    points, full = units.health + units.shield, env.battle.kinds.health + env.battle.kinds.shield
+    wounded = points[:count] < WOUNDED * full[:count]
+    others_fight = jnp.sum(units.alive[:count] & ~(wounded & hunted)) > 0
+    flee = jnp.where((wounded & hunted & others_fight)[:, None], _flee(env, state), NEVER)
+    fled = _first_of(env, state, flee)
+    return jnp.where(jnp.max(flee, axis=1) > NEVER, fled, kite(key, env, state))
 
 
 def alternate(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " agents"]:
@@ -107,8 +130,11 @@ def shoot_from_cliff(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, "
     across = (enemy[None, :, 1] - CLIFF_Y) * (units.position[:count, None, 1] - CLIFF_Y) < 0
     threat = jnp.min(jnp.where(across, distance + 8.0 - jnp.abs(walk[..., 1]), distance), axis=1)
     reloading = units.cooldown[:count] > 0.3
-    flee = jnp.where((reloading & (threat < 4.0))[:, None], _flee(env, state), NEVER)
-    return _first_of(env, state, flee, _attack(env, crowd[None] - 0.1 * distance), _approach(env, state))
+    places = units.position[:count, None] + STRIDE * jnp.asarray(DIRECTIONS)
+    edge = jnp.minimum(places[..., 0] - PLATEAU_X[0], PLATEAU_X[1] - places[..., 0])
+    away = _moves(env, -_danger(env, state, places) - 0.3 * jnp.maximum(4.0 - edge, 0.0))
+    flee = jnp.where((reloading & (threat < 4.5))[:, None], away, NEVER)
+    return _first_of(env, state, flee, _attack(env, crowd[None] - distance), _approach(env, state))
 
 
 def _first_of(env: SMAC, state: State, *wishes: Float[Array, "agents actions"]) -> Int[Array, " agents"]:
@@ -166,14 +192,16 @@ def _approach(env: SMAC, state: State) -> Float[Array, "agents actions"]:
 
 def _flee(env: SMAC, state: State) -> Float[Array, "agents actions"]:
     """Wish to move where the enemies are furthest, counting the near ones most, and not into a corner."""
-    count = env.num_agents
-    position = state.units.position
-    places = position[:count, None] + MOVE_AMOUNT * jnp.asarray(DIRECTIONS)
-    distance = jnp.linalg.norm(places[:, :, None] - position[count:], axis=-1)
-    danger = jnp.sum(jnp.where(state.units.alive[count:], 1.0 / (distance + 0.1) ** 2, 0.0), axis=-1)
-    size = env.battle.terrain.size
-    edge = jnp.min(jnp.minimum(places, size - places), axis=-1)
-    return _moves(env, -danger - 0.05 * jnp.maximum(4.0 - edge, 0.0))
+    places = state.units.position[: env.num_agents, None] + MOVE_AMOUNT * jnp.asarray(DIRECTIONS)
+    edge = jnp.min(jnp.minimum(places, env.battle.terrain.size - places), axis=-1)
+    return _moves(env, -_danger(env, state, places) - 0.05 * jnp.maximum(4.0 - edge, 0.0))
+
+
+def _danger(env: SMAC, state: State, places: Float[Array, "agents 4 2"]) -> Float[Array, "agents 4"]:
+    """How near the living enemies are to places, the nearest counting most."""
+    enemies = state.units.position[env.num_agents :]
+    distance = jnp.linalg.norm(places[:, :, None] - enemies, axis=-1)
+    return jnp.sum(jnp.where(state.units.alive[env.num_agents :], 1.0 / (distance + 0.1) ** 2, 0.0), axis=-1)
 
 
 PLAYERS: dict[str, Player] = {
@@ -181,6 +209,7 @@ PLAYERS: dict[str, Player] = {
     "attack_nearest": attack_nearest,
     "focus_weakest": focus_weakest,
     "kite": kite,
+    "protect_wounded": protect_wounded,
     "alternate": alternate,
     "hold_neck": hold_neck,
     "shoot_from_cliff": shoot_from_cliff,

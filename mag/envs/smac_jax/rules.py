@@ -14,6 +14,8 @@ SHIELD_WAIT = 160.0
 """Ticks without being hit before a shield recovers: 10 s of the clock "normal", 16 game loops each, on any clock."""
 SHIELD_RECOVERY = 2.0 / 16.0
 """Shield points regained per tick: 2 per second of the clock "normal"."""
+RELOAD_VARIES = (-1.0, 2.0)
+"""Ticks by which reloading may be shorter or longer from shot to shot."""
 MOVE_AMOUNT = 2.0
 NO_OP, STOP, NORTH, SOUTH, EAST, WEST, FIRST_ATTACK = range(7)
 DIRECTIONS = ((0.0, 1.0), (0.0, -1.0), (1.0, 0.0), (-1.0, 0.0))
@@ -32,6 +34,13 @@ class Orders(NamedTuple):
     target: Int[Array, " agents"]
 
 
+class Chance(NamedTuple):
+    """The dice of one tick, uniform in [0, 1): the order in which units act, and how long their weapons reload."""
+
+    turn: Float[Array, " units"]
+    delay: Float[Array, " units"]
+
+
 def give_orders(battle: Battle, units: Units, actions: Int[Array, " agents"]) -> Orders:
     """Turns SMAC's action numbers into orders: a move aims 2 units away, an attack at an enemy."""
     moving = (actions >= NORTH) & (actions <= WEST)
@@ -45,29 +54,33 @@ def step_units(battle: Battle, key: PRNGKeyArray, units: Units, actions: Int[Arr
     """One environment step: the allies get their orders, then eight ticks pass."""
     orders = give_orders(battle, units, actions)
     units = units._replace(target=units.target.at[: battle.num_allies].set(orders.target))
-    turns = jax.random.uniform(key, (TICKS_PER_STEP, len(units.health)))
+    chances = jax.random.uniform(key, (TICKS_PER_STEP, 2, len(units.health)))
 
-    def one_tick(units: Units, turn: Float[Array, " units"]) -> tuple[Units, None]:
-        return tick(battle, units, orders, turn), None
+    def one_tick(units: Units, chance: Float[Array, "2 units"]) -> tuple[Units, None]:
+        return tick(battle, units, orders, Chance(*chance)), None
 
-    units, _ = jax.lax.scan(one_tick, units, turns)
+    units, _ = jax.lax.scan(one_tick, units, chances)
     return units
 
 
-def tick(battle: Battle, units: Units, orders: Orders, turn: Float[Array, " units"]) -> Units:
-    """One game tick: pick targets, walk, recover, shoot; `turn` is the random order in which units act."""
+def tick(battle: Battle, units: Units, orders: Orders, chance: Chance) -> Units:
+    """One game tick: pick targets, walk, recover, shoot."""
     pairs = make_pairs(battle, units.position)
     units = units._replace(target=pick_targets(battle, units, pairs))
     in_reach = in_range(battle, units, pairs)
     goal, walking = _ways(battle, units, orders, in_reach)
-    units = units._replace(position=walk(battle, units, goal, walking))
+    position = walk(battle, units, goal, walking)
+    pace = jnp.sqrt(jnp.sum((position - units.position) ** 2, axis=-1))
+    units = units._replace(position=position, pace=pace)
     units = recover(battle, units)
     ready = in_reach & units.alive & (units.cooldown <= 0)
-    volley = shoot(battle, units, ready, turn)
+    volley = shoot(battle, units, ready, chance.turn)
+    shortest, longest = RELOAD_VARIES if battle.reload_varies else (0.0, 0.0)
+    delay = (shortest + (longest - shortest) * chance.delay) * battle.tick_seconds
     return units._replace(
         shield=volley.shield,
         health=volley.health,
-        cooldown=jnp.where(volley.fired, battle.kinds.cooldown, units.cooldown),
+        cooldown=jnp.where(volley.fired, battle.kinds.cooldown + delay, units.cooldown),
         shield_wait=jnp.where(volley.struck, SHIELD_WAIT, units.shield_wait),
     )
 

@@ -62,21 +62,21 @@ def push_out(
     A disc that touches a rectangle is moved straight out of it; one whose centre would still be
     inside stays `before`.
     """
-    rim = jnp.asarray(radius)[:, None]
-    position = jnp.clip(position, rim, terrain.size - rim)
-    if len(terrain.low) == 0:
-        return position
-    counts = ~(terrain.is_cliff[None] & climbs[:, None])
-    nearest = jnp.clip(position[:, None], terrain.low, terrain.high)
-    away = position[:, None] - nearest
-    distance = jnp.sqrt(jnp.sum(away**2, axis=-1))
-    depth = jnp.where(counts, jnp.maximum(rim - distance, 0.0), 0.0)
-    pushes = away * (depth / jnp.maximum(distance, 1e-6))[..., None]
-    # Of several rectangles along one wall only the deepest counts; opposite walls both do.
-    position = position + jnp.max(pushes, axis=1, initial=0.0) + jnp.min(pushes, axis=1, initial=0.0)
-    here = position[:, None]
-    inside = jnp.all((here > terrain.low) & (here < terrain.high), axis=-1) & counts
-    return jnp.where(jnp.any(inside, axis=-1, keepdims=True), before, position)
+    x = jnp.clip(position[:, 0], radius, terrain.size[0] - radius)
+    y = jnp.clip(position[:, 1], radius, terrain.size[1] - radius)
+    if len(terrain.low) > 0:
+        # One row per rectangle, one column per unit.
+        (left, bottom), (right, top) = terrain.low.T[..., None], terrain.high.T[..., None]
+        counts = ~(terrain.is_cliff[:, None] & climbs)
+        away_x, away_y = x - jnp.clip(x, left, right), y - jnp.clip(y, bottom, top)
+        distance = jnp.maximum(jnp.sqrt(away_x**2 + away_y**2), 1e-6)
+        push = jnp.where(counts, jnp.maximum(radius / distance - 1.0, 0.0), 0.0)
+        # Of several rectangles along one wall only the deepest counts; opposite walls both do.
+        x = x + jnp.max(push * away_x, axis=0, initial=0.0) + jnp.min(push * away_x, axis=0, initial=0.0)
+        y = y + jnp.max(push * away_y, axis=0, initial=0.0) + jnp.min(push * away_y, axis=0, initial=0.0)
+        inside = jnp.any((x > left) & (x < right) & (y > bottom) & (y < top) & counts, axis=0)
+        x, y = jnp.where(inside, before[:, 0], x), jnp.where(inside, before[:, 1], y)
+    return jnp.stack([x, y], axis=-1)
 
 
 def head_for(

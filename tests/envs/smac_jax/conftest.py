@@ -32,6 +32,6 @@ def make_env() -> Callable[..., SMAC]:
             walls=walls,
             cliffs=cliffs,
         )
-        return SMAC(game_map, clock)
+        return SMAC(game_map, clock, reload_varies=False)
 
     return make

@@ -1,18 +1,18 @@
 """Battles for the tests of `mag.envs.smac_jax`, each compiled once for all tests that look at it."""
 
-from functools import cache, partial
+from collections.abc import Callable
+from functools import cache, lru_cache, partial
 from typing import NamedTuple
 
 import jax
 from jaxtyping import Array
 
 from mag.envs.smac_jax.env import SMAC, State
+from mag.envs.smac_jax.maps import MAPS
 from mag.envs.smac_jax.observe import available_actions
 from mag.envs.smac_jax.players import PLAYERS
 from mag.runtime import compile_options
 
-jit_long = partial(jax.jit, compiler_options=compile_options())
-"""`jax.jit` for many steps."""
 jit = partial(jax.jit, compiler_options={key: 0 for key in compile_options()})
 """`jax.jit` for a few steps: compiled with the least optimisation, in half the time."""
 
@@ -56,7 +56,11 @@ def smac(name: str) -> SMAC:
 
 
 @cache
-def random_battles(name: str, battles: int, steps: int) -> Moment:
+def _random_player(name: str, steps: int) -> Callable[[Array], Moment]:
+    return jit(jax.vmap(partial(battle, smac(name), "random", steps)))
+
+
+@lru_cache(maxsize=len(MAPS))
+def random_battles(name: str, battles: int, steps: int, seed: int = 7) -> Moment:
     """Random battles [battles, steps, ...] on a map."""
-    keys = jax.random.split(jax.random.key(7), battles)
-    return jit(jax.vmap(partial(battle, smac(name), "random", steps)))(keys)
+    return _random_player(name, steps)(jax.random.split(jax.random.key(seed), battles))

@@ -1,13 +1,14 @@
-"""Duels recorded from SMAClite, an independent NumPy engine, replayed here.
+"""Duels and battles recorded from SMAClite, an independent NumPy engine, fought here.
 
-`tests/data/smaclite_duels.json` says how they were recorded; SMAClite's clock has 16 ticks to the second. Each is
-followed up to its first death: two that strike in the same tick act in random order, and crowds round a Colossus
-walk differently in the two engines.
+`tests/data/smaclite_duels.json` says how duels were recorded, `smaclite.py` records battles; SMAClite's clock has 16
+ticks to the second. Each duel is followed up to its first death: two that strike in the same tick act in random order,
+and crowds round a Colossus walk differently in the two engines. Battles that go differently say why in the data.
 """
 
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,9 +19,13 @@ from mag.envs.smac_jax.battle import start_units
 from mag.envs.smac_jax.env import SMAC
 from mag.envs.smac_jax.observe import available_actions
 from mag.envs.smac_jax.rules import step_units
+from mag.envs.smac_jax.tournament import score
 from tests.envs.smac_jax.play import jit
+from tests.envs.smac_jax.smaclite import our_env
 
-DUELS = json.loads((Path(__file__).parents[2] / "data" / "smaclite_duels.json").read_text())["duels"]
+DATA = Path(__file__).parents[2] / "data"
+DUELS = json.loads((DATA / "smaclite_duels.json").read_text())["duels"]
+BATTLES = json.loads((DATA / "smaclite_battles.json").read_text())["battles"]
 HEALTH, SHIELD, COOLDOWN = range(3)
 
 
@@ -53,3 +58,16 @@ def test_duel_goes_as_in_smaclite(name: str, make_env: Callable[..., SMAC]) -> N
             # SMAClite's units slow down a little before they meet.
             np.testing.assert_allclose(units.position, expected[:, 3:], atol=0.2, err_msg=where)
     assert number > 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "row", [row for row in BATTLES if "differs" not in row], ids=lambda row: f"{row['map']}-{row['player']}"
+)
+def test_battles_go_as_in_smaclite(row: dict[str, Any]) -> None:
+    ours = score(our_env(row["map"]), row["player"], battles=64)
+    assert ours["win_rate"] == pytest.approx(row["win_rate"], abs=0.12)
+    # Two standard errors of SMAClite's mean, where its battles differ from each other.
+    assert ours["mean_return"] == pytest.approx(
+        row["mean_return"], abs=0.1 * row["mean_return"] + 2 * row["standard_error"]
+    )

@@ -1,5 +1,6 @@
 """The rules of fighting and walking, against numbers worked out by hand."""
 
+import dataclasses
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from mag.envs.smac_jax.battle import Units, start_units
 from mag.envs.smac_jax.combat import hits, make_pairs, pick_targets, shoot
 from mag.envs.smac_jax.env import SMAC
-from mag.envs.smac_jax.rules import give_orders, recover, step_units, tick
+from mag.envs.smac_jax.rules import Chance, give_orders, recover, step_units, tick
 from mag.envs.smac_jax.units import UNIT_TYPES
 from tests.envs.smac_jax.play import jit
 
@@ -100,12 +101,22 @@ def test_time_between_shots(make_env: MakeEnv, unit: str, clock: float, expected
     units = units._replace(target=jnp.array([1, -1]))
 
     def one_tick(units: Units, _: None) -> tuple[Units, jax.Array]:
-        after = tick(env.battle, units, orders, jnp.array([0.0, 1.0]))
+        after = tick(env.battle, units, orders, Chance(turn=jnp.array([0.0, 1.0]), delay=jnp.zeros(2)))
         # Neither dies meanwhile.
         return after._replace(health=units.health), after.health[1] < units.health[1] - 1
 
     _, shot = jit(lambda units: jax.lax.scan(one_tick, units, length=70))(units)
     assert (np.flatnonzero(shot) + 1).tolist() == expected
+
+
+@pytest.mark.parametrize(("delay", "ticks"), [(0.0, -1), (0.5, 0.5), (1.0, 2)])
+def test_reload_times_vary_from_shot_to_shot(make_env: MakeEnv, delay: float, ticks: float) -> None:
+    env = make_env([("stalker", 10, 16)], [("spine_crawler", 15, 16)])
+    units = start(env, target=[1, -1])
+    battle = dataclasses.replace(env.battle, reload_varies=True)
+    chance = Chance(turn=jnp.array([0.0, 1.0]), delay=jnp.full(2, delay))
+    after = jit(partial(tick, battle))(units, give_orders(battle, units, jnp.array([6])), chance)
+    assert float(after.cooldown[0]) == pytest.approx(1.336 + ticks / 22.4)
 
 
 @pytest.mark.parametrize("clock", [16.0, 22.4])

@@ -102,3 +102,14 @@ def test_two_zealots_shoulder_to_shoulder_stop_zerglings(make_env: Callable[...,
     zerglings = [("zergling", 18 + i % 3, 14.5 + i // 3) for i in range(9)]
     env = make_env([("zealot", 15, 15.5), ("zealot", 15, 16.5)], zerglings, attack_point=(4, 16), walls=walls)
     assert np.all(walk_enemies(env, 12)[:, 2:, 0] > 15)
+
+
+def test_a_crowd_closes_in_on_all_sides(make_env: Callable[..., SMAC]) -> None:
+    # Round a Zealot of radius 0.5 there is room for 2 pi (0.5 + 0.375) / 0.75 = 7 Zerglings; three abreast come from
+    # one side, the rear ones behind those who fight. 10 steps are 3.6 s, in which one can run 15.
+    zerglings = [("zergling", 17 + i // 3, 15 + i % 3) for i in range(9)]
+    env = make_env([("zealot", 13, 16)], zerglings, attack_point=(13, 16))
+    last = walk_enemies(env, 10)[-1]
+    strikes = np.linalg.norm(last[1:] - last[0], axis=1) <= 0.1 + 0.5 + 0.375 + 1e-4
+    assert strikes.sum() >= 6
+    assert last[1:][strikes][:, 0].min() < 13 < last[1:][strikes][:, 0].max()

@@ -1,0 +1,84 @@
+"""Win rates and mean returns of the scripted players.
+
+`python -m mag.envs.smac_jax.tournament [MAP ...] [--battles 200]`
+"""
+
+import argparse
+import json
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+from mag.envs.smac_jax.battle import LOOPS_PER_SECOND
+from mag.envs.smac_jax.env import SMAC, State
+from mag.envs.smac_jax.maps import MAPS
+from mag.envs.smac_jax.players import PLAYERS, Player
+from mag.runtime import compile_options, setup
+
+EVERYWHERE = ("random", "attack_nearest", "focus_weakest", "kite")
+"""The players that play every map; the others play the maps they were made for."""
+PLANS = {
+    "2s_vs_1sc": ("alternate",),
+    "2s3z": ("protect_wounded",),
+    "2c_vs_64zg": ("shoot_from_cliff",),
+    "corridor": ("hold_neck",),
+    "3s5z_vs_3s6z": ("protect_wounded",),
+}
+
+
+class Battle(NamedTuple):
+    """A battle being played, or its end."""
+
+    key: PRNGKeyArray
+    state: State
+    won: Bool[Array, ""]
+    returned: Float[Array, ""]
+
+
+def play(env: SMAC, player: Player, key: PRNGKeyArray) -> Battle:
+    """One battle from start to end."""
+
+    def step(battle: Battle) -> Battle:
+        key, key_player, key_step = jax.random.split(battle.key, 3)
+        chosen = player(key_player, env, battle.state)
+        actions = dict(zip(env.agents, chosen, strict=True))
+        _, state, rewards, _, infos = env.step_env(key_step, battle.state, actions)
+        return Battle(key, state, infos["won"], battle.returned + rewards[env.agents[0]])
+
+    _, state = env.reset(key)
+    return jax.lax.while_loop(
+        lambda battle: ~battle.state.done, step, Battle(key, state, jnp.bool_(False), jnp.zeros(()))
+    )
+
+
+def score(env: SMAC, player: str, battles: int, seed: int = 0) -> dict[str, float]:
+    """Win rate and mean return of a player in `battles` battles."""
+    keys = jax.random.split(jax.random.key(seed), battles)
+    ends = jax.jit(jax.vmap(partial(play, env, PLAYERS[player])), compiler_options=compile_options())(keys)
+    return {"win_rate": float(ends.won.mean()), "mean_return": float(ends.returned.mean())}
+
+
+def main() -> None:
+    """Print one JSON object per map and player."""
+    parser = argparse.ArgumentParser(prog="python -m mag.envs.smac_jax.tournament", description=__doc__)
+    parser.add_argument("maps", nargs="*", metavar="MAP", help=f"one or several of {', '.join(MAPS)}; default: all")
+    parser.add_argument("--battles", type=int, default=200, help="battles per player (default 200)")
+    parser.add_argument(
+        "--smaclite-clock", action="store_true", help="16 ticks to the second and fixed reload times, as in SMAClite"
+    )
+    options = parser.parse_args()
+    if unknown := set(options.maps) - set(MAPS):
+        parser.error(f"unknown map {', '.join(sorted(unknown))}; there are {', '.join(MAPS)}")
+    setup()
+    for name in options.maps or MAPS:
+        env = SMAC(name, 16 if options.smaclite_clock else LOOPS_PER_SECOND, reload_varies=not options.smaclite_clock)
+        for player in (*EVERYWHERE, *PLANS.get(name, ())):
+            result = {"map": name, "player": player, "battles": options.battles}
+            print(json.dumps(result | score(env, player, options.battles)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
