@@ -65,6 +65,8 @@ class ModelsConfig:
     """Gradient norm clip (paper: 100)."""
     reward_scale: float = 1.0
     """Factor on the rewards that the models learn to predict (paper: 1, where returns reach 20, as on SMAC)."""
+    reward_weight: float = 1.0
+    """Weight of the reward's error in the loss (paper: 1)."""
     kl_balance: float = 0.8
     """Share of the KL term that moves the prior towards the posterior (paper: 0.8)."""
 
@@ -345,6 +347,7 @@ _LEAST = {
     "entropy_decay": 0,
     "weight_decay": 0,
     "reward_scale": 0,
+    "reward_weight": 0,
     "gate_hidden": 1,
     "attention": 1,
     "critic_hidden": 1,

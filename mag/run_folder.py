@@ -222,14 +222,16 @@ def versions() -> dict[str, str]:
 
 
 def hardware() -> dict[str, Any]:
-    """The machine and JAX's devices."""
+    """The machine, and the device of JAX's that is used: the first."""
     import jax
+
+    device = jax.devices()[0]
 
     return {
         "system": platform.platform(),
         "cpu": cpu_model(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "devices": [f"{device.platform}: {device.device_kind}" for device in jax.devices()],
+        "device": f"{device.platform}: {device.device_kind}",
     }
 
 

@@ -23,7 +23,7 @@ def test_the_configuration_is_written_with_versions_and_hardware(tmp_path):
     assert described["config"]["collect"] == {"num_envs": 1, "steps": 4}
     assert described["versions"].keys() >= {"python", "jax", "jaxlib", "equinox"}
     assert described["hardware"]["cores"] >= 1
-    assert described["hardware"]["devices"]
+    assert described["hardware"]["device"]
     assert "revision" in described
 
 
