@@ -1,7 +1,7 @@
 """Models as Agents: model-based multi-agent reinforcement learning in JAX.
 
 The public names are `plan` and `Plan`, the planner that plugs into any world model. Everything else is imported
-from its module: `mag.envs.make`, `mag.config.default_config`, `mag.algorithm.make`, `mag.train.train`.
+from its module: `mag.envs.make`, `mag.registry.default_config`, `mag.registry.make`, `mag.train.train`.
 """
 
 from typing import Any

@@ -8,11 +8,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int, PRNGKeyArray
 
 from mag import collect, memory
-from mag.baselines.attention_ppo import AttentionPPO
-from mag.baselines.commnet import CommNet
-from mag.baselines.config import AttentionPPOConfig, CommNetConfig, G2AConfig
-from mag.baselines.g2a import G2A
-from mag.baselines.on_policy import OnPolicy
 from mag.collect import Collector
 from mag.config import MAGConfig, RunConfig
 from mag.distributions import mask_logits, sample_categorical
@@ -285,20 +280,6 @@ class MAG:
             observed=observed,
             reward_scale=self.config.models.reward_scale,
         )
-
-
-def make(config: RunConfig, env: Env) -> Algorithm:
-    """The algorithm that a configuration names."""
-    match config:
-        case MAGConfig():
-            return MAG(config, env)
-        case AttentionPPOConfig():
-            return OnPolicy(config, env, AttentionPPO)
-        case CommNetConfig():
-            return OnPolicy(config, env, CommNet)
-        case G2AConfig():
-            return OnPolicy(config, env, G2A)
-    raise TypeError(f"no algorithm takes a {type(config).__name__}")
 
 
 def init_seeds(algorithm: Algorithm) -> Any:

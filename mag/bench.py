@@ -20,8 +20,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key, PRNGKeyArray
 
-from mag import algorithm, collect, envs
-from mag.config import MAGConfig, NetworksConfig, default_config
+from mag import algorithm, collect, envs, registry
+from mag.config import MAGConfig, NetworksConfig
 from mag.distributions import sample_categorical
 from mag.envs import EnvSpec
 from mag.errors import UsageError
@@ -29,6 +29,7 @@ from mag.local_models import LocalModels, one_step_loss
 from mag.model_reward import ModelReward
 from mag.policy import Actor
 from mag.ppo import PolicyState, fit_policy, init_policy
+from mag.registry import default_config
 from mag.replay import empty_step
 from mag.rollout import planned, rollouts, starts_at_once
 from mag.runtime import compile_options
@@ -131,7 +132,7 @@ def env(names: tuple[str, ...] = TIMED_ENVS) -> Result:
 def iteration(algo: str = "mag", name: str = "smax/3s_vs_3z", preset: str = "auto") -> Result:
     """One whole iteration of an algorithm (MAG's lines 3-18) with the preset that this machine gets by default."""
     config = default_config(algo, name, preset)
-    made = algorithm.make(config, envs.make(name))
+    made = registry.make(config, envs.make(name))
     state = algorithm.init_seeds(made)
     begin = time.perf_counter()
     metrics: Metrics = {}

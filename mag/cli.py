@@ -76,7 +76,8 @@ def fail(message: str) -> NoReturn:
 def train(words: list[str]) -> None:
     """`mag train`: the defaults depend on algorithm, environment and preset, so these are read first."""
     from mag import envs as environments
-    from mag.config import RunConfig, default_config, validate
+    from mag.config import RunConfig, validate
+    from mag.registry import default_config
 
     chosen: dict[str, Any] = {
         name: peek(words, name) or getattr(RunConfig(), name) for name in ("algo", "env", "preset")

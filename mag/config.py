@@ -2,7 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from mag.errors import UsageError
 
@@ -65,8 +65,6 @@ class ModelsConfig:
     """Gradient norm clip (paper: 100)."""
     reward_scale: float = 1.0
     """Factor on the rewards that the models learn to predict (paper: 1, where returns reach 20, as on SMAC)."""
-    reward_weight: float = 1.0
-    """Weight of the reward's error in the loss (paper: 1)."""
     kl_balance: float = 0.8
     """Share of the KL term that moves the prior towards the posterior (paper: 0.8)."""
 
@@ -226,43 +224,17 @@ TABLE_1 = {
 """L and H of each map (paper, Appendix B, Table 1)."""
 
 
-ALGORITHMS = ("mag", "mamba", "attention-ppo", "commnet", "g2a")
-"""Algorithms that can be trained."""
-
-
 REWARD_SCALE = {"smax": 10.0}
 """Where an environment's returns do not reach SMAC's 20: SMAX's reach 2, and reward errors of a hundredth would
 drown among the other terms of the models' loss."""
 
 
-def default_config(algo: str, env: str, preset: str) -> RunConfig:
-    """The preset of an algorithm on an environment; `auto` is resolved, which asks JAX for its device.
-
-    Raises UsageError for an unknown algorithm or preset. The environment is not looked at beyond its map's name.
-    """
-    if algo not in ALGORITHMS:
-        raise UsageError(f"unknown algorithm {algo!r}; there are {', '.join(ALGORITHMS)}")
-    if preset == "auto":
-        import jax
-
-        preset = "cpu" if jax.default_backend() == "cpu" else "paper"
-    if preset not in PRESETS:
-        raise UsageError(f"unknown preset {preset!r}; there are auto, {', '.join(PRESETS)}")
-    if algo in ("mag", "mamba"):
-        config: RunConfig = PRESETS[preset](_mag(algo, env))
-    else:
-        from mag.baselines import config as baselines
-
-        config = baselines.default_config(algo, env, preset)
-    return dataclasses.replace(config, preset=cast(Preset, preset))
-
-
-def _mag(algo: str, env: str) -> MAGConfig:
-    """The paper's numbers for an environment."""
+def mag_config(algo: str, env: str, preset: str) -> MAGConfig:
+    """A preset, which is no longer `auto`, of MAG or MAMBA on an environment."""
     family, _, map_name = env.partition("/")
     planning = TABLE_1.get(map_name, PlanningConfig())
     models = ModelsConfig(reward_scale=REWARD_SCALE.get(family, 1.0))
-    return MAGConfig(env=env, algo=algo, planning=planning, models=models)
+    return PRESETS[preset](MAGConfig(env=env, algo=algo, planning=planning, models=models))
 
 
 def _paper(config: MAGConfig) -> MAGConfig:
@@ -347,7 +319,6 @@ _LEAST = {
     "entropy_decay": 0,
     "weight_decay": 0,
     "reward_scale": 0,
-    "reward_weight": 0,
     "gate_hidden": 1,
     "attention": 1,
     "critic_hidden": 1,

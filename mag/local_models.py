@@ -249,5 +249,5 @@ def one_step_loss(
     means = {name: getattr(errors, name).mean() for name in ("reconstruction", "available_actions", "kl")}
     for name in ("reward", "continuation", "action_information"):
         means[name] = jnp.mean(getattr(errors, name), where=jnp.broadcast_to(known, errors.kl.shape))
-    loss = sum(means.values()) + (config.reward_weight - 1) * means["reward"]
+    loss = sum(means.values())
     return loss, {f"models/{name}": value for name, value in means.items()} | {"models/loss": loss}

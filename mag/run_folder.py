@@ -152,7 +152,7 @@ def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def load_config(folder: RunFolder) -> RunConfig:
     """The configuration of the run in a folder."""
-    from mag.config import default_config
+    from mag.registry import default_config
 
     if not folder.config.is_file():
         raise UsageError(f"{folder.path} is not a run folder (it has no config.json); `mag train --run` makes one")

@@ -30,10 +30,10 @@ Build = Callable[[RunConfig], tuple[Any, Any]]
 
 def build(config: RunConfig) -> tuple[Any, Any]:
     """The algorithm and environment that the configuration names; UsageError where sizes are impossible."""
-    from mag import algorithm, envs, memory
+    from mag import algorithm, envs, memory, registry
 
     validate(config)
-    made = algorithm.make(config, envs.make(config.env))
+    made = registry.make(config, envs.make(config.env))
     memory.check_memory(made.memory(), config.num_seeds)
     return made, algorithm.init_seeds(made)
 

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from mag import envs
-from mag.algorithm import MAG, Algorithm, make
+from mag.algorithm import MAG, Algorithm
 from mag.baselines.on_policy import OnPolicy
-from mag.config import ALGORITHMS, RunConfig, default_config
+from mag.config import RunConfig
+from mag.registry import ALGORITHMS, default_config, make
 from tests.small import quick_compiles
 
 ENV = "probe/one-step"

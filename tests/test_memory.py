@@ -5,10 +5,10 @@ import dataclasses
 import pytest
 
 from mag import envs, memory
-from mag.algorithm import make
-from mag.config import ALGORITHMS, CollectConfig, PlanningConfig, default_config
+from mag.config import CollectConfig, PlanningConfig
 from mag.envs import EnvSpec
 from mag.errors import UsageError
+from mag.registry import ALGORITHMS, default_config, make
 
 SPEC = EnvSpec("some/task", 3, 101, None, 10, 60, True, True)
 

@@ -10,11 +10,11 @@ import pytest
 from mag.baselines.attention_ppo import AttentionPPO
 from mag.baselines.commnet import CommNet
 from mag.baselines.g2a import G2A
-from mag.config import default_config
 from mag.envs import EnvSpec
 from mag.local_models import LocalModels
 from mag.model_reward import ModelReward
 from mag.policy import Actor, Critic
+from mag.registry import default_config
 
 SPEC = EnvSpec(
     name="paper/size",

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from mag.checkpoint import Checkpoints
-from mag.config import ALGORITHMS, CheckpointConfig, default_config
+from mag.config import CheckpointConfig
 from mag.interrupt import Interrupted
+from mag.registry import ALGORITHMS, default_config
 from mag.train import build, train
 from tests import fake
 from tests.test_checkpoint import bits

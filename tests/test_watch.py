@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from mag.algorithm import MAG
-from mag.config import default_config
 from mag.distributions import smooth_l1
 from mag.envs import smac_jax
 from mag.envs.view import NOBODY, Frame, Kind, Scene, Sight
 from mag.errors import UsageError
 from mag.evaluate import evaluate, evaluation_keys
 from mag.imagination import Imagination
+from mag.registry import default_config
 from mag.train import train
 from mag.watch import watch
 from mag.watch.page import page

@@ -200,7 +200,7 @@ _NETWORKS: dict[str, dict[str, Any]] = {
 }
 
 
-def default_config(algo: str, env: str, preset: str) -> BaselineConfig:
+def baseline_config(algo: str, env: str, preset: str) -> BaselineConfig:
     """A preset, which is no longer `auto`, of a baseline on an environment."""
     config = _CONFIGS[algo](env=env, algo=algo, networks=_NETWORKS[preset][algo])
     scale = REWARD_SCALE.get(env.partition("/")[0], 1.0)

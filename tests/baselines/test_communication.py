@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from mag import envs
-from mag.algorithm import init_seeds, make
+from mag.algorithm import init_seeds
 from mag.baselines.on_policy import AgentState, Segment, replay
-from mag.config import CollectConfig, default_config
+from mag.config import CollectConfig
 from mag.evaluate import evaluation_keys, make_evaluator
+from mag.registry import default_config, make
 from tests.small import SPEC, filled, quick_compiles, random_batch
 
 BASELINES = ("attention-ppo", "commnet", "g2a")

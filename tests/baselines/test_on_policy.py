@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from mag import envs
-from mag.algorithm import make
 from mag.baselines.commnet import CommNet
 from mag.baselines.config import CommNetNetworksConfig, LearningConfig
 from mag.baselines.on_policy import (
@@ -23,8 +22,8 @@ from mag.baselines.on_policy import (
     replay,
     segment_returns,
 )
-from mag.config import default_config
 from mag.errors import UsageError
+from mag.registry import default_config, make
 from mag.types import Step
 from tests import reference
 from tests.small import SPEC, filled, quick_compiles, random_batch
