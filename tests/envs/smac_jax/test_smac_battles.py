@@ -1,7 +1,7 @@
 """What holds in every battle, however it is played.
 
 A few random battles per map are looked at. `SMAC_BATTLES=1000 pytest tests/envs/smac_jax/test_smac_battles.py` looks at
-that many (of 60 steps each, in half an hour on one core).
+that many (of 60 steps each; more than half an hour on one core).
 """
 
 import os
