@@ -257,7 +257,7 @@ def _cpu(config: MAGConfig) -> MAGConfig:
         collect=CollectConfig(num_envs=32, steps=32),
         networks=NetworksConfig(hidden=64, deterministic=64, categoricals=16, classes=16, attention_layers=1, heads=4),
         replay=dataclasses.replace(config.replay, capacity=32_000, learning_starts=2000, batch_size=16),
-        models=dataclasses.replace(config.models, learning_rate=1e-3, batches=16),
+        models=dataclasses.replace(config.models, learning_rate=1e-3, batches=32),
         model_reward=dataclasses.replace(config.model_reward, batches=8, layers=2),
         rollout=dataclasses.replace(config.rollout, rollouts=1, length=15, at_once=0),
         planning=PlanningConfig(num_trajectories=3, horizon=3),
