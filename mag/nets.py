@@ -273,13 +273,24 @@ class AgentAttention(eqx.Module):
         self.layers = tuple(TransformerLayer(k, size, heads) for k in jax.random.split(key, layers))
 
     def __call__(
-        self, x: Float[Array, "agents size"], *, key: PRNGKeyArray | None = None, rate: float = 0.0
+        self,
+        x: Float[Array, "agents size"],
+        *,
+        key: PRNGKeyArray | None = None,
+        rate: float = 0.0,
+        together: bool = True,
     ) -> Float[Array, "agents size"]:
-        """With a key, dropout at the given rate (training of the local models only)."""
+        """With a key, dropout at the given rate (training of the local models only).
+
+        Not `together`, each agent attends to itself alone.
+        """
         x = x + agent_code(*x.shape)
         keys = (None,) * len(self.layers) if key is None else jax.random.split(key, len(self.layers))
         for layer, layer_key in zip(self.layers, keys, strict=True):
-            x = layer(x, key=layer_key, rate=rate)
+            if together:
+                x = layer(x, key=layer_key, rate=rate)
+            else:
+                x = jax.vmap(lambda row, layer=layer: layer(row[None])[0])(x)
         return x
 
 

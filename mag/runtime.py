@@ -1,5 +1,6 @@
 """How JAX runs here: the one place that touches its global settings."""
 
+import contextlib
 import os
 import tempfile
 from pathlib import Path
@@ -18,7 +19,8 @@ def setup() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import jax
 
-    jax.config.update("jax_num_cpu_devices", CPU_DEVICES)
+    with contextlib.suppress(RuntimeError):  # JAX is in use already, then seeds run in turn
+        jax.config.update("jax_num_cpu_devices", CPU_DEVICES)
     folder = cache_folder()
     if is_writable(folder):
         jax.config.update("jax_compilation_cache_dir", str(folder))

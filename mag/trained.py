@@ -33,5 +33,5 @@ def load_run(path: Path, *, build: Build = build, load: Load = load_config) -> T
     algorithm, state = build(config)
     restored = Checkpoints(folder.checkpoints, config.checkpoint.keep).restore(state)
     if restored is None:
-        raise UsageError(f"{path} has no checkpoint yet; train it first with `mag train --run {path}`")
+        raise UsageError(f"{path} has no checkpoint yet; give the `mag train` command that began it again")
     return Trained(config, algorithm, restored.state, Progress.from_json(restored.progress), restored.damaged)

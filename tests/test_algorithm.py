@@ -106,7 +106,7 @@ def test_transitions_and_episodes_add_up(run):
 
 @pytest.mark.slow
 def test_seeds_side_by_side_are_the_runs_of_each_seed():
-    # Their random numbers are the same. On a CPU, where seeds run in turn, the parameters too come out bit for
+    # Their random numbers are the same. On a CPU, where each has a thread, the parameters too come out bit for
     # bit; a matrix product batched over seeds may round differently, so only what was played is held to that.
     both = Run(*build("mamba", [3, 4]))
     alone = [run_of("mamba", seed) for seed in (3, 4)]

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from mag.baselines.config import AttentionNetworksConfig
 from mag.envs import EnvSpec
-from mag.nets import MLP, AgentAttention, GRUCell, Linear, agent_code
+from mag.nets import MLP, AgentAttention, GRUCell, Linear
 from mag.types import Step
 
 
@@ -44,7 +44,7 @@ class AttentiveNet(eqx.Module):
     def encode(self, obs: Float[Array, "agents obs"]) -> Float[Array, "agents hidden"]:
         """What an agent makes of its observation and of the others'."""
         x = jax.nn.relu(self.embed(obs))
-        return jax.nn.relu(self.attention(x) if self.together else attend_alone(self.attention, x))
+        return jax.nn.relu(self.attention(x, together=self.together))
 
 
 class AttentionPPO(eqx.Module):
@@ -80,11 +80,3 @@ class AttentionPPO(eqx.Module):
     ) -> tuple[Float[Array, "agents actions"], Float[Array, " agents"]]:
         """See `Network.decide`; nothing is drawn."""
         return self.actor.head(memory.actor), self.critic.head(memory.critic)[..., 0]
-
-
-def attend_alone(attention: AgentAttention, x: Float[Array, "agents size"]) -> Float[Array, "agents size"]:
-    """The same layers, each agent attending to itself only."""
-    x = x + agent_code(*x.shape)
-    for layer in attention.layers:
-        x = jax.vmap(lambda row, layer=layer: layer(row[None])[0])(x)
-    return x

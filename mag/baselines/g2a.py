@@ -26,10 +26,12 @@ class HardAttention(eqx.Module):
         self.backward = LSTMCell(keys[1], 2 * size, hidden)
         self.score = Linear(keys[2], 2 * hidden, 2)
 
-    def __call__(self, key: PRNGKeyArray | None, h: Float[Array, "agents size"]) -> Float[Array, "agents others"]:
-        """A gate in {0, 1} for each other agent."""
-        read = read_pairs(self.forward, h, reverse=False), read_pairs(self.backward, h, reverse=True)
-        return gumbel_gate(key, self.score(jnp.concatenate(read, -1)))
+    def __call__(
+        self, key: PRNGKeyArray | None, h: Float[Array, "agents size"], alive: Bool[Array, " agents"]
+    ) -> Float[Array, "agents others"]:
+        """A gate in {0, 1} for each other agent; the dead are passed over."""
+        read = (read_pairs(cell, h, alive, reverse=cell is self.backward) for cell in (self.forward, self.backward))
+        return gumbel_gate(key, self.score(jnp.concatenate(list(read), -1)))
 
 
 class G2A(eqx.Module):
@@ -93,7 +95,7 @@ class G2A(eqx.Module):
         others = others_of(len(alive))
         score = (self.query(h)[:, None] * self.key(h)[others]).sum(-1) / np.sqrt(size)
         soft = jax.nn.softmax(mask_logits(score, alive[others]))
-        weight = self.hard(key, h) * soft * alive[others]
+        weight = self.hard(key, h, alive) * soft * alive[others]
         return (weight[..., None] * jax.nn.relu(self.value(h))[others]).sum(1)
 
 
@@ -103,9 +105,9 @@ def others_of(agents: int) -> np.ndarray:
 
 
 def read_pairs(
-    cell: LSTMCell, h: Float[Array, "agents size"], *, reverse: bool
+    cell: LSTMCell, h: Float[Array, "agents size"], alive: Bool[Array, " agents"], *, reverse: bool
 ) -> Float[Array, "agents others hidden"]:
-    """What an LSTM remembers at each pair [h_i; h_j], having read the pairs before it.
+    """What an LSTM remembers at each pair [h_i; h_j], having read the pairs before it of j that live.
 
     The product with a pair is that with h_i plus that with h_j: once for each agent, not for each pair.
     """
@@ -113,7 +115,8 @@ def read_pairs(
     own, other = h @ cell.inputs.weight[:size], h @ cell.inputs.weight[size:] + cell.inputs.bias
 
     def read(state: LSTMState, j: Array) -> tuple[LSTMState, Array]:
-        state = cell.update(own + other[j], state)
+        read = cell.update(own + other[j], state)
+        state = jax.tree.map(lambda new, old: jnp.where(alive[j][:, None], new, old), read, state)
         return state, state.hidden
 
     nothing = jnp.zeros((agents, cell.hidden.weight.shape[0]))

@@ -228,8 +228,10 @@ class OnPolicy:
         memory = recall(network, agent_state.memory, network.encode(step), step)
         key_draw, key_next = jax.random.split(agent_state.key)
         logits, _ = network.decide(None if greedy else key_draw, memory, step)
-        logits = behaviour(logits, step.avail, policy.epsilon)
-        action = jnp.argmax(logits, -1) if greedy else sample_categorical(key, logits)
+        if greedy:
+            action = jnp.argmax(mask_logits(logits, step.avail), -1)
+        else:
+            action = sample_categorical(key, behaviour(logits, step.avail, policy.epsilon))
         action = action.astype(jnp.int32)
         return action, AgentState(memory, action, key_next)
 

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Int, PRNGKeyArray
 
 from mag.algorithm import Imagines
-from mag.collect import absorb
+from mag.collect import absorb, arrival
 from mag.envs.view import NOBODY, Frame, View, place
 from mag.evaluate import EvaluationResult, Playing, advance, begin, is_running
 from mag.imagination import Imagination
@@ -99,16 +99,7 @@ def record(algorithm: Any, policy: Any, key: PRNGKeyArray) -> Recording:
 def _moment(algorithm: Any, playing: Playing) -> tuple[Frame, Step]:
     """What is drawn of a moment, and what D_e would keep of it."""
     seen = absorb(playing.timestep, playing.timestep.terminated)
-    step = Step(
-        obs=seen.obs,
-        avail=seen.avail,
-        alive=seen.alive,
-        previous_action=playing.action,
-        reward=seen.reward,
-        continues=1.0 - seen.terminated,
-        first=seen.first,
-        state=None,
-    )
+    step = arrival(seen, playing.action)._replace(state=None)
     return algorithm.env.view.frame(playing.env_state), step
 
 

@@ -39,14 +39,14 @@ def test_others_are_all_but_oneself():
     np.testing.assert_array_equal(others_of(3), [[1, 2], [0, 2], [0, 1]])
 
 
-def gate_logits(net, h, i):
-    """Scores of the gates of agent i, its pairs read one by one."""
-    pairs = [np.concatenate([h[i], h[j]]) for j in range(3) if j != i]
+def gate_logits(net, h, i, alive=(1, 1, 1)):
+    """Scores of the gates of agent i, its pairs with those who live read one by one."""
+    pairs = [(alive[j], np.concatenate([h[i], h[j]])) for j in range(3) if j != i]
     forward, backward = [], []
     for cell, order, read in ((net.forward, pairs, forward), (net.backward, pairs[::-1], backward)):
         hidden, memory = np.zeros(3), np.zeros(3)
-        for pair in order:
-            hidden, memory = lstm(cell, pair, hidden, memory)
+        for lives, pair in order:
+            hidden, memory = lstm(cell, pair, hidden, memory) if lives else (hidden, memory)
             read.append(hidden)
     both = [np.concatenate(each) for each in zip(forward, backward[::-1], strict=True)]
     return np.array([x @ net.score.weight + net.score.bias for x in both])
@@ -55,7 +55,7 @@ def gate_logits(net, h, i):
 def heard(net, h, alive, i):
     """What agent i hears with the likelier gates."""
     others = [j for j in range(3) if j != i]
-    gates = gate_logits(net.hard, h, i).argmax(-1)
+    gates = gate_logits(net.hard, h, i, alive).argmax(-1)
     query, keys, values = (
         x @ layer.weight + layer.bias for x, layer in ((h[i], net.query), (h, net.key), (h, net.value))
     )
@@ -78,9 +78,16 @@ def test_messages_and_heads_against_a_loop(alive):
     assert len(set(np.asarray(value).tolist())) == 1
 
 
+def test_the_dead_are_silent():
+    alive = jnp.array([True, False, True])
+    key = jax.random.key(0)
+    moved = jax.jacobian(lambda h: NETWORK.hear(key, h, alive)[jnp.array([0, 2])])(H)[:, :, 1]
+    np.testing.assert_array_equal(moved, 0)
+
+
 def test_gates_open_and_shut_over_the_draws():
     keys = jax.random.split(jax.random.key(0), 200)
-    drawn = jax.vmap(lambda key: NETWORK.hard(key, H))(keys)
+    drawn = jax.vmap(lambda key: NETWORK.hard(key, H, jnp.ones(3, bool)))(keys)
     assert drawn.shape == (200, 3, 2) and set(np.unique(drawn)) == {0, 1}
     chance = [jax.nn.softmax(jnp.asarray(gate_logits(float64(NETWORK).hard, np.asarray(H), i)))[:, 1] for i in range(3)]
     # Standard error at most 0.036.

@@ -13,7 +13,6 @@ from mag.baselines.commnet import CommNet
 from mag.baselines.config import CommNetNetworksConfig, LearningConfig
 from mag.baselines.on_policy import (
     AgentState,
-    OnPolicy,
     Segment,
     behaviour,
     learning_batch,
@@ -272,7 +271,3 @@ def test_impossible_numbers_are_refused(learning, message):
     config = default_config("commnet", "probe/relay", "debug")
     with pytest.raises(UsageError, match=message):
         dataclasses.replace(config, learning=dataclasses.replace(config.learning, **learning)).check()
-
-
-def test_every_baseline_is_the_same_algorithm():
-    assert all(isinstance(build(algo, "probe/relay")[0], OnPolicy) for algo in ("attention-ppo", "commnet", "g2a"))
