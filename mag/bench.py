@@ -129,7 +129,7 @@ def env(names: tuple[str, ...] = TIMED_ENVS) -> Result:
     return rates
 
 
-def iteration(algo: str = "mag", name: str = "smax/3s_vs_3z", preset: str = "auto") -> Result:
+def iteration(algo: str = "mag", name: str = "smac_jax/3s_vs_3z", preset: str = "auto") -> Result:
     """One whole iteration of an algorithm (MAG's lines 3-18) with the preset that this machine gets by default."""
     config = default_config(algo, name, preset)
     made = registry.make(config, envs.make(name))

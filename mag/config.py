@@ -157,7 +157,7 @@ class CheckpointConfig:
 class RunConfig:
     """What every algorithm has in common."""
 
-    env: str = "smax/3s_vs_3z"
+    env: str = "smac_jax/3s_vs_3z"
     """Environment, family/map; `mag envs` lists them."""
     algo: str = "mag"
     """Algorithm."""
