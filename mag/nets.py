@@ -282,7 +282,7 @@ class AgentAttention(eqx.Module):
     ) -> Float[Array, "agents size"]:
         """With a key, dropout at the given rate (training of the local models only).
 
-        Not `together`, each agent attends to itself alone.
+        Not `together`, each agent attends to itself alone, and nothing is dropped out.
         """
         x = x + agent_code(*x.shape)
         keys = (None,) * len(self.layers) if key is None else jax.random.split(key, len(self.layers))
