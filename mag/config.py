@@ -65,6 +65,13 @@ class ModelsConfig:
     """Gradient norm clip (paper: 100)."""
     reward_scale: float = 1.0
     """Factor on the rewards that the models learn to predict (paper: 1, where returns reach 20, as on SMAC)."""
+    reward_threshold: float = 1.0
+    """Error of a predicted reward beyond which its loss grows linearly (paper: 1). Below it the mean is learned, far
+    beyond it the median, and a rare win is then never expected."""
+    reward_weight: float = 1.0
+    """Weight of the reward's error in the models' loss (paper: 1)."""
+    reconstruction_weight: float = 1.0
+    """Weight of the observation's reconstruction in the models' loss (paper: 1)."""
     kl_balance: float = 0.8
     """Share of the KL term that moves the prior towards the posterior (paper: 0.8)."""
 
@@ -319,6 +326,9 @@ _LEAST = {
     "entropy_decay": 0,
     "weight_decay": 0,
     "reward_scale": 0,
+    "reward_threshold": 0,
+    "reward_weight": 0,
+    "reconstruction_weight": 0,
     "gate_hidden": 1,
     "attention": 1,
     "critic_hidden": 1,

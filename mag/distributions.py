@@ -72,7 +72,7 @@ def bernoulli_nll(logits: Float[Array, "*batch"], target: Float[Array, "*#batch"
     return jax.nn.softplus(logits) - target * logits
 
 
-def smooth_l1(difference: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
-    """Huber loss with threshold 1."""
+def smooth_l1(difference: Float[Array, "*batch"], threshold: float = 1.0) -> Float[Array, "*batch"]:
+    """Huber loss: half the square up to a threshold, linear beyond it."""
     size = jnp.abs(difference)
-    return jnp.where(size < 1, 0.5 * size**2, size - 0.5)
+    return jnp.where(size < threshold, 0.5 * size**2, threshold * (size - 0.5 * threshold))

@@ -216,7 +216,7 @@ def one_step_predictions(
         available = bernoulli_nll(logits, sequence.avail.astype(jnp.float32)).sum(-1)
     errors = Errors(
         reconstruction=smooth_l1(obs - sequence.obs).sum(-1),
-        reward=smooth_l1(reward - config.reward_scale * sequence.reward[:, None]),
+        reward=smooth_l1(reward - config.reward_scale * sequence.reward[:, None], config.reward_threshold),
         continuation=bernoulli_nll(continuation, sequence.continues[:, None]),
         available_actions=available,
         action_information=-log_prob(action_logits, jnp.maximum(sequence.previous_action, 0)),
@@ -240,7 +240,10 @@ def fit_models(
 def one_step_loss(
     models: LocalModels, key: PRNGKeyArray, batch: Step, config: ModelsConfig
 ) -> tuple[Float[Array, ""], Metrics]:
-    """Line 4: the sum of the mean errors over a batch of sequences `[batch, time, ...]`. The key is consumed."""
+    """Line 4: the weighted sum of the mean errors over a batch of sequences `[batch, time, ...]`.
+
+    The key is consumed.
+    """
     keys = jax.random.split(key, batch.first.shape[0])
     predictions = jax.vmap(
         lambda key, sequence: one_step_predictions(models, key, sequence, config=config, training=True)
@@ -249,5 +252,6 @@ def one_step_loss(
     means = {name: getattr(errors, name).mean() for name in ("reconstruction", "available_actions", "kl")}
     for name in ("reward", "continuation", "action_information"):
         means[name] = jnp.mean(getattr(errors, name), where=jnp.broadcast_to(known, errors.kl.shape))
-    loss = sum(means.values())
+    weights = {"reconstruction": config.reconstruction_weight, "reward": config.reward_weight}
+    loss = sum(weights.get(name, 1.0) * value for name, value in means.items())
     return loss, {f"models/{name}": value for name, value in means.items()} | {"models/loss": loss}

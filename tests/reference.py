@@ -105,8 +105,8 @@ def attention(xp, net, xs, heads):
     return xs
 
 
-def smooth_l1(xp, x):
-    return xp.where(abs(x) < 1, x * x / 2, abs(x) - 0.5)
+def smooth_l1(xp, x, threshold=1.0):
+    return xp.where(abs(x) < threshold, x * x / 2, threshold * abs(x) - threshold * threshold / 2)
 
 
 def nll(xp, logit, target):
@@ -172,7 +172,7 @@ def sequence_errors(xp, models, sequence, classes, config):
             pairs = list(zip(posterior[i], prior[i], strict=True))
             terms = {
                 "reconstruction": sum(smooth_l1(xp, obs[f] - sequence.obs[t, i, f]) for f in range(len(obs))),
-                "reward": smooth_l1(xp, reward - config.reward_scale * sequence.reward[t]),
+                "reward": smooth_l1(xp, reward - config.reward_scale * sequence.reward[t], config.reward_threshold),
                 "continuation": nll(xp, goes_on, sequence.continues[t]),
                 "available_actions": sum(nll(xp, avail[a], float(sequence.avail[t, i, a])) for a in range(n_actions)),
                 "action_information": -log_softmax(xp, information)[int(sequence.previous_action[t, i])],
@@ -190,6 +190,12 @@ def sequence_errors(xp, models, sequence, classes, config):
 def known(sequence):
     """Times whose arriving transition lies inside the sequence."""
     return [t for t in range(1, len(sequence.first)) if not sequence.first[t]]
+
+
+def loss_of(terms, config):
+    """The loss of the terms of `loss_terms`."""
+    others = sum(value for name, value in terms.items() if name not in ("reconstruction", "reward"))
+    return config.reconstruction_weight * terms["reconstruction"] + config.reward_weight * terms["reward"] + others
 
 
 def loss_terms(xp, models, batch, classes, config):

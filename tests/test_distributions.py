@@ -146,5 +146,6 @@ def test_bernoulli_nll_by_hand():
 def test_smooth_l1_by_hand():
     difference = jnp.array([0.0, 0.5, -0.5, 1.0, -1.0, 3.0, -3.0])
     np.testing.assert_allclose(smooth_l1(difference), [0, 0.125, 0.125, 0.5, 0.5, 2.5, 2.5])
+    np.testing.assert_allclose(smooth_l1(difference, 2.0), [0, 0.125, 0.125, 0.5, 0.5, 4, 4])
     gradient = jax.jit(jax.vmap(jax.grad(smooth_l1)))(difference)
     np.testing.assert_allclose(gradient, [0, 0.5, -0.5, 1, -1, 1, -1])

@@ -24,7 +24,9 @@ from tests import reference
 from tests.small import NETWORKS, SPEC, filled, float64, quick_compiles, random_batch
 
 KEY = jax.random.key(0)
-CONFIG = ModelsConfig(kl_balance=0.8, reward_scale=3.0)
+CONFIG = ModelsConfig(
+    kl_balance=0.8, reward_scale=3.0, reward_threshold=0.4, reward_weight=5.0, reconstruction_weight=2.5
+)
 MODELS = filled(lambda key: LocalModels(key, SPEC, NETWORKS))
 BATCH = random_batch(0, [[0, 0, 1, 0], [1, 0, 0, 1]])
 """One sequence cut from the middle of an episode, one that starts and ends with the start of an episode."""
@@ -105,7 +107,7 @@ def test_each_loss_term_is_the_mean_over_its_agent_steps(trained):
     terms = reference.loss_terms(np, float64(MODELS), sequences(), drawn(trained), CONFIG)
     for name, value in terms.items():
         np.testing.assert_allclose(trained.metrics[f"models/{name}"], value, rtol=1e-4, err_msg=name)
-    np.testing.assert_allclose(trained.loss, sum(terms.values()), rtol=1e-4)
+    np.testing.assert_allclose(trained.loss, reference.loss_of(terms, CONFIG), rtol=1e-4)
     np.testing.assert_allclose(trained.metrics["models/loss"], trained.loss)
 
 
@@ -130,7 +132,7 @@ def test_gradient_equals_that_of_the_loops():
     classes, rows = np.asarray(drawn(trained)), sequences(batch)
 
     def loss(models):
-        return sum(reference.loss_terms(jnp, models, rows, classes, CONFIG).values())
+        return reference.loss_of(reference.loss_terms(jnp, models, rows, classes, CONFIG), CONFIG)
 
     value, expected = jax.jit(jax.value_and_grad(loss))(models)
     np.testing.assert_allclose(trained.loss, value, rtol=1e-4)

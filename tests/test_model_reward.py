@@ -13,7 +13,9 @@ from tests.small import NETWORKS, SPEC, filled, float64, quick_compiles, random_
 from tests.test_local_models import sequences
 
 KEY = jax.random.key(0)
-CONFIG = ModelsConfig(kl_balance=0.8, reward_scale=3.0)
+CONFIG = ModelsConfig(
+    kl_balance=0.8, reward_scale=3.0, reward_threshold=0.4, reward_weight=5.0, reconstruction_weight=2.5
+)
 MODELS = filled(lambda key: LocalModels(key, SPEC, NETWORKS))
 NET = filled(lambda key: ModelReward(key, NETWORKS, 4))
 BATCH = random_batch(1, [[0, 0, 1, 0], [1, 0, 0, 0]])
