@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import weakref
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +19,7 @@ from mag.evaluate import evaluate, evaluation_keys
 from mag.imagination import Imagination
 from mag.registry import default_config
 from mag.train import train
-from mag.watch import watch
+from mag.watch import film, watch
 from mag.watch.page import page
 from mag.watch.record import OBSERVED, battles, result
 from tests import browser
@@ -205,8 +206,23 @@ def test_a_gif_has_a_frame_for_every_moment(run, tmp_path, algorithm, episodes):
     show(run, out, algorithm=algorithm, episodes=episodes)
     show(run, tmp_path / "page.html", episodes=episodes)
     lengths = [battle["length"] for battle in data_of((tmp_path / "page.html").read_text())["battles"]]
-    with Image.open(out) as film:
-        assert film.n_frames == sum(length + 1 for length in lengths)
+    with Image.open(out) as shown:
+        assert shown.n_frames == sum(length + 1 for length in lengths)
+
+
+def test_a_gifs_pictures_are_handed_on_as_they_are_drawn(run, tmp_path, monkeypatch):
+    made, alive = [], []
+
+    def watched(canvas, picture=film.picture):
+        alive.append(sum(each() is not None for each in made))
+        image = picture(canvas)
+        made.append(weakref.ref(image))
+        return image
+
+    monkeypatch.setattr(film, "picture", watched)
+    show(run, tmp_path / "battles.gif", episodes=1)
+    # The first, whose `save` writes the others, and the latest one.
+    assert len(made) > film.HOLD and max(alive) <= 2
 
 
 def test_films_in_mp4_need_ffmpeg(run, tmp_path, monkeypatch):

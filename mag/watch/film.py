@@ -1,5 +1,6 @@
 """Battles as a film, one after the other: what the page shows, without its controls."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,21 +23,46 @@ SHAPE = 0.75
 
 
 def write_film(out: Path, battles: list[Battle], scene: Scene, title: str) -> None:
-    """Write a GIF, or a film by ffmpeg where the file name ends in .mp4: a frame for each moment of each battle."""
-    from matplotlib.animation import FFMpegWriter, PillowWriter
+    """Write a GIF, or a film by ffmpeg where the file name ends in .mp4: a frame for each moment of each battle.
+
+    Each goes to its writer as it is drawn; a GIF's are kept there until the end, a byte for each pixel.
+    """
+    from matplotlib.animation import FFMpegWriter
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     imagines = any(battle.imagined is not None for battle in battles)
     figure = Figure(figsize=(9.6, 5.4) if imagines else (6.4, 5.4), dpi=80)
-    writer = (FFMpegWriter if out.suffix == ".mp4" else PillowWriter)(fps=FRAMES_PER_SECOND)
-    with writer.saving(figure, out, dpi=80):
-        for number, battle in enumerate(battles, 1):
-            name = f"{title}: battle {number} of {len(battles)}"
-            last = len(battle.fired) - 1
-            for time in [*range(last), *[last] * HOLD]:
-                figure.clear()
-                draw(figure, battle, scene, time, name)
+    frames = redraw(figure, battles, scene, title)
+    if out.suffix == ".mp4":
+        writer = FFMpegWriter(fps=FRAMES_PER_SECOND)
+        with writer.saving(figure, out, dpi=figure.dpi):
+            for _ in frames:
                 writer.grab_frame()
+    else:
+        canvas = FigureCanvasAgg(figure)
+        pictures = (picture(canvas) for _ in frames)
+        duration = 1000 // FRAMES_PER_SECOND
+        next(pictures).save(out, save_all=True, append_images=pictures, duration=duration, loop=0)
+
+
+def redraw(figure: Any, battles: list[Battle], scene: Scene, title: str) -> Iterator[None]:
+    """Draw one moment after the other; the figure shows it until the next is asked for."""
+    for number, battle in enumerate(battles, 1):
+        name = f"{title}: battle {number} of {len(battles)}"
+        last = len(battle.fired) - 1
+        for time in [*range(last), *[last] * HOLD]:
+            figure.clear()
+            draw(figure, battle, scene, time, name)
+            yield
+
+
+def picture(canvas: Any) -> Any:
+    """What a canvas shows, as an image of Pillow's."""
+    from PIL import Image
+
+    canvas.draw()
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
 
 
 def draw(figure: Any, battle: Battle, scene: Scene, time: int, title: str) -> None:
