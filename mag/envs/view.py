@@ -52,8 +52,8 @@ class Frame(NamedTuple):
     target: Int[Array, " units"]
     """The unit attacked in the step that led here, NOBODY for none."""
     cooldown: Float[Array, " units"]
-    """Seconds until the weapon is ready. Where a step is shorter than every reload time it rises if, and only
-    if, the weapon was fired in it; a weapon as fast as a step may hide a shot."""
+    """Seconds until the weapon is ready. It rises in a step if, and only if, the weapon was fired in it, unless
+    weapons reload within a step: then it may hide a shot. Those of the package's families do not."""
 
 
 class Sight(NamedTuple):

@@ -8,6 +8,9 @@ import pytest
 import mag.envs
 from mag.envs import smax
 from mag.envs.jaxmarl import State
+from mag.envs.smac_jax.battle import TICKS_PER_STEP
+from mag.envs.smac_jax.maps import MAPS
+from mag.envs.smac_jax.rules import RELOAD_VARIES
 from mag.envs.smac_jax.view import SMACView
 from mag.envs.view import FAMILIES, LEAST_HEALTH, NOBODY, Frame, Kind, Scene, Sight, place
 from tests.envs.smac_jax.play import random_battles, smac
@@ -161,6 +164,18 @@ def test_smaxs_targets_are_those_that_lose_health(battle):
         assert shooters.any() or at_the_edge[time, unit]  # which kills
     for time, unit in zip(*np.nonzero(fired), strict=True):
         assert frames.target[1:][time, unit] != NOBODY
+
+
+def test_no_weapon_is_fast_enough_to_hide_a_shot():
+    # A weapon that was ready by tick k has at the end of the step's n ticks its reload time less n - k ticks left,
+    # which is more than the k that it had at most before, if it reloads in more than n.
+    for name in MAPS:
+        battle = smac(name).battle
+        assert (battle.kinds.cooldown / battle.tick_seconds + RELOAD_VARIES[0]).min() > TICKS_PER_STEP
+    # SMAX looks whether a weapon is ready before its time runs on, so a tick less will do; it varies by -1, too.
+    env = smax.make("corridor").view.env
+    fastest = env.unit_type_weapon_cooldowns.min() / env.time_per_step - 1
+    assert fastest >= env.world_steps_per_env_step - 1
 
 
 @pytest.mark.parametrize("name", ["smac_jax/3s_vs_3z", "smax/3s_vs_3z", "probe/counter", "jaxmarl/switch_riddle"])
