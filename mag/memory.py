@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -59,6 +60,11 @@ def estimate(config: MAGConfig, spec: EnvSpec) -> dict[str, int]:
 def item_size(spec: EnvSpec) -> int:
     """Bytes of one step of an environment, without its global state."""
     return spec.n_agents * (spec.obs_dim * NUMBER + spec.n_actions + 2 * NUMBER) + 3 * NUMBER
+
+
+def size_of(arrays: Any) -> int:
+    """Bytes of a pytree of arrays, or of their shapes."""
+    return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(arrays))
 
 
 def available() -> int:

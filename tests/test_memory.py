@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import pytest
 
 from mag import envs, memory
@@ -9,6 +10,7 @@ from mag.config import CollectConfig, PlanningConfig
 from mag.envs import EnvSpec
 from mag.errors import UsageError
 from mag.registry import ALGORITHMS, default_config, make
+from mag.runtime import compile_options
 
 SPEC = EnvSpec("some/task", 3, 101, None, 10, 60, True, True)
 
@@ -44,6 +46,25 @@ def test_every_algorithm_knows_what_it_takes(algo):
     if "segments" in parts:
         with pytest.raises(UsageError, match=r"collect\.num_envs|learning\.minibatches"):
             memory.check_memory(make(collects, env).memory(), 1)
+
+
+def test_g2as_pairs_are_counted():
+    # 64 environments x 65 items in 4 minibatches; of each pair of its 8 agents both directions of the LSTM keep
+    # at least 4 gates of 16 numbers.
+    env = "smax/3s5z_vs_3s6z"
+    parts = make(default_config("g2a", env, "cpu"), envs.make(env)).memory()
+    assert parts["learning"] > 64 * 65 // 4 * (8 * 7) * 2 * 4 * 16 * 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("algo", ["attention-ppo", "commnet", "g2a"])
+def test_the_baselines_estimate_is_right_to_a_factor_of_2(algo):
+    env = "smax/8m"
+    algorithm = make(default_config(algo, env, "cpu"), envs.make(env))
+    state = jax.eval_shape(algorithm.init, jax.random.key(0))
+    compiled = jax.jit(algorithm.iterate, compiler_options=compile_options()).lower(state).compile().memory_analysis()
+    taken = compiled.temp_size_in_bytes + compiled.argument_size_in_bytes
+    assert taken / 2 < sum(algorithm.memory().values()) < 2 * taken
 
 
 def test_an_accelerator_or_container_limit_is_a_positive_number_of_bytes():

@@ -19,7 +19,7 @@ from mag.baselines.config import BaselineConfig, LearningConfig
 from mag.collect import Collector
 from mag.distributions import log_prob, mask_logits, sample_categorical
 from mag.envs import Env, EnvSpec
-from mag.memory import NUMBER, item_size
+from mag.memory import size_of
 from mag.optimise import Fitted, clipped_adam, clipped_rmsprop, descend, fit_epochs, untrained
 from mag.ppo import lambda_returns, policy_loss, weighted_mean
 from mag.seeds import over_seeds
@@ -120,14 +120,15 @@ class OnPolicy:
         self._iterate = over_seeds(self.iterate, config.num_seeds, donate=(0,))
 
     def memory(self) -> dict[str, int]:
-        """See `mag.algorithm.Algorithm.memory`. Learning keeps a dozen activations of every hidden unit."""
-        collected, spec, learning = self.config.collect, self.env.spec, self.config.learning
-        items = collected.num_envs * (collected.steps + 1)
-        remembered = sum(x.size for x in jax.tree.leaves(self.initial_state().memory)) * NUMBER
-        return {
-            "segments": 3 * items * (item_size(spec) + (spec.state_dim or 0) * NUMBER),
-            "learning": 12 * items * remembered // learning.minibatches,
-        }
+        """See `mag.algorithm.Algorithm.memory`. Learning keeps what going back through a minibatch needs."""
+
+        def turn(key: PRNGKeyArray) -> tuple[Segment, Any]:
+            state = self.init(key)
+            _, segments, *_ = self.play(key, self.policy(state), state.collectors)
+            return segments, jax.vjp(lambda network: jax.vmap(partial(replay, network))(segments), state.network.params)
+
+        segments, learning = map(size_of, jax.eval_shape(turn, jax.random.key(0)))
+        return {"segments": 3 * segments, "learning": learning // self.config.learning.minibatches}
 
     def init(self, key: PRNGKeyArray) -> OnPolicyState:
         """The state of one untrained run. The key is consumed."""
