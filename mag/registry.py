@@ -4,9 +4,10 @@ Imports wait until they are needed: a mistake on the command line is told before
 """
 
 import dataclasses
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, cast
 
-from mag.baselines.config import AttentionPPOConfig, CommNetConfig, G2AConfig, baseline_config
+from mag.baselines.config import BASELINES, BaselineConfig, baseline_config
 from mag.config import PRESETS, MAGConfig, Preset, RunConfig, mag_config
 from mag.errors import UsageError
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from mag.algorithm import Algorithm
     from mag.envs import Env
 
-ALGORITHMS = ("mag", "mamba", "attention-ppo", "commnet", "g2a")
+ALGORITHMS = ("mag", "mamba", *BASELINES)
 """Algorithms that can be trained."""
 
 
@@ -31,25 +32,17 @@ def default_config(algo: str, env: str, preset: str) -> RunConfig:
         preset = "cpu" if jax.default_backend() == "cpu" else "paper"
     if preset not in PRESETS:
         raise UsageError(f"unknown preset {preset!r}; there are auto, {', '.join(PRESETS)}")
-    config = mag_config if algo in ("mag", "mamba") else baseline_config
+    config = baseline_config if algo in BASELINES else mag_config
     return dataclasses.replace(config(algo, env, preset), preset=cast(Preset, preset))
 
 
 def make(config: RunConfig, env: "Env") -> "Algorithm":
     """The algorithm that a configuration names."""
     from mag.algorithm import MAG
-    from mag.baselines.attention_ppo import AttentionPPO
-    from mag.baselines.commnet import CommNet
-    from mag.baselines.g2a import G2A
     from mag.baselines.on_policy import OnPolicy
 
-    match config:
-        case MAGConfig():
-            return MAG(config, env)
-        case AttentionPPOConfig():
-            return OnPolicy(config, env, AttentionPPO)
-        case CommNetConfig():
-            return OnPolicy(config, env, CommNet)
-        case G2AConfig():
-            return OnPolicy(config, env, G2A)
+    if isinstance(config, MAGConfig):
+        return MAG(config, env)
+    if isinstance(config, BaselineConfig):
+        return OnPolicy(config, env, resolve_name(BASELINES[config.algo].network))
     raise TypeError(f"no algorithm takes a {type(config).__name__}")

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from mag import cli
+from mag.baselines.config import BASELINES
 from mag.evaluate_run import evaluate_run
 from mag.train import train
 from tests.fake import build, fake_config
@@ -63,7 +64,7 @@ def test_the_preset_sets_the_defaults_and_options_override_them(capsys, trained)
     assert (paper.networks.hidden, paper.networks.deterministic) == (128, 256)
 
 
-@pytest.mark.parametrize("algo", ["attention-ppo", "commnet", "g2a"])
+@pytest.mark.parametrize("algo", BASELINES)
 def test_baselines_have_their_own_options(capsys, trained, algo):
     words = f"train --algo {algo} --preset debug --learning.lambda 0.5 --networks.communicate False"
     assert run(capsys, *words.split())[0] == 0

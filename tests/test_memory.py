@@ -6,6 +6,7 @@ import jax
 import pytest
 
 from mag import envs, memory
+from mag.baselines.config import BASELINES
 from mag.config import CollectConfig, PlanningConfig
 from mag.envs import EnvSpec
 from mag.errors import UsageError
@@ -57,7 +58,7 @@ def test_g2as_pairs_are_counted():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("algo", ["attention-ppo", "commnet", "g2a"])
+@pytest.mark.parametrize("algo", BASELINES)
 def test_the_baselines_estimate_is_right_to_a_factor_of_2(algo):
     env = "smax/8m"
     algorithm = make(default_config(algo, env, "cpu"), envs.make(env))

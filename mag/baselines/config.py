@@ -4,9 +4,8 @@ The defaults of the classes are the `paper` preset. What a publication leaves op
 """
 
 import dataclasses
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal, NamedTuple
 
 from mag.config import REWARD_SCALE, CollectConfig, EvaluationConfig, RunConfig, check_heads, check_shares
 from mag.errors import UsageError
@@ -95,14 +94,15 @@ class G2ANetworksConfig:
     """Whether the agents hear one another."""
 
 
+NetworksConfig = AttentionNetworksConfig | CommNetNetworksConfig | G2ANetworksConfig
+
+
 @dataclass(frozen=True)
 class BaselineConfig(RunConfig):
     """What the baselines have in common."""
 
     learning: LearningConfig = field(default_factory=LearningConfig)
-    networks: AttentionNetworksConfig | CommNetNetworksConfig | G2ANetworksConfig = field(
-        default_factory=AttentionNetworksConfig
-    )
+    networks: NetworksConfig = field(default_factory=AttentionNetworksConfig)
 
     def check(self) -> None:
         """See `RunConfig.check`."""
@@ -125,6 +125,7 @@ class BaselineConfig(RunConfig):
 class AttentionPPOConfig(BaselineConfig):
     """Attention-PPO: the model-free counterpart of MAG and MAMBA."""
 
+    algo: str = "attention-ppo"
     collect: CollectConfig = field(default_factory=lambda: CollectConfig(num_envs=8, steps=60))
     networks: AttentionNetworksConfig = field(default_factory=AttentionNetworksConfig)
 
@@ -138,6 +139,7 @@ class AttentionPPOConfig(BaselineConfig):
 class CommNetConfig(BaselineConfig):
     """CommNet (Sukhbaatar et al. 2016), recurrent."""
 
+    algo: str = "commnet"
     collect: CollectConfig = field(default_factory=lambda: CollectConfig(num_envs=16, steps=500))
     learning: LearningConfig = field(
         default_factory=lambda: LearningConfig(
@@ -157,6 +159,7 @@ class CommNetConfig(BaselineConfig):
 class G2AConfig(BaselineConfig):
     """G2A (Liu et al. 2020), its form GA-Comm."""
 
+    algo: str = "g2a"
     learning: LearningConfig = field(
         default_factory=lambda: LearningConfig(
             optimiser="rmsprop",
@@ -175,36 +178,58 @@ class G2AConfig(BaselineConfig):
     networks: G2ANetworksConfig = field(default_factory=G2ANetworksConfig)
 
 
-_CONFIGS: dict[str, Callable[..., BaselineConfig]] = {
-    "attention-ppo": AttentionPPOConfig,
-    "commnet": CommNetConfig,
-    "g2a": G2AConfig,
-}
+class Baseline(NamedTuple):
+    """A method: its numbers, the sizes of its network in the presets that change them, and its network."""
 
-_NETWORKS: dict[str, dict[str, Any]] = {
-    "paper": {
-        "attention-ppo": AttentionNetworksConfig(),
-        "commnet": CommNetNetworksConfig(),
-        "g2a": G2ANetworksConfig(),
-    },
-    "cpu": {
-        "attention-ppo": AttentionNetworksConfig(hidden=64, heads=4),
-        "commnet": CommNetNetworksConfig(hidden=64),
-        "g2a": G2ANetworksConfig(gate_hidden=16),
-    },
-    "debug": {
-        "attention-ppo": AttentionNetworksConfig(hidden=16, heads=2),
-        "commnet": CommNetNetworksConfig(hidden=16, rounds=2),
-        "g2a": G2ANetworksConfig(hidden=16, gate_hidden=8, attention=8, critic_hidden=16),
-    },
+    config: type[BaselineConfig]
+    """Its default `algo` is the method's name."""
+    sizes: dict[str, NetworksConfig]
+    network: str
+    """`module:class`, which waits to be imported until it is needed, as JAX does."""
+
+
+BASELINES = {
+    each.config.algo: each
+    for each in (
+        Baseline(
+            AttentionPPOConfig,
+            {
+                "cpu": AttentionNetworksConfig(hidden=64, heads=4),
+                "debug": AttentionNetworksConfig(hidden=16, heads=2),
+            },
+            "mag.baselines.attention_ppo:AttentionPPO",
+        ),
+        Baseline(
+            CommNetConfig,
+            {
+                "cpu": CommNetNetworksConfig(hidden=64),
+                "debug": CommNetNetworksConfig(hidden=16, rounds=2),
+            },
+            "mag.baselines.commnet:CommNet",
+        ),
+        Baseline(
+            G2AConfig,
+            {
+                "cpu": G2ANetworksConfig(gate_hidden=16),
+                "debug": G2ANetworksConfig(hidden=16, gate_hidden=8, attention=8, critic_hidden=16),
+            },
+            "mag.baselines.g2a:G2A",
+        ),
+    )
 }
+"""The methods by name."""
 
 
 def baseline_config(algo: str, env: str, preset: str) -> BaselineConfig:
     """A preset, which is no longer `auto`, of a baseline on an environment."""
-    config = _CONFIGS[algo](env=env, algo=algo, networks=_NETWORKS[preset][algo])
+    baseline = BASELINES[algo]
+    config = baseline.config(env=env)
     scale = REWARD_SCALE.get(env.partition("/")[0], 1.0)
-    config = dataclasses.replace(config, learning=dataclasses.replace(config.learning, reward_scale=scale))
+    config = dataclasses.replace(
+        config,
+        learning=dataclasses.replace(config.learning, reward_scale=scale),
+        networks=baseline.sizes.get(preset, config.networks),
+    )
     return _PRESETS[preset](config)
 
 

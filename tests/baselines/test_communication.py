@@ -9,13 +9,12 @@ import pytest
 
 from mag import envs
 from mag.algorithm import init_seeds
+from mag.baselines.config import BASELINES
 from mag.baselines.on_policy import AgentState, Segment, replay
 from mag.config import CollectConfig
 from mag.evaluate import evaluation_keys, make_evaluator
 from mag.registry import default_config, make
 from tests.small import SPEC, filled, quick_compiles, random_batch
-
-BASELINES = ("attention-ppo", "commnet", "g2a")
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -10,7 +10,7 @@ import pytest
 
 from mag import envs
 from mag.baselines.commnet import CommNet
-from mag.baselines.config import CommNetNetworksConfig, LearningConfig
+from mag.baselines.config import BASELINES, CommNetNetworksConfig, LearningConfig
 from mag.baselines.on_policy import (
     AgentState,
     Segment,
@@ -44,6 +44,16 @@ def build(algo, env, **learning):
     config = dataclasses.replace(config, learning=dataclasses.replace(config.learning, **learning))
     algorithm = make(config, envs.make(env))
     return algorithm, algorithm.init(jax.random.key(1))
+
+
+@pytest.mark.parametrize("algo", BASELINES)
+def test_a_configuration_knows_its_method(algo):
+    default = BASELINES[algo].config()
+    assert default.algo == default_config(algo, "probe/relay", "cpu").algo == algo
+    assert default == dataclasses.replace(default_config(algo, "probe/relay", "paper"), env=default.env, preset="auto")
+    assert {type(sizes) for sizes in BASELINES[algo].sizes.values()} == {type(default.networks)}
+    made = make(default, envs.make("probe/relay"))
+    assert made.network.__name__.lower() == algo.replace("-", "")
 
 
 def segment_of(reward, followed, continues, alive):
@@ -186,7 +196,7 @@ def test_memory_goes_on_until_an_episode_starts():
         np.testing.assert_array_equal(differs, np.cumsum(SEGMENTS.steps.first, 1) == 0)
 
 
-@pytest.mark.parametrize("algo", ["attention-ppo", "commnet", "g2a"])
+@pytest.mark.parametrize("algo", BASELINES)
 def test_learning_replays_what_was_played(algo):
     # A policy so sure that it always takes its likeliest action. Learning finds the same actions likeliest, at
     # items of two turns, inside of which episodes start: it remembers and draws (G2A's gates) what acting did.
