@@ -21,7 +21,7 @@ from mag.distributions import (
     straight_through,
 )
 from mag.envs import EnvSpec
-from mag.nets import MLP, AgentAttention, FeatureMLP, GRUCell, LatentLinear, Linear
+from mag.nets import MLP, AgentAttention, FeatureMLP, GRUCell, Linear, SplitLinear
 from mag.optimise import Fitted, adam_of, fit
 from mag.types import Draw, Metrics, ModelState, Step
 
@@ -34,11 +34,11 @@ class LocalModels(eqx.Module):
     """
 
     encoder: MLP
-    recurrent_input: LatentLinear
+    recurrent_input: SplitLinear
     attention: AgentAttention
     recurrence: GRUCell
     prior: MLP
-    posterior_input: LatentLinear
+    posterior_input: SplitLinear
     posterior_output: Linear
     decoder: FeatureMLP
     decoder_output: Linear
@@ -59,11 +59,11 @@ class LocalModels(eqx.Module):
             return FeatureMLP(next(keys), latent, deterministic, (hidden, hidden, outputs), "elu")
 
         self.encoder = MLP(next(keys), (spec.obs_dim, hidden, hidden, hidden, hidden), "relu")
-        self.recurrent_input = LatentLinear(next(keys), latent, spec.n_actions, hidden)
+        self.recurrent_input = SplitLinear(next(keys), latent, spec.n_actions, hidden)
         self.attention = AgentAttention(next(keys), hidden, config.heads, config.attention_layers)
         self.recurrence = GRUCell(next(keys), hidden, deterministic)
         self.prior = MLP(next(keys), (deterministic, hidden, latent), "relu")
-        self.posterior_input = LatentLinear(next(keys), deterministic, hidden, hidden)
+        self.posterior_input = SplitLinear(next(keys), deterministic, hidden, hidden)
         self.posterior_output = Linear(next(keys), hidden, latent)
         self.decoder = FeatureMLP(next(keys), latent, deterministic, (hidden, hidden, hidden), "relu")
         self.decoder_output = Linear(next(keys), hidden, spec.obs_dim)
@@ -107,7 +107,7 @@ class LocalModels(eqx.Module):
         latent, deter = self.recurrent_input.embed(state.stoch), state.deter
         if fresh is not None:
             latent, deter = jnp.where(fresh, 0, latent), jnp.where(fresh, 0, deter)
-        action_part = jax.nn.one_hot(action, self.spec.n_actions) @ self.recurrent_input.other
+        action_part = jax.nn.one_hot(action, self.spec.n_actions) @ self.recurrent_input.right
         x = jax.nn.relu(latent + action_part + self.recurrent_input.bias)
         return self.recurrence(self.attention(x, key=key, rate=self.config.dropout), deter)
 
@@ -117,13 +117,13 @@ class LocalModels(eqx.Module):
 
     def embed(self, obs: Float[Array, "*time agents obs"]) -> Float[Array, "*time agents hidden"]:
         """The observation's share of the posterior's hidden layer."""
-        return self.encoder(obs) @ self.posterior_input.other + self.posterior_input.bias
+        return self.encoder(obs) @ self.posterior_input.right + self.posterior_input.bias
 
     def posterior_logits(
         self, deter: Float[Array, "agents deterministic"], embedded: Float[Array, "agents hidden"]
     ) -> Float[Array, "agents variables classes"]:
         """What the models make of an (embedded) observation."""
-        hidden = jax.nn.relu(deter @ self.posterior_input.stoch + embedded)
+        hidden = jax.nn.relu(deter @ self.posterior_input.left + embedded)
         return self._logits(self.posterior_output(hidden))
 
     def decode(self, state: ModelState) -> tuple[Float[Array, "agents obs"], Float[Array, "agents actions"]]:

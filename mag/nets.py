@@ -66,27 +66,30 @@ class MLP(eqx.Module):
         return self.layers[-1](x)
 
 
-class LatentLinear(eqx.Module):
-    """Linear map of a latent and other features: `concat(one_hot(stoch), other) @ weight + bias`."""
+class SplitLinear(eqx.Module):
+    """Linear map of two inputs, `concat(left, right) @ weight + bias`, whose weight is kept in two parts.
 
-    stoch: Float[Array, "latent outputs"]
-    other: Float[Array, "others outputs"]
+    So either part of the product can be computed by itself, and that of a latent, on the left, by look-ups.
+    """
+
+    left: Float[Array, "lefts outputs"]
+    right: Float[Array, "rights outputs"]
     bias: Float[Array, " outputs"]
 
-    def __init__(self, key: PRNGKeyArray, latent: int, others: int, outputs: int, init: Initialiser = "xavier"):
-        whole = Linear(key, latent + others, outputs, init)
-        self.stoch, self.other = whole.weight[:latent], whole.weight[latent:]
+    def __init__(self, key: PRNGKeyArray, left: int, right: int, outputs: int, init: Initialiser = "xavier"):
+        whole = Linear(key, left + right, outputs, init)
+        self.left, self.right = whole.weight[:left], whole.weight[left:]
         self.bias = whole.bias
 
-    def __call__(self, stoch: Latent, other: Float[Array, "agents others"]) -> Float[Array, "agents outputs"]:
-        return self.embed(stoch) + other @ self.other + self.bias
+    def __call__(self, latent: Latent, right: Float[Array, "agents rights"]) -> Float[Array, "agents outputs"]:
+        return self.embed(latent) + right @ self.right + self.bias
 
-    def embed(self, stoch: Latent) -> Float[Array, "agents outputs"]:
-        """The latent's part of the product."""
-        if isinstance(stoch, Draw):
-            chosen = look_up(self.stoch, stoch.classes)
-            return pass_through(chosen, stoch.probabilities, jax.lax.stop_gradient(self.stoch))
-        return look_up(self.stoch, stoch)
+    def embed(self, latent: Latent) -> Float[Array, "agents outputs"]:
+        """A latent's part of the product, `one_hot(latent) @ left`."""
+        if isinstance(latent, Draw):
+            chosen = look_up(self.left, latent.classes)
+            return pass_through(chosen, latent.probabilities, jax.lax.stop_gradient(self.left))
+        return look_up(self.left, latent)
 
 
 def look_up(
@@ -131,7 +134,7 @@ def _flat(stoch: Float[Array, "*agents categoricals classes"]) -> Float[Array, "
 class FeatureMLP(eqx.Module):
     """An MLP on the features (stoch, deter) of a model state, `[agents, ...] -> [agents, outputs]`."""
 
-    first: LatentLinear
+    first: SplitLinear
     rest: MLP
     activation: Activation = eqx.field(static=True)
 
@@ -145,7 +148,7 @@ class FeatureMLP(eqx.Module):
         init: Initialiser = "xavier",
     ):
         key_first, key_rest = jax.random.split(key)
-        self.first = LatentLinear(key_first, latent, deterministic, sizes[0], init)
+        self.first = SplitLinear(key_first, latent, deterministic, sizes[0], init)
         self.rest = MLP(key_rest, sizes, activation, init)
         self.activation = activation
 

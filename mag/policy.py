@@ -8,7 +8,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from mag.config import NetworksConfig
 from mag.distributions import mask_logits, sample_categorical
 from mag.local_models import LocalModels
-from mag.nets import MLP, AgentAttention, FeatureMLP, LatentLinear
+from mag.nets import MLP, AgentAttention, FeatureMLP, SplitLinear
 from mag.types import ModelState
 
 
@@ -29,14 +29,14 @@ class Actor(eqx.Module):
 class Critic(eqx.Module):
     """The centralised critic: one value per agent after attention over the agents' features."""
 
-    embed: LatentLinear
+    embed: SplitLinear
     attention: AgentAttention
     value: MLP
 
     def __init__(self, key: PRNGKeyArray, config: NetworksConfig):
         keys = jax.random.split(key, 3)
         latent, hidden = config.categoricals * config.classes, config.hidden
-        self.embed = LatentLinear(keys[0], latent, config.deterministic, hidden)
+        self.embed = SplitLinear(keys[0], latent, config.deterministic, hidden)
         self.attention = AgentAttention(keys[1], hidden, config.heads, layers=1)
         self.value = MLP(keys[2], (hidden, hidden, 1), "relu")
 

@@ -47,7 +47,7 @@ def mlp(xp, net, x, activation):
 
 def concat_linear(xp, layer, x):
     """A layer stored in two parts, on the concatenated input."""
-    return x @ xp.concatenate([layer.stoch, layer.other]) + layer.bias
+    return x @ xp.concatenate([layer.left, layer.right]) + layer.bias
 
 
 def feature_mlp(xp, net, features, activation):

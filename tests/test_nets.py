@@ -11,9 +11,9 @@ from mag.nets import (
     AgentAttention,
     FeatureMLP,
     GRUCell,
-    LatentLinear,
     LayerNorm,
     Linear,
+    SplitLinear,
     TransformerLayer,
     agent_code,
     dropout,
@@ -57,19 +57,19 @@ def test_mlp_activates_between_layers_only(activation, function):
     np.testing.assert_allclose(call(net, x), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_latent_linear_is_a_product_with_the_concatenated_one_hots():
-    layer = filled(lambda key: LatentLinear(key, 3 * 4, 5, 6))
+def test_split_linear_is_a_product_with_the_concatenated_one_hots():
+    layer = filled(lambda key: SplitLinear(key, 3 * 4, 5, 6))
     classes, other = jnp.array([[0, 3, 1], [2, 2, 0]]), normal(0, 2, 5)
     x = np.concatenate([np.eye(4)[np.asarray(classes)].reshape(2, 12), np.asarray(other)], 1)
     expected = reference.concat_linear(np, float64(layer), x)
     np.testing.assert_allclose(call(layer, classes, other), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_latent_linear_starts_as_one_layer():
-    layer = LatentLinear(KEY, 290, 10, 200)
+def test_split_linear_starts_as_one_layer():
+    layer = SplitLinear(KEY, 290, 10, 200)
     bound = np.sqrt(6 / (290 + 10 + 200))
-    assert jnp.abs(layer.stoch).max() < bound and jnp.abs(layer.other).max() < bound
-    assert jnp.abs(layer.other).max() > 0.95 * bound
+    assert jnp.abs(layer.left).max() < bound and jnp.abs(layer.right).max() < bound
+    assert jnp.abs(layer.right).max() > 0.95 * bound
 
 
 def test_look_up_equals_the_one_hot_product_in_value_and_gradient():
@@ -90,7 +90,7 @@ def test_look_up_equals_the_one_hot_product_in_value_and_gradient():
 
 
 def test_straight_through_gradient_is_that_of_the_probabilities():
-    layer, other = filled(lambda key: LatentLinear(key, 3 * 4, 5, 6)), normal(0, 2, 5)
+    layer, other = filled(lambda key: SplitLinear(key, 3 * 4, 5, 6)), normal(0, 2, 5)
     logits, weights = normal(1, 2, 3, 4), normal(2, 2, 6)
     classes = jnp.array([[0, 3, 1], [2, 2, 0]], jnp.int32)
 
@@ -111,7 +111,7 @@ def test_straight_through_gradient_is_that_of_the_probabilities():
 
 
 def test_straight_through_adds_nothing_to_the_value():
-    layer = filled(lambda key: LatentLinear(key, 3 * 4, 5, 6))
+    layer = filled(lambda key: SplitLinear(key, 3 * 4, 5, 6))
     classes = jnp.array([[0, 3, 1], [2, 2, 0]], jnp.int32)
     draw = Draw(classes, normal(1, 2, 3, 4))
     embed = jax.jit(lambda stoch: layer.embed(stoch))

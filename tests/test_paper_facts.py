@@ -77,7 +77,7 @@ def test_parts_of_the_local_models(part, parameters):
 
 def test_model_reward_has_four_hidden_layers():
     net = shapes(lambda key: ModelReward(key, PAPER.networks, PAPER.model_reward.layers)).net
-    assert (net.first.stoch.shape, net.first.other.shape) == ((1024, 256), (256, 256))
+    assert (net.first.left.shape, net.first.right.shape) == ((1024, 256), (256, 256))
     assert [layer.weight.shape for layer in net.rest.layers] == [(256, 256)] * 3 + [(256, 1)]
     assert net.activation == net.rest.activation == "elu"
 
@@ -95,7 +95,7 @@ def test_activations_are_the_references():
 def test_the_actor_starts_orthogonal():
     small = dataclasses.replace(PAPER.networks, hidden=16, deterministic=8, categoricals=4, classes=4)
     actor = jax.jit(lambda key: Actor(key, 10, small))(jax.random.key(0)).net
-    first = np.concatenate([actor.first.stoch, actor.first.other])
+    first = np.concatenate([actor.first.left, actor.first.right])
     np.testing.assert_allclose(first.T @ first, np.eye(16), atol=1e-4)
     for layer in actor.rest.layers:
         np.testing.assert_allclose(layer.weight.T @ layer.weight, np.eye(layer.weight.shape[1]), atol=1e-4)
