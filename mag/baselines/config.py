@@ -33,7 +33,8 @@ class LearningConfig:
     entropy: float = 1e-3
     """Entropy coefficient (Attention-PPO: 0.001; CommNet, G2A: 0)."""
     value_coefficient: float = 1.0
-    """Coefficient of the value loss; matters where policy and value share a network (CommNet: 0.01)."""
+    """Coefficient of the value loss; matters where policy and value share a network (CommNet: 0.01, as in later
+    public code; the authors' has 0.03)."""
     normalise: bool = True
     """Whether advantages are normalised over a batch (Attention-PPO: True; CommNet, G2A: False)."""
     gamma: float = 0.99
@@ -241,7 +242,8 @@ def _paper(config: BaselineConfig) -> BaselineConfig:
 def _cpu(config: BaselineConfig) -> BaselineConfig:
     """Two cores and minutes: many environments, and for all three PPO's update, as it reuses each step.
 
-    Its entropy bonus takes the place of G2A's random actions.
+    Its entropy bonus takes the place of G2A's random actions. CommNet keeps its small value coefficient,
+    as policy and value share its network; no other was tried.
     """
     learning = dataclasses.replace(
         config.learning,
