@@ -120,6 +120,8 @@ class PPOConfig:
     """Adam's learning rate for the actor (paper: 5e-4)."""
     critic_learning_rate: float = 5e-4
     """Adam's learning rate for the critic (paper: 5e-4)."""
+    learning_rate_decay: float = 1.0
+    """Factor on both learning rates after each minibatch (paper: 1)."""
     weight_decay: float = 1e-5
     """L2 penalty on the actor (paper: 1e-5)."""
     max_grad_norm: float = 100.0
@@ -324,6 +326,7 @@ _LEAST = {
     "clip": 0,
     "entropy": 0,
     "entropy_decay": 0,
+    "learning_rate_decay": 0,
     "weight_decay": 0,
     "reward_scale": 0,
     "reward_threshold": 0,

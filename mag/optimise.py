@@ -19,7 +19,9 @@ class Fitted(NamedTuple):
     optimiser: optax.OptState
 
 
-def clipped_adam(learning_rate: float, max_grad_norm: float, weight_decay: float = 0.0) -> optax.GradientTransformation:
+def clipped_adam(
+    learning_rate: optax.ScalarOrSchedule, max_grad_norm: float, weight_decay: float = 0.0
+) -> optax.GradientTransformation:
     """Adam behind a gradient norm clip, with an L2 penalty in the gradient (torch's `weight_decay`)."""
     decay = optax.add_decayed_weights(weight_decay) if weight_decay else optax.identity()
     return optax.chain(optax.clip_by_global_norm(max_grad_norm), decay, optax.adam(learning_rate))

@@ -35,8 +35,12 @@ class Batch(NamedTuple):
 
 def optimisers(config: PPOConfig) -> tuple[optax.GradientTransformation, optax.GradientTransformation]:
     """Actor's and critic's."""
-    actor = clipped_adam(config.actor_learning_rate, config.max_grad_norm, config.weight_decay)
-    return actor, clipped_adam(config.critic_learning_rate, config.max_grad_norm)
+
+    def decayed(rate: float) -> optax.Schedule:
+        return lambda count: rate * config.learning_rate_decay**count
+
+    actor = clipped_adam(decayed(config.actor_learning_rate), config.max_grad_norm, config.weight_decay)
+    return actor, clipped_adam(decayed(config.critic_learning_rate), config.max_grad_norm)
 
 
 def init_policy(key: PRNGKeyArray, n_actions: int, networks: NetworksConfig, config: PPOConfig) -> PolicyState:

@@ -176,6 +176,17 @@ def test_gradients_are_clipped_by_their_global_norm_before_the_decay():
     np.testing.assert_allclose(updates["w"], [-5e-4 * 0.6 / 10.6, -5e-4 * 0.8 / 10.8], rtol=1e-3)
 
 
+def test_every_minibatch_decays_both_learning_rates():
+    config = dataclasses.replace(CONFIG, learning_rate_decay=0.5, weight_decay=0.0, max_grad_norm=1e9)
+    params = gradient = {"w": jnp.array([2.0, -3.0])}
+    rates = config.actor_learning_rate, config.critic_learning_rate
+    for optimiser, rate in zip(optimisers(config), rates, strict=True):
+        state = optimiser.init(params)
+        for count in range(3):  # Adam's steps on a constant gradient are its rate times the sign
+            updates, state = optimiser.update(gradient, state, params)
+            np.testing.assert_allclose(updates["w"], [-rate * 0.5**count, rate * 0.5**count], rtol=1e-4)
+
+
 @pytest.mark.slow
 def test_every_minibatch_decays_the_entropy_coefficient_and_moves_both():
     config = dataclasses.replace(CONFIG, entropy=0.1, entropy_decay=0.5)
