@@ -160,7 +160,7 @@ class MAG:
             key_collect, self.policy(state), state.collectors, state.replay
         )
         state = state._replace(key=key, collectors=collectors, replay=data)
-        if not self._can_learn(data):
+        if not self.can_learn(data):
             return state, {}, episodes, transitions
         models, metrics = self._fit_models(key_models, models, data)  # line 4
         if self.plans:
@@ -191,14 +191,14 @@ class MAG:
 
     def fit_models(self, key: PRNGKeyArray, models: Fitted, data: ReplayState) -> tuple[Fitted, Metrics]:
         """Line 4: train the local models by one-step prediction. The key is consumed."""
-        return fit_models(key, models, partial(self._sample, data), self.config.models)
+        return fit_models(key, models, partial(self.sequences, data), self.config.models)
 
     def fit_model_reward(
         self, key: PRNGKeyArray, model_reward: Fitted, models: LocalModels, data: ReplayState
     ) -> tuple[Fitted, Metrics]:
         """Line 5: train the predictor of the models' error. The key is consumed."""
         config = self.config
-        sample = partial(self._sample, data)
+        sample = partial(self.sequences, data)
         return fit_model_reward(key, model_reward, models, sample, config.model_reward, models_config=config.models)
 
     def rollouts(
@@ -213,7 +213,7 @@ class MAG:
         key_sample, key_start, key_rollout = jax.random.split(key, 3)
         config, planning = self.config.rollout, self.config.planning
         predict = self.predictor(models, model_reward, actor)
-        starts = start_states(key_start, models, self._sample(data, key_sample))
+        starts = start_states(key_start, models, self.sequences(data, key_sample))
         rows = self.env.spec.n_agents * (planning.num_trajectories if self.plans else 1)
         at_once = starts_at_once(config, len(starts.deter), rows)
         return rollouts(
@@ -233,10 +233,12 @@ class MAG:
         """Lines 16-18: train the joint policy on the rollouts. The key is consumed."""
         return fit_policy(key, policy, model_data, self.config.ppo)
 
-    def _sample(self, data: ReplayState, key: PRNGKeyArray) -> Step:
+    def sequences(self, data: ReplayState, key: PRNGKeyArray) -> Step:
+        """A batch of sequences of D_e, `[batch, time, ...]`, of one seed. The key is consumed."""
         return self.replay.sample(data, key).experience
 
-    def _can_learn(self, data: ReplayState) -> bool:
+    def can_learn(self, data: ReplayState) -> bool:
+        """Whether D_e, of all seeds, holds enough to learn from."""
         items = int(size(data)[0]) * self.config.collect.num_envs
         return items >= self.config.replay.learning_starts and bool(self.replay.can_sample(data)[0])
 

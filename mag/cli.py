@@ -21,6 +21,7 @@ commands:
   train      train an algorithm; the same command again resumes the run
   evaluate   play greedy test episodes with a trained run
   watch      show its battles, real and imagined, in a browser
+  models     compare what its models predict with what happened
   bench      measure the speed of the parts
   envs       list the environments
 
@@ -51,6 +52,7 @@ def dispatch(words: list[str]) -> None:
         "train": train,
         "evaluate": evaluate,
         "watch": watch,
+        "models": models,
         "bench": bench,
         "envs": envs,
     }
@@ -167,6 +169,30 @@ def watch(words: list[str]) -> None:
     from mag.watch import watch as write
 
     print(write(parsed.run, parsed.episodes, parsed.out))
+
+
+def models(words: list[str]) -> None:
+    """`mag models RUN`."""
+    import tyro
+
+    @dataclasses.dataclass
+    class Models:
+        run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+        """Run folder of a model-based algorithm, as made by `mag train`."""
+        batches: int = 40
+        """Batches of sequences, of the run's first seed."""
+        json: tyro.conf.FlagCreatePairsOff[bool] = False
+        """Print one JSON object instead of text."""
+
+    words = canonical(words, {"batches", "json"}, "mag models")
+    parsed = parse(Models, words, "mag models", "Compare what a run's models predict with what D_e holds.")
+    if parsed.batches < 1:
+        raise UsageError(f"--batches is {parsed.batches} but must be at least 1")
+    start_jax_for(words)
+    from mag.accuracy import models_of_run, tell
+
+    result = models_of_run(parsed.run, parsed.batches)
+    print(json.dumps(result) if parsed.json else tell(result))
 
 
 def bench(words: list[str]) -> None:

@@ -1,0 +1,125 @@
+"""`mag models`: how well the models of a run predict what D_e holds, by steps ahead."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import PRNGKeyArray
+
+from mag.algorithm import MAG, MAGState
+from mag.errors import UsageError
+from mag.imagination import Imagination
+from mag.run_folder import load_config
+from mag.runtime import compile_options
+from mag.train import Build, build
+from mag.trained import Load, load_run
+from mag.types import Step
+
+OBSERVED = 5
+"""Steps of a sequence that the models see before they predict the rest."""
+
+HIGH = 0.99
+"""Rewards above this share of all count as high: kills and wins, which models learn last and policies live on."""
+
+
+def models_of_run(path: Path, batches: int, *, build: Build = build, load: Load = load_config) -> dict[str, Any]:
+    """What `compare` finds for `batches` batches of D_e, of the newest checkpoint's first seed.
+
+    Raises UsageError where `path` holds no run, no usable checkpoint or an algorithm without models.
+    """
+    config, algorithm, states, progress, warnings = load_run(path, build=build, load=load)
+    if not isinstance(algorithm, MAG):
+        raise UsageError(f"{path} is a run of {config.algo}, which has no models; give one of mag or mamba")
+    if not algorithm.can_learn(states.replay):
+        raise UsageError(f"{path} has not collected enough to learn from yet; train it for longer")
+
+    def batch(key: PRNGKeyArray, state: MAGState) -> tuple[Step, Imagination]:
+        key_sample, key_imagine = jax.random.split(key)
+        sequences = algorithm.sequences(state.replay, key_sample)
+        keys = jax.random.split(key_imagine, sequences.first.shape[0])
+        return sequences, jax.vmap(lambda key, each: algorithm.imagine(key, state, each, observed=OBSERVED))(
+            keys, sequences
+        )
+
+    state = jax.tree.map(lambda x: x[0], states)
+    compiled = jax.jit(batch, compiler_options=compile_options())
+    found = [compiled(key, state) for key in jax.random.split(jax.random.key(config.seed), batches)]
+    real, imagined = jax.tree.map(lambda *parts: np.concatenate(parts), *found)
+    return {
+        "run": str(path),
+        "env": config.env,
+        "algo": config.algo,
+        "env_steps": progress.slowest,
+        "sequences": len(real.first),
+        "observed": OBSERVED,
+        **compare(real, imagined, OBSERVED),
+        "warnings": warnings,
+    }
+
+
+def compare(real: Step, imagined: Imagination, observed: int) -> dict[str, Any]:
+    """Real and imagined sequences `[sequences, time, ...]`, the first `observed` steps seen, the rest predicted.
+
+    Unexplained is the squared error over the variance: 0 is perfect, 1 as good as the mean. What follows the end of
+    an episode inside a sequence is left out.
+    """
+    first, obs, reward, continues = (np.asarray(x) for x in (real.first, real.obs, real.reward, real.continues))
+    seen, guess, goes_on = (np.asarray(x) for x in (imagined.obs, imagined.reward, imagined.continues))
+    inside = ~np.logical_or.accumulate(first[:, observed:], axis=1)
+    start = observed - 1
+    rows = [{"ahead": 0, "obs_unexplained": _unexplained(obs[:, start], seen[:, start])}]
+    for time in range(observed, first.shape[1]):
+        here = inside[:, time - observed]
+        rows.append(
+            {
+                "ahead": time - start,
+                "obs_unexplained": _unexplained(obs[here, time], seen[here, time]),
+                "reward_unexplained": _unexplained(reward[here, time], guess[here, time]),
+                "reward": float(reward[here, time].mean()),
+                "reward_imagined": float(guess[here, time].mean()),
+            }
+        )
+    reward, guess, continues, goes_on = (x[:, observed:][inside] for x in (reward, guess, continues, goes_on))
+    high, ended = reward >= np.quantile(reward, HIGH), continues == 0
+    return {
+        "by_steps_ahead": rows,
+        "high_reward": float(reward[high].mean()),
+        "high_reward_imagined": float(guess[high].mean()),
+        "ends": float(ended.mean()),
+        "ends_imagined": float(1 - goes_on.mean()),
+        "ends_imagined_there": float(1 - goes_on[ended].mean()) if ended.any() else None,
+    }
+
+
+def _unexplained(real: np.ndarray, guess: np.ndarray) -> float:
+    """Squared error over variance, the last axis being features, summed over all (`[n]` is a single feature)."""
+    real, guess = (x.reshape(-1, x.shape[-1] if x.ndim > 1 else 1) for x in (real, guess))
+    variance = np.square(real - real.mean(0)).sum()
+    return float(np.square(real - guess).sum() / variance) if variance > 0 else float("nan")
+
+
+def tell(result: dict[str, Any]) -> str:
+    """The result for people."""
+    rows = result["by_steps_ahead"]
+    shown = [row for row in rows if row["ahead"] in (0, 1, 2, 4, 8, len(rows) - 1)]
+    lines = [
+        *result["warnings"],
+        f"{result['algo']} on {result['env']}, {result['env_steps']} env steps; {result['sequences']} sequences of "
+        f"D_e: {result['observed']} steps seen, the rest predicted from the actions really taken",
+        "steps   share unexplained        mean reward",
+        "ahead   observation   reward     real   imagined",
+        f"{0:5}   {rows[0]['obs_unexplained']:11.3f}",
+    ]
+    for row in shown[1:]:
+        lines.append(
+            f"{row['ahead']:5}   {row['obs_unexplained']:11.3f}   {row['reward_unexplained']:6.3f}   "
+            f"{row['reward']:6.3f}   {row['reward_imagined']:8.3f}"
+        )
+    there = result["ends_imagined_there"]
+    lines += [
+        f"highest 1 % of rewards: mean {result['high_reward']:.2f}, imagined {result['high_reward_imagined']:.2f}",
+        f"ends per step: {result['ends']:.4f}, imagined {result['ends_imagined']:.4f}"
+        + ("" if there is None else f"; {there:.2f} where there was one"),
+    ]
+    return "\n".join(lines)
