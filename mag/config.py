@@ -258,7 +258,8 @@ def _cpu(config: MAGConfig) -> MAGConfig:
     """Two cores and minutes: smaller networks, fewer updates per step, many environments.
 
     Steps are cheap here and updates are not, so D_e keeps only the last 32 000: models that learn from old play
-    are wrong where the policy has gone meanwhile, and it stays there.
+    are wrong where the policy has gone meanwhile, and it stays there. For the same reason the models learn first
+    what the policy lives on: rewards, the rare win at its mean, and the observation, whose features are small.
     """
     return dataclasses.replace(
         config,
@@ -266,11 +267,18 @@ def _cpu(config: MAGConfig) -> MAGConfig:
         collect=CollectConfig(num_envs=32, steps=32),
         networks=NetworksConfig(hidden=64, deterministic=64, categoricals=16, classes=16, attention_layers=1, heads=4),
         replay=dataclasses.replace(config.replay, capacity=32_000, learning_starts=2000, batch_size=16),
-        models=dataclasses.replace(config.models, learning_rate=1e-3, batches=32),
+        models=dataclasses.replace(
+            config.models,
+            learning_rate=2e-3,
+            batches=32,
+            reward_threshold=10.0,
+            reward_weight=30.0,
+            reconstruction_weight=10.0,
+        ),
         model_reward=dataclasses.replace(config.model_reward, batches=8, layers=2),
         rollout=dataclasses.replace(config.rollout, rollouts=1, length=15, at_once=0),
         planning=PlanningConfig(num_trajectories=3, horizon=3),
-        ppo=dataclasses.replace(config.ppo, epochs=3, entropy=0.01, actor_learning_rate=3e-4),
+        ppo=dataclasses.replace(config.ppo, minibatch=500, epochs=3, learning_rate_decay=0.9998, entropy=0.01),
         evaluation=EvaluationConfig(every=25_000),
     )
 
