@@ -59,6 +59,8 @@ class ModelsConfig:
 
     learning_rate: float = 5e-4
     """Adam's learning rate (MAG: 5e-4; MAMBA's tuned setting: 2e-4)."""
+    learning_rate_decay: float = 1.0
+    """Factor on the learning rate after each batch (paper: 1)."""
     batches: int = 60
     """Updates in one iteration (paper: 60)."""
     max_grad_norm: float = 100.0
@@ -82,6 +84,8 @@ class ModelRewardConfig:
 
     learning_rate: float = 5e-4
     """Adam's learning rate (paper: 5e-4)."""
+    learning_rate_decay: float = 1.0
+    """Factor on the learning rate after each batch (paper: 1)."""
     batches: int = 60
     """Updates in one iteration (paper: 60)."""
     layers: int = 4

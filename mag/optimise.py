@@ -32,9 +32,14 @@ def clipped_rmsprop(learning_rate: float, max_grad_norm: float) -> optax.Gradien
     return optax.chain(optax.clip_by_global_norm(max_grad_norm), optax.rmsprop(learning_rate, decay=0.99))
 
 
+def decayed(rate: float, factor: float) -> optax.Schedule:
+    """A learning rate that shrinks by a factor with each update."""
+    return lambda updates: rate * factor**updates
+
+
 def adam_of(config: ModelsConfig | ModelRewardConfig) -> optax.GradientTransformation:
     """The optimiser that the configuration of line 4 or 5 asks for."""
-    return clipped_adam(config.learning_rate, config.max_grad_norm)
+    return clipped_adam(decayed(config.learning_rate, config.learning_rate_decay), config.max_grad_norm)
 
 
 def untrained(params: Any, optimiser: optax.GradientTransformation) -> Fitted:

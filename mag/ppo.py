@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from mag.config import NetworksConfig, PPOConfig
 from mag.distributions import entropy, log_prob, mask_logits
-from mag.optimise import Fitted, clipped_adam, descend, fit_epochs, untrained
+from mag.optimise import Fitted, clipped_adam, decayed, descend, fit_epochs, untrained
 from mag.policy import Actor, Critic
 from mag.types import Metrics, ModelState, Rollout
 
@@ -35,12 +35,9 @@ class Batch(NamedTuple):
 
 def optimisers(config: PPOConfig) -> tuple[optax.GradientTransformation, optax.GradientTransformation]:
     """Actor's and critic's."""
-
-    def decayed(rate: float) -> optax.Schedule:
-        return lambda count: rate * config.learning_rate_decay**count
-
-    actor = clipped_adam(decayed(config.actor_learning_rate), config.max_grad_norm, config.weight_decay)
-    return actor, clipped_adam(decayed(config.critic_learning_rate), config.max_grad_norm)
+    decay, norm = config.learning_rate_decay, config.max_grad_norm
+    actor = clipped_adam(decayed(config.actor_learning_rate, decay), norm, config.weight_decay)
+    return actor, clipped_adam(decayed(config.critic_learning_rate, decay), norm)
 
 
 def init_policy(key: PRNGKeyArray, n_actions: int, networks: NetworksConfig, config: PPOConfig) -> PolicyState:

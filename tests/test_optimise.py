@@ -3,8 +3,10 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
-from mag.optimise import clipped_rmsprop, fit_epochs
+from mag.config import ModelRewardConfig, ModelsConfig
+from mag.optimise import adam_of, clipped_rmsprop, fit_epochs
 
 
 def test_every_row_is_used_once_an_epoch_in_equal_parts():
@@ -32,3 +34,13 @@ def test_rmsprop_divides_by_the_root_mean_square_after_the_clip():
     updates, _ = rule.update({"w": jnp.array([3.0, 4.0])}, rule.init(params), params)
     # The gradient becomes (0.6, 0.8), whose mean squares are a hundredth of its squares after one step.
     np.testing.assert_allclose(updates["w"], [-1.0, -1.0], rtol=1e-3)
+
+
+@pytest.mark.parametrize("config", [ModelsConfig, ModelRewardConfig])
+def test_the_learning_rate_decays_with_each_update(config):
+    rule = adam_of(config(learning_rate=0.1, learning_rate_decay=0.5, max_grad_norm=1e9))
+    params = gradient = {"w": jnp.array([2.0, -3.0])}
+    state = rule.init(params)
+    for step in (0.1, 0.05, 0.025):  # Adam's steps on a constant gradient are its rate times the sign
+        updates, state = rule.update(gradient, state, params)
+        np.testing.assert_allclose(updates["w"], [-step, step], rtol=1e-4)
