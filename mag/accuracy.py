@@ -9,32 +9,34 @@ from jaxtyping import PRNGKeyArray
 
 from mag.algorithm import MAG, MAGState
 from mag.errors import UsageError
-from mag.imagination import Imagination
+from mag.imagination import OBSERVED, Imagination
 from mag.run_folder import load_config
 from mag.runtime import compile_options
+from mag.seeds import first_seed
 from mag.train import Build, build
 from mag.trained import Load, load_run
 from mag.types import Step
 
-OBSERVED = 5
-"""Steps of a sequence that the models see before they predict the rest."""
-
-HIGH = 0.99
-"""Rewards above this share of all count as high: kills and wins, which models learn last and policies live on."""
+HIGH = 0.01
+"""This share of rewards counts as the highest: kills and wins, which models learn last and policies live on."""
 
 
 def models_of_run(path: Path, batches: int, *, build: Build = build, load: Load = load_config) -> dict[str, Any]:
     """What `compare` finds for `batches` batches of D_e, of the newest checkpoint's first seed.
 
-    Raises UsageError where `path` holds no run, no usable checkpoint or an algorithm without models.
+    Raises UsageError where `path` holds no run, no usable checkpoint, an algorithm without models or too little to
+    compare them with.
     """
     config, algorithm, states, progress, warnings = load_run(path, build=build, load=load)
     if not isinstance(algorithm, MAG):
         raise UsageError(f"{path} is a run of {config.algo}, which has no models; give one of mag or mamba")
+    if (length := algorithm.config.replay.sequence_length) <= OBSERVED:
+        raise UsageError(f"{path} was trained on sequences of {length} steps; more than {OBSERVED} are needed")
     if not algorithm.can_learn(states.replay):
         raise UsageError(f"{path} has not collected enough to learn from yet; train it for longer")
 
-    def batch(key: PRNGKeyArray, state: MAGState) -> tuple[Step, Imagination]:
+    def batch(key: PRNGKeyArray, states: MAGState) -> tuple[Step, Imagination]:
+        state = first_seed(states)
         key_sample, key_imagine = jax.random.split(key)
         sequences = algorithm.sequences(state.replay, key_sample)
         keys = jax.random.split(key_imagine, sequences.first.shape[0])
@@ -42,15 +44,16 @@ def models_of_run(path: Path, batches: int, *, build: Build = build, load: Load 
             keys, sequences
         )
 
-    state = jax.tree.map(lambda x: x[0], states)
     compiled = jax.jit(batch, compiler_options=compile_options())
-    found = [compiled(key, state) for key in jax.random.split(jax.random.key(config.seed), batches)]
+    found = [compiled(key, states) for key in jax.random.split(jax.random.key(config.seed), batches)]
     real, imagined = jax.tree.map(lambda *parts: np.concatenate(parts), *found)
     return {
         "run": str(path),
         "env": config.env,
         "algo": config.algo,
-        "env_steps": progress.slowest,
+        "preset": config.preset,
+        "seed": config.seed,
+        "env_steps": progress.env_steps[0],
         "sequences": len(real.first),
         "observed": OBSERVED,
         **compare(real, imagined, OBSERVED),
@@ -61,15 +64,18 @@ def models_of_run(path: Path, batches: int, *, build: Build = build, load: Load 
 def compare(real: Step, imagined: Imagination, observed: int) -> dict[str, Any]:
     """Real and imagined sequences `[sequences, time, ...]`, the first `observed` steps seen, the rest predicted.
 
-    Unexplained is the squared error over the variance: 0 is perfect, 1 as good as the mean. What follows the end of
-    an episode inside a sequence is left out.
+    Unexplained is the squared error over the variance: 0 is perfect, 1 as good as the mean, None where all is the
+    same. What follows the end of an episode inside a sequence is left out. Raises UsageError where nothing is left.
     """
     first, obs, reward, continues = (np.asarray(x) for x in (real.first, real.obs, real.reward, real.continues))
     seen, guess, goes_on = (np.asarray(x) for x in (imagined.obs, imagined.reward, imagined.continues))
-    inside = ~np.logical_or.accumulate(first[:, observed:], axis=1)
+    over = first[:, observed:] | (continues[:, observed - 1 : -1] == 0)
+    inside = ~np.logical_or.accumulate(over, axis=1)
+    if not inside.any():
+        raise UsageError("every sequence drawn ends with the steps that are seen; give more --batches")
     start = observed - 1
-    rows = [{"ahead": 0, "obs_unexplained": _unexplained(obs[:, start], seen[:, start])}]
-    for time in range(observed, first.shape[1]):
+    rows: list[dict[str, Any]] = [{"ahead": 0, "obs_unexplained": _unexplained(obs[:, start], seen[:, start])}]
+    for time in range(observed, observed + int(inside.any(0).sum())):
         here = inside[:, time - observed]
         rows.append(
             {
@@ -81,7 +87,7 @@ def compare(real: Step, imagined: Imagination, observed: int) -> dict[str, Any]:
             }
         )
     reward, guess, continues, goes_on = (x[:, observed:][inside] for x in (reward, guess, continues, goes_on))
-    high, ended = reward >= np.quantile(reward, HIGH), continues == 0
+    high, ended = np.argsort(reward)[-max(1, round(HIGH * len(reward))) :], continues == 0
     return {
         "by_steps_ahead": rows,
         "high_reward": float(reward[high].mean()),
@@ -92,11 +98,15 @@ def compare(real: Step, imagined: Imagination, observed: int) -> dict[str, Any]:
     }
 
 
-def _unexplained(real: np.ndarray, guess: np.ndarray) -> float:
+def _unexplained(real: np.ndarray, guess: np.ndarray) -> float | None:
     """Squared error over variance, the last axis being features, summed over all (`[n]` is a single feature)."""
-    real, guess = (x.reshape(-1, x.shape[-1] if x.ndim > 1 else 1) for x in (real, guess))
+    real, guess = (x.reshape(-1, x.shape[-1] if x.ndim > 1 else 1).astype(float) for x in (real, guess))
     variance = np.square(real - real.mean(0)).sum()
-    return float(np.square(real - guess).sum() / variance) if variance > 0 else float("nan")
+    return float(np.square(real - guess).sum() / variance) if variance > 0 else None
+
+
+def _share(value: float | None, width: int) -> str:
+    return f"{value:{width}.3f}" if value is not None else f"{'-':>{width}}"
 
 
 def tell(result: dict[str, Any]) -> str:
@@ -105,15 +115,16 @@ def tell(result: dict[str, Any]) -> str:
     shown = [row for row in rows if row["ahead"] in (0, 1, 2, 4, 8, len(rows) - 1)]
     lines = [
         *result["warnings"],
-        f"{result['algo']} on {result['env']}, {result['env_steps']} env steps; {result['sequences']} sequences of "
-        f"D_e: {result['observed']} steps seen, the rest predicted from the actions really taken",
+        f"{result['algo']} on {result['env']}, seed {result['seed']}, {result['env_steps']} env steps: "
+        f"{result['sequences']} sequences of D_e, {result['observed']} steps seen, the rest predicted from the actions "
+        "really taken",
         "steps   share unexplained        mean reward",
         "ahead   observation   reward     real   imagined",
-        f"{0:5}   {rows[0]['obs_unexplained']:11.3f}",
+        f"{0:5}   {_share(rows[0]['obs_unexplained'], 11)}",
     ]
     for row in shown[1:]:
         lines.append(
-            f"{row['ahead']:5}   {row['obs_unexplained']:11.3f}   {row['reward_unexplained']:6.3f}   "
+            f"{row['ahead']:5}   {_share(row['obs_unexplained'], 11)}   {_share(row['reward_unexplained'], 6)}   "
             f"{row['reward']:6.3f}   {row['reward_imagined']:8.3f}"
         )
     there = result["ends_imagined_there"]

@@ -192,7 +192,7 @@ def models(words: list[str]) -> None:
     from mag.accuracy import models_of_run, tell
 
     result = models_of_run(parsed.run, parsed.batches)
-    print(json.dumps(result) if parsed.json else tell(result))
+    print(json.dumps(result, allow_nan=False) if parsed.json else tell(result))
 
 
 def bench(words: list[str]) -> None:

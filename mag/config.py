@@ -215,9 +215,17 @@ class MAGConfig(RunConfig):
                 f"replay.capacity is {self.replay.capacity}, {kept} steps for each of {self.collect.num_envs} envs; "
                 f"each must hold a sequence ({asked}) and what one iteration collects ({self.collect.steps})"
             )
+        for name in ("reward_scale", "reward_threshold"):
+            value = getattr(self.models, name)
+            if not value > 0:
+                raise UsageError(f"models.{name} is {value}; it must be above 0")
         check_shares(
             {
                 "models.kl_balance": self.models.kl_balance,
+                "models.learning_rate_decay": self.models.learning_rate_decay,
+                "model_reward.learning_rate_decay": self.model_reward.learning_rate_decay,
+                "ppo.learning_rate_decay": self.ppo.learning_rate_decay,
+                "ppo.entropy_decay": self.ppo.entropy_decay,
                 "ppo.gamma": self.ppo.gamma,
                 "ppo.lambda": self.ppo.lambda_,
             }
@@ -264,6 +272,7 @@ def _cpu(config: MAGConfig) -> MAGConfig:
     Steps are cheap here and updates are not, so D_e keeps only the last 32 000: models that learn from old play
     are wrong where the policy has gone meanwhile, and it stays there. For the same reason the models learn first
     what the policy lives on: rewards, the rare win at its mean, and the observation, whose features are small.
+    Learning rates decay so that in the end neither runs away from the other.
     """
     return dataclasses.replace(
         config,
@@ -337,11 +346,8 @@ _LEAST = {
     "learning_starts": 0,
     "clip": 0,
     "entropy": 0,
-    "entropy_decay": 0,
-    "learning_rate_decay": 0,
     "weight_decay": 0,
     "reward_scale": 0,
-    "reward_threshold": 0,
     "reward_weight": 0,
     "reconstruction_weight": 0,
     "gate_hidden": 1,
@@ -363,7 +369,7 @@ def validate(config: RunConfig) -> None:
     """Raise UsageError, naming the value and what is allowed, for sizes that cannot work together."""
     for name, value in _flat(config).items():
         least = _LEAST.get(name.rpartition(".")[2])
-        if least is not None and value < least:
+        if least is not None and not value >= least:
             raise UsageError(f"{name} is {value}; it must be at least {least}")
     config.check()
 

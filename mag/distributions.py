@@ -75,4 +75,5 @@ def bernoulli_nll(logits: Float[Array, "*batch"], target: Float[Array, "*#batch"
 def smooth_l1(difference: Float[Array, "*batch"], threshold: float = 1.0) -> Float[Array, "*batch"]:
     """Huber loss: half the square up to a threshold, linear beyond it."""
     size = jnp.abs(difference)
-    return jnp.where(size < threshold, 0.5 * size**2, threshold * (size - 0.5 * threshold))
+    near = jnp.minimum(size, threshold)
+    return near * (size - 0.5 * near)

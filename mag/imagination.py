@@ -11,6 +11,9 @@ from mag.local_models import LocalModels, initial_state, observe_sequence
 from mag.rollout import Predict
 from mag.types import ModelState, Step
 
+OBSERVED = 5
+"""Steps that the models observe before they are on their own, in what people are shown."""
+
 
 class Imagination(NamedTuple):
     """What the local models make of one episode, `[time, ...]`."""

@@ -17,6 +17,11 @@ def seed_keys(seed: int, num_seeds: int) -> Key[Array, " seeds"]:
     return jax.vmap(jax.random.key)(seed + jnp.arange(num_seeds))
 
 
+def first_seed(arrays: Any) -> Any:
+    """Of all seeds, the first; inside `jit`, so that no more of a state is copied than is used."""
+    return jax.tree.map(lambda x: x[0], arrays)
+
+
 def over_seeds(function: Callable[..., Any], num_seeds: int, *, donate: tuple[int, ...] = ()) -> Callable[..., Any]:
     """Compile a function of one seed to take and return arrays with a leading seed axis.
 
@@ -27,7 +32,7 @@ def over_seeds(function: Callable[..., Any], num_seeds: int, *, donate: tuple[in
     """
 
     def one(*args: Any) -> Any:
-        result = function(*jax.tree.map(lambda x: x[0], args))
+        result = function(*first_seed(args))
         return jax.tree.map(lambda x: jnp.asarray(x)[None], result)
 
     def in_turn(*args: Any) -> Any:

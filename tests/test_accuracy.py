@@ -1,5 +1,6 @@
 """What `mag models` reports, by hand and of a small run."""
 
+import dataclasses
 import json
 
 import jax
@@ -16,27 +17,28 @@ from mag.types import Step
 from tests.fake import build, fake_config
 
 OBSERVED = 2
+LABELS = {"algo": "mag", "env": "a/b", "seed": 0, "env_steps": 1, "sequences": 3, "observed": OBSERVED, "warnings": []}
 
 
 def made(seen, reward, continues):
-    """Three sequences of four steps and one agent, of which two steps are observed, and what models made of them."""
-    first = np.zeros((3, 4), bool)
-    first[2, 3] = True  # the third sequence's last step belongs to the next episode
-    obs = np.zeros((3, 4, 1, 2), np.float32)
-    obs[:, :, 0, 0] = [[0, 1, 2, 6], [0, 3, 4, 8], [0, 5, 9, 0]]
+    """Three sequences of five steps and one agent, of which two steps are observed, and what models made of them."""
+    first = np.zeros((3, 5), bool)
+    first[0, 4] = first[1, 4] = True  # the last step belongs to the next episode
+    obs = np.zeros((3, 5, 1, 2), np.float32)
+    obs[:, :, 0, 0] = [[0, 1, 2, 6, 0], [0, 3, 4, 8, 0], [0, 5, 9, 0, 0]]
     real = Step(
         obs=obs,
-        avail=np.ones((3, 4, 1, 3), bool),
-        alive=np.ones((3, 4, 1), bool),
-        previous_action=np.zeros((3, 4, 1), np.int32),
-        reward=np.array([[0, 1, 1, 0], [0, 1, 2, 4], [0, 1, 3, 7]], np.float32),
-        continues=np.array([[1, 1, 1, 1], [1, 1, 1, 0], [1, 1, 0, 1]], np.float32),
+        avail=np.ones((3, 5, 1, 3), bool),
+        alive=np.ones((3, 5, 1), bool),
+        previous_action=np.zeros((3, 5, 1), np.int32),
+        reward=np.array([[0, 1, 1, 0, 9], [0, 1, 2, 4, 9], [0, 1, 3, 7, 9]], np.float32),
+        continues=np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 1], [1, 1, 0, 0, 0]], np.float32),
         first=first,
         state=None,
     )
     guess = np.array(obs)
     guess[:, :, 0, 0] = seen
-    zeros = np.zeros((3, 4), np.float32)
+    zeros = np.zeros((3, 5), np.float32)
     return jax.tree.map(
         jnp.asarray,
         (real, Imagination(guess, np.array(reward, np.float32), np.array(continues, np.float32), zeros, zeros)),
@@ -46,9 +48,9 @@ def made(seen, reward, continues):
 def test_accuracy_by_hand():
     found = compare(
         *made(
-            seen=[[9, 2, 2, 5], [9, 3, 5, 8], [9, 5, 7, 99]],
-            reward=[[9, 9, 1, 1], [9, 9, 2, 2], [9, 9, 1, 99]],
-            continues=[[0, 0, 1, 0.9], [0, 0, 1, 0.5], [0, 0, 0.8, 0]],
+            seen=[[9, 2, 2, 5, 99], [9, 3, 5, 8, 99], [9, 5, 7, 99, 99]],
+            reward=[[9, 9, 1, 1, 99], [9, 9, 2, 2, 99], [9, 9, 1, 99, 99]],
+            continues=[[0, 0, 1, 0.9, 0], [0, 0, 1, 0.5, 0], [0, 0, 0.8, 0, 0]],
         ),
         OBSERVED,
     )
@@ -67,6 +69,19 @@ def test_accuracy_by_hand():
     assert found["ends_imagined_there"] == pytest.approx((0.5 + 0.2) / 2)
 
 
+def test_what_does_not_vary_has_no_share_to_explain():
+    real, imagined = made(np.zeros((3, 5)), np.zeros((3, 5)), np.ones((3, 5)))
+    found = compare(real._replace(reward=jnp.full((3, 5), -0.1)), imagined, OBSERVED)
+    assert [row["reward_unexplained"] for row in found["by_steps_ahead"][1:]] == [None, None]
+    assert "    1         " in tell({**LABELS, **found})
+
+
+def test_nothing_to_compare_is_said():
+    real, imagined = made(np.zeros((3, 5)), np.zeros((3, 5)), np.ones((3, 5)))
+    with pytest.raises(UsageError, match="give more --batches"):
+        compare(real._replace(first=jnp.ones((3, 5), bool)), imagined, OBSERVED)
+
+
 def test_runs_without_models_are_refused(tmp_path):
     train(fake_config(), tmp_path, build=build)
     with pytest.raises(UsageError, match="has no models; give one of mag or mamba"):
@@ -74,11 +89,11 @@ def test_runs_without_models_are_refused(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_run_is_compared_with_what_it_saw(tmp_path, capsys):
-    train(default_config("mag", "probe/memory", "debug"), tmp_path)
+def test_a_run_is_compared_with_what_it_saw(tmp_path):
+    train(dataclasses.replace(default_config("mamba", "probe/memory", "debug"), num_seeds=2), tmp_path)
     found = models_of_run(tmp_path, 2)
     assert json.loads(json.dumps(found)) == found
     assert found["sequences"] == 2 * 4
     assert [row["ahead"] for row in found["by_steps_ahead"]] == [0, 1]
     assert np.isfinite([row["obs_unexplained"] for row in found["by_steps_ahead"]]).all()
-    assert "8 sequences of D_e: 5 steps seen" in tell(found)
+    assert "8 sequences of D_e, 5 steps seen" in tell(found)

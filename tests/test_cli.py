@@ -84,7 +84,7 @@ def test_auto_is_resolved(capsys, trained):
 
 
 BAD_INPUT = [
-    ("trian", "unknown command trian (did you mean train?); known are train, evaluate, watch, bench, envs"),
+    ("trian", "unknown command trian (did you mean train?); known are train, evaluate, watch, models, bench, envs"),
     ("train --planning.horizn 7", "unknown option --planning.horizn (did you mean --planning.horizon?)"),
     ("train --planning.horizon seven", "--planning.horizon: invalid literal for int() with base 10: 'seven'"),
     ("train --planning.horizon 0", "planning.horizon is 0; it must be at least 1"),
@@ -95,6 +95,9 @@ BAD_INPUT = [
     ("train --env starcraft", "'starcraft'"),
     ("train --algo mog", "unknown algorithm 'mog'; there are mag, mamba, attention-ppo, commnet, g2a"),
     ("train --algo g2a --learning.minibatches 7 --preset debug", "the minibatches must divide the environments"),
+    ("train --ppo.learning-rate-decay 1.1", "ppo.learning_rate_decay is 1.1; it must lie between 0 and 1"),
+    ("train --models.reward-threshold 0", "models.reward_threshold is 0.0; it must be above 0"),
+    ("train --models.reward-weight nan", "models.reward_weight is nan; it must be at least 0"),
     ("train --algo commnet --planning.horizon 7", "unknown option --planning.horizon"),
     ("train --preset big", "unknown preset 'big'; there are auto, paper, cpu, debug"),
     ("evaluate", "RUN"),
@@ -105,6 +108,9 @@ BAD_INPUT = [
     ("watch nowhere", "nowhere is not a run folder (it has no config.json)"),
     ("watch nowhere --episodes 0", "--episodes is 0 but must be at least 1"),
     ("watch nowhere --out film.avi", "let its name end in one of .html, .gif, .mp4"),
+    ("models", "RUN"),
+    ("models nowhere", "nowhere is not a run folder (it has no config.json)"),
+    ("models nowhere --batches 0", "--batches is 0 but must be at least 1"),
     ("bench speed", "invalid choice 'speed'"),
     ("envs --all", "unknown option --all"),
 ]
@@ -132,7 +138,7 @@ def test_help_names_every_command(capsys):
     for words in ((), ("--help",), ("-h",)):
         code, output, _ = run(capsys, *words)
         assert code == 0
-        assert all(name in output for name in ("train", "evaluate", "watch", "bench", "envs"))
+        assert all(f"\n  {name} " in output for name in ("train", "evaluate", "watch", "models", "bench", "envs"))
 
 
 def test_help_of_train_explains_fields_with_the_paper_values(capsys):
@@ -146,7 +152,8 @@ def test_help_of_train_explains_fields_with_the_paper_values(capsys):
 def test_help_and_mistakes_do_not_wait_for_jax():
     script = (
         "import sys; from mag.cli import main\n"
-        "for words in (['--help'], ['trian'], ['evaluate', '--help'], ['watch', '--help'], ['bench', 'nothing']):\n"
+        "for words in (['--help'], ['trian'], ['evaluate', '--help'], ['watch', '--help'], ['models', '--help'],\n"
+        "              ['bench', 'nothing']):\n"
         "    try: main(words)\n"
         "    except SystemExit: pass\n"
         "assert 'jax' not in sys.modules"

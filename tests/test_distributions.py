@@ -149,3 +149,5 @@ def test_smooth_l1_by_hand():
     np.testing.assert_allclose(smooth_l1(difference, 2.0), [0, 0.125, 0.125, 0.5, 0.5, 4, 4])
     gradient = jax.jit(jax.vmap(jax.grad(smooth_l1)))(difference)
     np.testing.assert_allclose(gradient, [0, 0.5, -0.5, 1, -1, 1, -1])
+    unbounded = jax.jit(jax.vmap(jax.grad(lambda x: smooth_l1(x, jnp.inf))))(difference)
+    np.testing.assert_allclose(unbounded, difference)

@@ -12,14 +12,13 @@ from mag.algorithm import Imagines
 from mag.collect import absorb, arrival
 from mag.envs.view import NOBODY, Frame, View, place
 from mag.evaluate import EvaluationResult, Playing, advance, begin, is_running
-from mag.imagination import Imagination
+from mag.imagination import OBSERVED, Imagination
 from mag.runtime import compile_options
+from mag.seeds import first_seed
 from mag.types import Step
 
 IMAGINATION = 0x1DEA
 """Sets the keys of what is imagined apart from those of what is played."""
-OBSERVED = 5
-"""Steps that the models observe before they are on their own."""
 
 
 class Recording(NamedTuple):
@@ -57,13 +56,13 @@ def battles(algorithm: Any, state: Any, key: PRNGKeyArray, episodes: int) -> lis
     keys = jax.random.split(key, episodes)
 
     def play(policy: Any, keys: Array) -> Recording:
-        return jax.vmap(lambda key: record(algorithm, _first(policy), key))(keys)
+        return jax.vmap(lambda key: record(algorithm, first_seed(policy), key))(keys)
 
     def imagine(state: Any, keys: Array, recordings: Recording) -> Imagined:
         def one(inputs: tuple[PRNGKeyArray, Recording]) -> Imagined:
             key, recording = inputs
             key = jax.random.fold_in(key, IMAGINATION)
-            prediction = algorithm.imagine(key, _first(state), recording.steps, observed=OBSERVED)
+            prediction = algorithm.imagine(key, first_seed(state), recording.steps, observed=OBSERVED)
             return Imagined(imagined_frames(algorithm.env.view, prediction, recording.frames), prediction)
 
         return jax.lax.map(one, (keys, recordings))
@@ -73,11 +72,6 @@ def battles(algorithm: Any, state: Any, key: PRNGKeyArray, episodes: int) -> lis
     imagined = jit(imagine)(state, keys, recordings) if isinstance(algorithm, Imagines) else None
     found = jax.device_get((recordings, imagined))
     return [_battle(*jax.tree.map(lambda x, index=index: x[index], found)) for index in range(episodes)]
-
-
-def _first(seeds: Any) -> Any:
-    """Of all seeds, the first; inside `jit`, so that no more of a state is copied than is used."""
-    return jax.tree.map(lambda x: x[0], seeds)
 
 
 def record(algorithm: Any, policy: Any, key: PRNGKeyArray) -> Recording:
