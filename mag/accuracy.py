@@ -129,7 +129,8 @@ def tell(result: dict[str, Any]) -> str:
         )
     there = result["ends_imagined_there"]
     lines += [
-        f"highest 1 % of rewards: mean {result['high_reward']:.2f}, imagined {result['high_reward_imagined']:.2f}",
+        f"highest {100 * HIGH:g} % of rewards: mean {result['high_reward']:.2f}, "
+        f"imagined {result['high_reward_imagined']:.2f}",
         f"ends per step: {result['ends']:.4f}, imagined {result['ends_imagined']:.4f}"
         + ("" if there is None else f"; {there:.2f} where there was one"),
     ]

@@ -136,10 +136,7 @@ def evaluate(words: list[str]) -> None:
         json: tyro.conf.FlagCreatePairsOff[bool] = False
         """Print one JSON object instead of text."""
 
-    words = canonical(words, {"episodes", "json"}, "mag evaluate")
-    parsed = parse(Evaluate, words, "mag evaluate", "Test the newest checkpoint of a run.")
-    if parsed.episodes < 1:
-        raise UsageError(f"--episodes is {parsed.episodes} but must be at least 1")
+    parsed = read(Evaluate, words, "Test the newest checkpoint of a run.")
     start_jax_for(words)
     from mag.evaluate_run import evaluate_run, tell
 
@@ -161,10 +158,7 @@ def watch(words: list[str]) -> None:
         """Where to write: an .html page for any browser, a .gif, or an .mp4 where there is ffmpeg
         (default: RUN/battles.html)."""
 
-    words = canonical(words, {"episodes", "out"}, "mag watch")
-    parsed = parse(Watch, words, "mag watch", "Show battles of a run's newest checkpoint.")
-    if parsed.episodes < 1:
-        raise UsageError(f"--episodes is {parsed.episodes} but must be at least 1")
+    parsed = read(Watch, words, "Show battles of a run's newest checkpoint.")
     start_jax_for(words)
     from mag.watch import watch as write
 
@@ -184,10 +178,7 @@ def models(words: list[str]) -> None:
         json: tyro.conf.FlagCreatePairsOff[bool] = False
         """Print one JSON object instead of text."""
 
-    words = canonical(words, {"batches", "json"}, "mag models")
-    parsed = parse(Models, words, "mag models", "Compare what a run's models predict with what D_e holds.")
-    if parsed.batches < 1:
-        raise UsageError(f"--batches is {parsed.batches} but must be at least 1")
+    parsed = read(Models, words, "Compare what a run's models predict with what D_e holds.")
     start_jax_for(words)
     from mag.accuracy import models_of_run, tell
 
@@ -208,7 +199,7 @@ def bench(words: list[str]) -> None:
         json: tyro.conf.FlagCreatePairsOff[bool] = False
         """Print one JSON object instead of text."""
 
-    parsed = parse(Bench, canonical(words, {"algo", "json"}, "mag bench"), "mag bench", "Measure one part's speed.")
+    parsed = read(Bench, words, "Measure one part's speed.")
     start_jax_for(words)
     from mag import bench as benches
 
@@ -222,7 +213,7 @@ def envs(words: list[str]) -> None:
     class Envs:
         pass
 
-    parse(Envs, canonical(words, set(), "mag envs"), "mag envs", "List the environments.")
+    read(Envs, words, "List the environments.")
     from mag import envs as environments
 
     for spec in environments.specs().values():
@@ -235,6 +226,20 @@ def start_jax_for(words: list[str]) -> None:
 
     if "--help" not in words and "-h" not in words:
         setup()
+
+
+def read(made: Any, words: list[str], description: str) -> Any:
+    """An instance of the dataclass of a command, called as it is; raises UsageError where the words are wrong.
+
+    What has a default is an option, and an option that is a whole number counts something: it is at least 1.
+    """
+    prog = f"mag {made.__name__.lower()}"
+    options = {field.name for field in dataclasses.fields(made) if field.default is not dataclasses.MISSING}
+    parsed = parse(made, canonical(words, options, prog), prog, description)
+    for name in options:
+        if type(value := getattr(parsed, name)) is int and value < 1:
+            raise UsageError(f"--{name} is {value} but must be at least 1")
+    return parsed
 
 
 def parse(made: Any, words: list[str], prog: str, description: str) -> Any:
