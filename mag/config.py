@@ -272,17 +272,21 @@ def _cpu(config: MAGConfig) -> MAGConfig:
     Steps are cheap here and updates are not, so D_e keeps only the last 32 000: models that learn from old play
     are wrong where the policy has gone meanwhile, and it stays there. For the same reason the models learn first
     what the policy lives on: rewards, the rare win at its mean, and the observation, whose features are small.
-    Learning rates decay so that in the end neither runs away from the other.
+    Learning rates decay so that in the end neither runs away from the other. Dropout takes a quarter of the models'
+    time, and a fit to the same D_e is no better with it.
     """
     return dataclasses.replace(
         config,
-        steps=250_000,
-        collect=CollectConfig(num_envs=32, steps=32),
-        networks=NetworksConfig(hidden=64, deterministic=64, categoricals=16, classes=16, attention_layers=1, heads=4),
+        steps=200_000,
+        collect=CollectConfig(num_envs=16, steps=32),
+        networks=NetworksConfig(
+            hidden=64, deterministic=64, categoricals=16, classes=16, attention_layers=1, heads=4, dropout=0.0
+        ),
         replay=dataclasses.replace(config.replay, capacity=32_000, learning_starts=2000, batch_size=16),
         models=dataclasses.replace(
             config.models,
             learning_rate=2e-3,
+            learning_rate_decay=0.9999,
             batches=32,
             reward_threshold=10.0,
             reward_weight=30.0,
