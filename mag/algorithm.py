@@ -1,5 +1,6 @@
 """Algorithm 1 (Sec. 3.3): `MAG.iteration` has its lines in order, each a call into the module named after it."""
 
+import dataclasses
 from functools import partial
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -20,7 +21,7 @@ from mag.policy import Actor
 from mag.ppo import PolicyState, fit_policy, init_policy
 from mag.replay import ReplayState, empty_step, make_replay, size
 from mag.rollout import Predict, planned, rollouts, start_states, starts_at_once
-from mag.seeds import over_seeds, seed_keys
+from mag.seeds import check_devices, over_seeds, own_key, seed_keys
 from mag.types import Episodes, Metrics, ModelState, Rollout, Step, TimeStep
 
 
@@ -115,16 +116,18 @@ class MAG:
     """MAG; and MAMBA, which is MAG without planning (`config.algo`)."""
 
     def __init__(self, config: MAGConfig, env: Env):
+        check_devices(config.workers)
         self.config, self.env = config, env
         self.plans = config.algo == "mag"
-        self.replay = make_replay(config.replay, config.collect.num_envs)
-        per_seed = partial(over_seeds, num_seeds=config.num_seeds)
+        share = dataclasses.replace(config.replay, batch_size=config.replay.batch_size // config.workers)
+        self.replay = make_replay(share, config.collect.num_envs)
+        per_seed = partial(over_seeds, num_seeds=config.num_seeds, workers=config.workers)
         self._split = per_seed(lambda key: tuple(jax.random.split(key, 5)))
         self._collect = per_seed(self.collect, donate=(2, 3))
         self._fit_models = per_seed(self.fit_models, donate=(1,))
         self._fit_model_reward = per_seed(self.fit_model_reward, donate=(1,))
-        self._rollouts = per_seed(self.rollouts)
-        self._fit_policy = per_seed(self.fit_policy, donate=(1,))
+        self._rollouts = per_seed(self.rollouts, divides=True)
+        self._fit_policy = per_seed(self.fit_policy, donate=(1,), divided=(2,))
 
     def memory(self) -> dict[str, int]:
         """See `Algorithm.memory`."""
@@ -210,7 +213,7 @@ class MAG:
         data: ReplayState,
     ) -> Rollout:
         """Lines 7-15: play inside the local models from states of D_e. The key is consumed."""
-        key_sample, key_start, key_rollout = jax.random.split(key, 3)
+        key_sample, key_start, key_rollout = jax.random.split(own_key(key), 3)
         config, planning = self.config.rollout, self.config.planning
         predict = self.predictor(models, model_reward, actor)
         starts = start_states(key_start, models, self.sequences(data, key_sample))
@@ -234,7 +237,7 @@ class MAG:
         return fit_policy(key, policy, model_data, self.config.ppo)
 
     def sequences(self, data: ReplayState, key: PRNGKeyArray) -> Step:
-        """A batch of sequences of D_e, `[batch, time, ...]`, of one seed. The key is consumed."""
+        """A worker's part of a batch of sequences of D_e, `[batch, time, ...]`, of one seed. The key is consumed."""
         return self.replay.sample(data, key).experience
 
     def can_learn(self, data: ReplayState) -> bool:
@@ -287,4 +290,6 @@ class MAG:
 def init_seeds(algorithm: Algorithm) -> Any:
     """The states of all seeds of a run, with a leading seed axis."""
     config = algorithm.config
-    return over_seeds(algorithm.init, config.num_seeds)(seed_keys(config.seed, config.num_seeds))
+    return over_seeds(algorithm.init, config.num_seeds, workers=config.workers)(
+        seed_keys(config.seed, config.num_seeds)
+    )

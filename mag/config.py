@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from mag.errors import UsageError
+from mag.runtime import CPU_DEVICES
 
 Preset = Literal["auto", "paper", "cpu", "debug"]
 
@@ -183,6 +184,9 @@ class RunConfig:
     """Random seed of the first run."""
     num_seeds: int = 1
     """Independent runs trained side by side in one process, with the seeds `seed`, `seed + 1`, ..."""
+    workers: int = 1
+    """Cores that share the learning and the tests of one seed, each with its part of every batch (paper: 1). Where
+    there are as many seeds as cores, 1 is faster."""
     collect: CollectConfig = field(default_factory=CollectConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
@@ -205,6 +209,8 @@ class MAGConfig(RunConfig):
 
     def check(self) -> None:
         """See `RunConfig.check`."""
+        batches = {"replay.batch_size": self.replay.batch_size, "evaluation.episodes": self.evaluation.episodes}
+        check_workers(self.workers, batches)
         networks = self.networks
         check_heads(networks.hidden, networks.heads)
         if not 0 <= networks.dropout < 1:
@@ -278,6 +284,7 @@ def _cpu(config: MAGConfig) -> MAGConfig:
     return dataclasses.replace(
         config,
         steps=200_000,
+        workers=2,
         collect=CollectConfig(num_envs=16, steps=32),
         networks=NetworksConfig(
             hidden=64, deterministic=64, categoricals=16, classes=16, attention_layers=1, heads=4, dropout=0.0
@@ -321,6 +328,7 @@ _LEAST = {
     "steps": 1,
     "seed": 0,
     "num_seeds": 1,
+    "workers": 1,
     "num_envs": 1,
     "capacity": 1,
     "sequence_length": 3,
@@ -376,6 +384,15 @@ def validate(config: RunConfig) -> None:
         if least is not None and not value >= least:
             raise UsageError(f"{name} is {value}; it must be at least {least}")
     config.check()
+
+
+def check_workers(workers: int, batches: dict[str, int]) -> None:
+    """Raise UsageError where workers are too many or cannot take equal parts of batches, given by option name."""
+    if workers > CPU_DEVICES:
+        raise UsageError(f"workers is {workers}; it can be at most {CPU_DEVICES}")
+    for name, size in batches.items():
+        if size % workers:
+            raise UsageError(f"{name} is {size} and workers {workers}; the workers must divide it")
 
 
 def check_heads(hidden: int, heads: int) -> None:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
 
-from mag.seeds import over_seeds, seed_keys
+from mag.seeds import over_seeds, own_part, seed_keys
 from mag.types import TimeStep
 
 STREAM = 0x7E57
@@ -41,17 +41,21 @@ Evaluator = Callable[[Any, Key[Array, " seeds"]], EvaluationResult]
 
 
 def evaluate(algorithm: Any, policy: Any, key: PRNGKeyArray, episodes: int) -> EvaluationResult:
-    """Play `episodes` greedy episodes of one policy side by side; results are `[episodes]`.
+    """Play `episodes` greedy episodes of one policy side by side; results are `[episodes]`, of a worker its part.
 
     Each environment plays exactly one episode, to its end: short episodes count no more than long ones.
     """
-    return jax.vmap(lambda key: _play(algorithm, policy, key))(jax.random.split(key, episodes))
+    return jax.vmap(lambda key: _play(algorithm, policy, key))(own_part(jax.random.split(key, episodes)))
 
 
 def make_evaluator(algorithm: Any, episodes: int) -> Evaluator:
     """`evaluate` for policies with a leading seed axis and one key per seed, compiled at its first call."""
+    config = algorithm.config
 
-    return over_seeds(lambda policy, key: evaluate(algorithm, policy, key, episodes), algorithm.config.num_seeds)
+    def play(policy: Any, key: PRNGKeyArray) -> EvaluationResult:
+        return evaluate(algorithm, policy, key, episodes)
+
+    return over_seeds(play, config.num_seeds, workers=config.workers, divides=True)
 
 
 def evaluation_keys(seed: int, num_seeds: int, iteration: int) -> Key[Array, " seeds"]:

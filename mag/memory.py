@@ -38,7 +38,10 @@ def check_memory(parts: dict[str, int], num_seeds: int) -> None:
 
 
 def estimate(config: MAGConfig, spec: EnvSpec) -> dict[str, int]:
-    """Bytes of a seed of MAG by part: what is held, and the largest thing computed at once. Right to a factor of 2."""
+    """Bytes of a seed of MAG by part: what is held, and the largest thing computed at once. Right to a factor of 2.
+
+    Each worker has a D_e and networks of its own; of what it computes, its part.
+    """
     networks, replay = config.networks, config.replay
     latent, hidden = networks.categoricals * networks.classes, networks.hidden
     item = item_size(spec)
@@ -49,10 +52,10 @@ def estimate(config: MAGConfig, spec: EnvSpec) -> dict[str, int]:
     working = (3 * latent + 12 * hidden) * NUMBER  # one agent's activations in one prediction
     weights = (6 * latent + (12 + 8 * networks.attention_layers) * hidden + spec.obs_dim) * hidden
     return {
-        "replay": replay.capacity * item,
+        "replay": config.workers * replay.capacity * item,
         "planning": side_by_side * trajectories * spec.n_agents * working,
         "rollouts": 2 * starts * config.rollout.length * spec.n_agents * state,
-        "networks": 4 * weights * NUMBER
+        "networks": config.workers * 4 * weights * NUMBER
         + replay.batch_size * replay.sequence_length * spec.n_agents * 12 * (latent + hidden) * NUMBER,
     }
 

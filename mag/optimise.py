@@ -9,6 +9,7 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from mag.config import ModelRewardConfig, ModelsConfig
+from mag.seeds import mean_over_workers, own_key
 from mag.types import Metrics
 
 
@@ -52,8 +53,8 @@ def descend(
     loss: Callable[[Any], tuple[Float[Array, ""], Metrics]],
     optimiser: optax.GradientTransformation,
 ) -> tuple[Fitted, Metrics]:
-    """One gradient step on `loss(params) -> (loss, metrics)`."""
-    gradient, metrics = jax.grad(loss, has_aux=True)(fitted.params)
+    """One gradient step on `loss(params) -> (loss, metrics)`, of which each worker has its own."""
+    gradient, metrics = mean_over_workers(jax.grad(loss, has_aux=True)(fitted.params))
     updates, state = optimiser.update(gradient, fitted.optimiser, fitted.params)
     return Fitted(optax.apply_updates(fitted.params, updates), state), metrics
 
@@ -73,7 +74,7 @@ def fit(
     def step(fitted: Fitted, key: PRNGKeyArray) -> tuple[Fitted, Metrics]:
         return descend(fitted, lambda params: loss(params, key), optimiser)
 
-    fitted, metrics = jax.lax.scan(step, fitted, jax.random.split(key, batches))
+    fitted, metrics = jax.lax.scan(step, fitted, jax.random.split(own_key(key), batches))
     return fitted, jax.tree.map(jnp.mean, metrics)
 
 
@@ -101,5 +102,5 @@ def fit_epochs(
         order = jax.random.permutation(key, size)[:used].reshape(minibatches, -1)
         return jax.lax.scan(minibatch_step, state, order)
 
-    state, metrics = jax.lax.scan(epoch_step, state, jax.random.split(key, epochs))
+    state, metrics = jax.lax.scan(epoch_step, state, jax.random.split(own_key(key), epochs))
     return state, jax.tree.map(jnp.mean, metrics)

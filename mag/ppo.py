@@ -11,6 +11,7 @@ from mag.config import NetworksConfig, PPOConfig
 from mag.distributions import entropy, log_prob, mask_logits
 from mag.optimise import Fitted, clipped_adam, decayed, descend, fit_epochs, untrained
 from mag.policy import Actor, Critic
+from mag.seeds import mean_over_workers, worker_count
 from mag.types import Metrics, ModelState, Rollout
 
 
@@ -146,7 +147,8 @@ def learning_batch(critic: Critic, rollouts: Rollout, config: PPOConfig) -> Batc
         )
     )(rollouts.reward, rollouts.continues, jnp.concatenate([value, bootstrap[:, None]], 1))
     advantage = returns - value
-    advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-4)
+    advantage = advantage - mean_over_workers(advantage.mean())
+    advantage = advantage / (jnp.sqrt(mean_over_workers(jnp.square(advantage).mean())) + 1e-4)
     batch = Batch(rollouts.state, rollouts.action, rollouts.avail, rollouts.log_prob, returns, advantage)
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), batch)
 
@@ -169,7 +171,7 @@ def fit_policy(
 ) -> tuple[PolicyState, Metrics]:
     """Lines 16-18: several epochs of minibatches over rollouts `[starts, k, ...]`. The key is consumed."""
     batch = learning_batch(policy.critic.params, rollouts, config)
-    minibatches = -(-batch.action.shape[0] // config.minibatch)
+    minibatches = -(-batch.action.shape[0] * worker_count() // config.minibatch)
     policy, means = fit_epochs(
         key,
         policy,
@@ -178,8 +180,9 @@ def fit_policy(
         epochs=config.epochs,
         minibatches=minibatches,
     )
-    return policy, means | {
+    rollout_means = {
         "rollout/return": batch.returns.mean(),
         "rollout/reward": rollouts.reward.mean(),
         "rollout/continues": rollouts.continues.mean(),
     }
+    return policy, means | mean_over_workers(rollout_means)

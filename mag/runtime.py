@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 CPU_DEVICES = 8
-"""Seeds that a CPU trains side by side, in a thread each: a thread is a device to JAX (`mag.seeds.over_seeds`)."""
+"""Seeds times workers that a CPU runs side by side, a thread each: to JAX a device (`mag.seeds.over_seeds`)."""
 
 
 def setup() -> None:
@@ -32,6 +32,16 @@ def compile_options() -> dict[str, int | bool]:
     import jax
 
     return {"xla_backend_optimization_level": 2} if jax.default_backend() == "cpu" else {}
+
+
+def cores() -> int:
+    """Cores that may be used side by side: of the CPU those given to this process, of an accelerator one."""
+    import jax
+
+    if jax.default_backend() != "cpu":
+        return 1
+    given = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(given, len(jax.devices()))
 
 
 def cache_folder() -> Path:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mag import seeds
 from mag.config import PPOConfig
 from mag.optimise import Fitted
 from mag.policy import Actor, Critic
@@ -121,6 +122,16 @@ def test_returns_bootstrap_with_the_critic_and_advantages_are_normalised(batch):
     advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-4)
     np.testing.assert_allclose(batch.returns, returns.reshape(-1, 3), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(batch.advantage, advantage.reshape(-1, 3), rtol=1e-3, atol=1e-4)
+
+
+def test_workers_normalise_advantages_over_all_their_batches(batch):
+    rollouts = jax.tree.map(lambda x: x[None], random_rollouts(0))
+
+    def shared(rollouts):
+        return learning_batch(CRITIC, rollouts, CONFIG)
+
+    found = seeds.over_seeds(shared, 1, workers=2, divided=(0,), divides=True)(rollouts)
+    np.testing.assert_allclose(found.advantage[0], batch.advantage, rtol=1e-4, atol=1e-5)
 
 
 def test_joint_states_keep_their_actions(batch):

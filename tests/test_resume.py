@@ -23,15 +23,16 @@ from tests.test_checkpoint import bits
 from tests.test_train import interrupting
 
 
-def small_config(algo):
+def small_config(algo, **changes):
     """A run of seconds: 10 iterations of 32 steps, learning from the fourth, two evaluations between."""
     config = default_config(algo, "probe/memory", "debug")
-    return dataclasses.replace(config, steps=320, num_seeds=2)
+    return dataclasses.replace(config, steps=320, num_seeds=2, **changes)
 
 
 CASES = {"fake": (fake.fake_config, fake.build)} | {
     algo: (functools.partial(small_config, algo), build) for algo in ALGORITHMS
 }
+CASES["mag of two workers"] = functools.partial(small_config, "mag", workers=2), build
 """Algorithms by name: how to make a small configuration of theirs, and how to build them."""
 
 NAMES = [name if name == "fake" else pytest.param(name, marks=pytest.mark.slow) for name in CASES]

@@ -1,11 +1,12 @@
-"""Seeds side by side: in threads, in shares of threads, at once on an accelerator."""
+"""Seeds side by side: in threads, in shares of threads, at once on an accelerator; and workers that share one."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
-from mag import runtime, seeds
+from mag import optimise, runtime, seeds
 
 
 def drift(key, state):
@@ -44,3 +45,44 @@ def test_jax_may_be_in_use_before_the_program_starts(monkeypatch):
     monkeypatch.setattr(runtime, "CPU_DEVICES", 3)
     runtime.setup()
     assert len(jax.devices()) == 8
+
+
+@pytest.mark.parametrize(("count", "workers"), [(1, 2), (2, 2), (1, 4), (6, 2), (9, 2)])
+def test_workers_share_what_is_divided_and_agree_on_the_rest(count, workers):
+    def find(key, whole, part):
+        here = {"parts": seeds.own_part(whole) * part, "keys": jax.random.key_data(seeds.own_key(key))[None]}
+        return here | {"means": seeds.mean_over_workers({"m": part.mean()})["m"][None]}
+
+    whole = jnp.arange(8.0 * count).reshape(count, 8)
+    shared = seeds.over_seeds(find, count, workers=workers, divided=(2,), divides=True)
+    found = shared(seeds.seed_keys(0, count), whole, whole + 1)
+    np.testing.assert_array_equal(found["parts"], whole * (whole + 1))
+    np.testing.assert_array_equal(found["means"], np.tile((whole + 1).mean(1, keepdims=True), workers))
+    assert len({tuple(key) for keys in np.asarray(found["keys"]) for key in keys}) == count * workers
+
+
+def test_outside_there_is_one_worker_with_everything():
+    key, batch = jax.random.key(3), jnp.arange(6)
+    assert seeds.worker_count() == 1
+    assert seeds.own_key(key) is key and seeds.own_part(batch) is batch and seeds.mean_over_workers(batch) is batch
+
+
+def test_two_workers_take_the_step_of_the_whole_batch():
+    """Least squares on 8 rows: a step on the workers' halves is the step on all."""
+    rows = jax.random.normal(jax.random.key(0), (8, 3))
+    fitted = optimise.untrained({"w": jnp.ones(3)}, optax.sgd(0.1))
+
+    def step(fitted, rows):
+        def loss(params):
+            mean = jnp.square(rows @ params["w"]).mean()
+            return mean, {"loss": mean}
+
+        return optimise.descend(fitted, loss, optax.sgd(0.1))
+
+    expected, metrics = step(fitted, rows)
+    one_seed = jax.tree.map(lambda x: jnp.asarray(x)[None], fitted)
+    found, found_metrics = seeds.over_seeds(step, 1, workers=2, divided=(1,))(one_seed, rows[None])
+    np.testing.assert_allclose(found.params["w"][0], expected.params["w"], rtol=1e-6)
+    np.testing.assert_allclose(found_metrics["loss"][0], metrics["loss"], rtol=1e-6)
+    copies = [np.asarray(shard.data) for shard in found.params["w"].addressable_shards]
+    assert len(copies) == 2 and np.array_equal(*copies)

@@ -107,6 +107,8 @@ class BaselineConfig(RunConfig):
 
     def check(self) -> None:
         """See `RunConfig.check`."""
+        if self.workers != 1:
+            raise UsageError(f"workers is {self.workers}; {self.algo} learns with 1 (mag and mamba can have more)")
         if self.collect.num_envs % self.learning.minibatches:
             raise UsageError(
                 f"collect.num_envs is {self.collect.num_envs} and learning.minibatches {self.learning.minibatches}; "
