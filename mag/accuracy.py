@@ -10,9 +10,9 @@ from jaxtyping import PRNGKeyArray
 from mag.algorithm import MAG, MAGState
 from mag.errors import UsageError
 from mag.imagination import OBSERVED, Imagination
+from mag.parallel import first_seed
 from mag.run_folder import load_config
 from mag.runtime import compile_options
-from mag.seeds import first_seed
 from mag.train import Build, build
 from mag.trained import Load, load_run
 from mag.types import Step

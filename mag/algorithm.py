@@ -17,11 +17,11 @@ from mag.imagination import Imagination, imagine
 from mag.local_models import LocalModels, fit_models, initial_state
 from mag.model_reward import ModelReward, fit_model_reward
 from mag.optimise import Fitted, adam_of, untrained
+from mag.parallel import check_devices, over_seeds, own_key, seed_keys
 from mag.policy import Actor
 from mag.ppo import PolicyState, fit_policy, init_policy
 from mag.replay import ReplayState, empty_step, make_replay, size
 from mag.rollout import Predict, planned, rollouts, start_states, starts_at_once
-from mag.seeds import check_devices, over_seeds, own_key, seed_keys
 from mag.types import Episodes, Metrics, ModelState, Rollout, Step, TimeStep
 
 

@@ -27,13 +27,13 @@ from mag.envs import EnvSpec
 from mag.errors import UsageError
 from mag.local_models import LocalModels, one_step_loss
 from mag.model_reward import ModelReward
+from mag.parallel import mean_over_workers, over_seeds, own_key
 from mag.policy import Actor
 from mag.ppo import PolicyState, fit_policy, init_policy
 from mag.registry import default_config
 from mag.replay import empty_step
 from mag.rollout import planned, rollouts, starts_at_once
 from mag.runtime import compile_options, cores
-from mag.seeds import mean_over_workers, over_seeds, own_key
 from mag.types import Metrics, ModelState, Rollout, Step
 
 REFERENCE_SPEC = EnvSpec("reference/size", 3, 101, None, 10, 60, True, True)
@@ -45,13 +45,18 @@ TIMED_ENVS = ("smax/3s_vs_3z", "smac_jax/3s_vs_5z", "smac_jax/3s5z_vs_3s6z", "sm
 Result = dict[str, Any]
 
 
-def run(name: str, *, json: bool = False, algo: str | None = None) -> None:
-    """Run one benchmark and print its result as a table or as one JSON object; `iteration` is of an algorithm."""
+def run(name: str, *, json: bool = False, algo: str | None = None, env: str | None = None) -> None:
+    """Run one benchmark and print its result as a table or as one JSON object.
+
+    `iteration` alone is of an algorithm on an environment.
+    """
     if name not in BENCHMARKS:
         raise UsageError(f"unknown benchmark {name!r}; there are {', '.join(BENCHMARKS)}")
-    if algo is not None and name != "iteration":
-        raise UsageError(f"--algo is {algo}, but `mag bench {name}` is of no algorithm; `mag bench iteration` is")
-    measured = iteration(algo) if algo is not None else BENCHMARKS[name]()
+    chosen = {option: value for option, value in (("algo", algo), ("env", env)) if value is not None}
+    for option, value in chosen.items():
+        if name != "iteration":
+            raise UsageError(f"--{option} is {value}, but `mag bench {name}` does not depend on it; iteration does")
+    measured = BENCHMARKS[name](**chosen)
     result = {"benchmark": name, "device": jax.devices()[0].device_kind} | measured
     print(jsonlib.dumps(result) if json else _as_table(result))
 
@@ -138,10 +143,10 @@ def env(names: tuple[str, ...] = TIMED_ENVS) -> Result:
     return rates
 
 
-def iteration(algo: str = "mag", name: str = "smac_jax/3s_vs_3z", preset: str = "auto") -> Result:
+def iteration(algo: str = "mag", env: str = "smac_jax/3s_vs_3z", preset: str = "auto") -> Result:
     """One whole iteration of an algorithm (MAG's lines 3-18) with the preset that this machine gets by default."""
-    config = default_config(algo, name, preset)
-    made = registry.make(config, envs.make(name))
+    config = default_config(algo, env, preset)
+    made = registry.make(config, envs.make(env))
     state = algorithm.init_seeds(made)
     begin = time.perf_counter()
     metrics: Metrics = {}
@@ -155,7 +160,7 @@ def iteration(algo: str = "mag", name: str = "smac_jax/3s_vs_3z", preset: str = 
         seconds.append(time.perf_counter() - begin)
         steps.append(int(played[0]))
     rates = [count / each for count, each in zip(steps, seconds, strict=True)]
-    sizes = {"algo": algo, "env": name, "preset": config.preset, "num_envs": config.collect.num_envs}
+    sizes = {"algo": algo, "env": env, "preset": config.preset, "num_envs": config.collect.num_envs}
     sizes |= {"env_steps": steps[0]}
     return sizes | {"seconds": median(seconds), "env_steps_per_second": median(rates), "seconds_until_warm": first}
 

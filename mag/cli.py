@@ -196,6 +196,8 @@ def bench(words: list[str]) -> None:
         """What to measure."""
         algo: str | None = None
         """Algorithm of `iteration` (default: mag)."""
+        env: str | None = None
+        """Environment of `iteration` (default: smac_jax/3s_vs_3z)."""
         json: tyro.conf.FlagCreatePairsOff[bool] = False
         """Print one JSON object instead of text."""
 
@@ -203,7 +205,7 @@ def bench(words: list[str]) -> None:
     start_jax_for(words)
     from mag import bench as benches
 
-    benches.run(parsed.part, json=parsed.json, algo=parsed.algo)
+    benches.run(parsed.part, json=parsed.json, algo=parsed.algo, env=parsed.env)
 
 
 def envs(words: list[str]) -> None:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
 
-from mag.seeds import over_seeds, own_part, seed_keys
+from mag.parallel import over_seeds, own_part, seed_keys
 from mag.types import TimeStep
 
 STREAM = 0x7E57

@@ -9,7 +9,7 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from mag.config import ModelRewardConfig, ModelsConfig
-from mag.seeds import mean_over_workers, own_key
+from mag.parallel import mean_over_workers, own_key
 from mag.types import Metrics
 
 

@@ -10,8 +10,8 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from mag.config import NetworksConfig, PPOConfig
 from mag.distributions import entropy, log_prob, mask_logits
 from mag.optimise import Fitted, clipped_adam, decayed, descend, fit_epochs, untrained
+from mag.parallel import mean_over_workers, worker_count
 from mag.policy import Actor, Critic
-from mag.seeds import mean_over_workers, worker_count
 from mag.types import Metrics, ModelState, Rollout
 
 

@@ -43,6 +43,6 @@ def make(config: RunConfig, env: "Env") -> "Algorithm":
 
     if isinstance(config, MAGConfig):
         return MAG(config, env)
-    if isinstance(config, BaselineConfig):
+    if isinstance(config, BaselineConfig) and config.algo in BASELINES:
         return OnPolicy(config, env, resolve_name(BASELINES[config.algo].network))
-    raise TypeError(f"no algorithm takes a {type(config).__name__}")
+    raise TypeError(f"no algorithm takes a {type(config).__name__} with algo {config.algo!r}")

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 CPU_DEVICES = 8
-"""Seeds times workers that a CPU runs side by side, a thread each: to JAX a device (`mag.seeds.over_seeds`)."""
+"""Seeds times workers that a CPU runs side by side, a thread each: to JAX a device (`mag.parallel.over_seeds`)."""
 
 
 def setup() -> None:

@@ -36,7 +36,7 @@ def test_an_iteration_of_any_algorithm_is_timed():
 
 
 def test_an_algorithm_where_none_is_asked_for_is_refused():
-    with pytest.raises(UsageError, match="--algo is mamba, but `mag bench env` is of no algorithm"):
+    with pytest.raises(UsageError, match="--algo is mamba, but `mag bench env` does not depend on it"):
         bench.run("env", algo="mamba")
 
 

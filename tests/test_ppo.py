@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mag import seeds
+from mag import parallel
 from mag.config import PPOConfig
 from mag.optimise import Fitted
 from mag.policy import Actor, Critic
@@ -130,7 +130,7 @@ def test_workers_normalise_advantages_over_all_their_batches(batch):
     def shared(rollouts):
         return learning_batch(CRITIC, rollouts, CONFIG)
 
-    found = seeds.over_seeds(shared, 1, workers=2, divided=(0,), divides=True)(rollouts)
+    found = parallel.over_seeds(shared, 1, workers=2, divided=(0,), divides=True)(rollouts)
     np.testing.assert_allclose(found.advantage[0], batch.advantage, rtol=1e-4, atol=1e-5)
 
 

@@ -21,8 +21,8 @@ from mag.distributions import log_prob, mask_logits, sample_categorical
 from mag.envs import Env, EnvSpec
 from mag.memory import size_of
 from mag.optimise import Fitted, clipped_adam, clipped_rmsprop, descend, fit_epochs, untrained
+from mag.parallel import over_seeds
 from mag.ppo import lambda_returns, policy_loss, weighted_mean
-from mag.seeds import over_seeds
 from mag.types import Episodes, Metrics, Step, TimeStep
 
 Memory = Any

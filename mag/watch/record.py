@@ -13,8 +13,8 @@ from mag.collect import absorb, arrival
 from mag.envs.view import NOBODY, Frame, View, place
 from mag.evaluate import EvaluationResult, Playing, advance, begin, is_running
 from mag.imagination import OBSERVED, Imagination
+from mag.parallel import first_seed
 from mag.runtime import compile_options
-from mag.seeds import first_seed
 from mag.types import Step
 
 IMAGINATION = 0x1DEA

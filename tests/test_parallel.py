@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from mag import optimise, runtime, seeds
+from mag import optimise, parallel, runtime
 
 
 def drift(key, state):
@@ -21,21 +21,21 @@ def states(count):
 
 @pytest.mark.parametrize("count", [1, 2, 9, 11])
 def test_every_share_of_threads_gives_each_seed_its_own(count):
-    keys = seeds.seed_keys(5, count)
+    keys = parallel.seed_keys(5, count)
     expected_keys, expected = jax.vmap(drift)(keys, states(count))
-    found_keys, found = seeds.over_seeds(drift, count)(keys, states(count))
+    found_keys, found = parallel.over_seeds(drift, count)(keys, states(count))
     np.testing.assert_array_equal(jax.random.key_data(found_keys), jax.random.key_data(expected_keys))
     np.testing.assert_allclose(found["x"], expected["x"], rtol=1e-6)
     np.testing.assert_array_equal(found["n"], expected["n"])
-    again = seeds.over_seeds(drift, count, donate=(1,))(found_keys, found)[1]
+    again = parallel.over_seeds(drift, count, donate=(1,))(found_keys, found)[1]
     np.testing.assert_array_equal(again["n"], jnp.arange(count) + 2)
 
 
 def test_eight_seeds_take_eight_threads_and_an_accelerator_one_program(monkeypatch):
-    found = seeds.over_seeds(drift, 8)(seeds.seed_keys(0, 8), states(8))[1]
+    found = parallel.over_seeds(drift, 8)(parallel.seed_keys(0, 8), states(8))[1]
     assert len(found["x"].sharding.device_set) == 8
-    monkeypatch.setattr(seeds.jax, "default_backend", lambda: "gpu")
-    at_once = seeds.over_seeds(drift, 8)(seeds.seed_keys(0, 8), states(8))[1]
+    monkeypatch.setattr(parallel.jax, "default_backend", lambda: "gpu")
+    at_once = parallel.over_seeds(drift, 8)(parallel.seed_keys(0, 8), states(8))[1]
     assert len(at_once["x"].sharding.device_set) == 1
     np.testing.assert_allclose(at_once["x"], found["x"], rtol=1e-6)
 
@@ -50,12 +50,12 @@ def test_jax_may_be_in_use_before_the_program_starts(monkeypatch):
 @pytest.mark.parametrize(("count", "workers"), [(1, 2), (2, 2), (1, 4), (6, 2), (9, 2)])
 def test_workers_share_what_is_divided_and_agree_on_the_rest(count, workers):
     def find(key, whole, part):
-        here = {"parts": seeds.own_part(whole) * part, "keys": jax.random.key_data(seeds.own_key(key))[None]}
-        return here | {"means": seeds.mean_over_workers({"m": part.mean()})["m"][None]}
+        here = {"parts": parallel.own_part(whole) * part, "keys": jax.random.key_data(parallel.own_key(key))[None]}
+        return here | {"means": parallel.mean_over_workers({"m": part.mean()})["m"][None]}
 
     whole = jnp.arange(8.0 * count).reshape(count, 8)
-    shared = seeds.over_seeds(find, count, workers=workers, divided=(2,), divides=True)
-    found = shared(seeds.seed_keys(0, count), whole, whole + 1)
+    shared = parallel.over_seeds(find, count, workers=workers, divided=(2,), divides=True)
+    found = shared(parallel.seed_keys(0, count), whole, whole + 1)
     np.testing.assert_array_equal(found["parts"], whole * (whole + 1))
     np.testing.assert_array_equal(found["means"], np.tile((whole + 1).mean(1, keepdims=True), workers))
     assert len({tuple(key) for keys in np.asarray(found["keys"]) for key in keys}) == count * workers
@@ -63,8 +63,12 @@ def test_workers_share_what_is_divided_and_agree_on_the_rest(count, workers):
 
 def test_outside_there_is_one_worker_with_everything():
     key, batch = jax.random.key(3), jnp.arange(6)
-    assert seeds.worker_count() == 1
-    assert seeds.own_key(key) is key and seeds.own_part(batch) is batch and seeds.mean_over_workers(batch) is batch
+    assert parallel.worker_count() == 1
+    assert (
+        parallel.own_key(key) is key
+        and parallel.own_part(batch) is batch
+        and parallel.mean_over_workers(batch) is batch
+    )
 
 
 def test_two_workers_take_the_step_of_the_whole_batch():
@@ -81,7 +85,7 @@ def test_two_workers_take_the_step_of_the_whole_batch():
 
     expected, metrics = step(fitted, rows)
     one_seed = jax.tree.map(lambda x: jnp.asarray(x)[None], fitted)
-    found, found_metrics = seeds.over_seeds(step, 1, workers=2, divided=(1,))(one_seed, rows[None])
+    found, found_metrics = parallel.over_seeds(step, 1, workers=2, divided=(1,))(one_seed, rows[None])
     np.testing.assert_allclose(found.params["w"][0], expected.params["w"], rtol=1e-6)
     np.testing.assert_allclose(found_metrics["loss"][0], metrics["loss"], rtol=1e-6)
     copies = [np.asarray(shard.data) for shard in found.params["w"].addressable_shards]
