@@ -209,8 +209,12 @@ class MAGConfig(RunConfig):
 
     def check(self) -> None:
         """See `RunConfig.check`."""
-        batches = {"replay.batch_size": self.replay.batch_size, "evaluation.episodes": self.evaluation.episodes}
-        check_workers(self.workers, batches)
+        if self.workers > CPU_DEVICES:
+            raise UsageError(f"workers is {self.workers}; it can be at most {CPU_DEVICES}")
+        if self.replay.batch_size % self.workers:
+            raise UsageError(
+                f"replay.batch_size is {self.replay.batch_size} and workers {self.workers}; the workers must divide it"
+            )
         networks = self.networks
         check_heads(networks.hidden, networks.heads)
         if not 0 <= networks.dropout < 1:
@@ -384,15 +388,6 @@ def validate(config: RunConfig) -> None:
         if least is not None and not value >= least:
             raise UsageError(f"{name} is {value}; it must be at least {least}")
     config.check()
-
-
-def check_workers(workers: int, batches: dict[str, int]) -> None:
-    """Raise UsageError where workers are too many or cannot take equal parts of batches, given by option name."""
-    if workers > CPU_DEVICES:
-        raise UsageError(f"workers is {workers}; it can be at most {CPU_DEVICES}")
-    for name, size in batches.items():
-        if size % workers:
-            raise UsageError(f"{name} is {size} and workers {workers}; the workers must divide it")
 
 
 def check_heads(hidden: int, heads: int) -> None:

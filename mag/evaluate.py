@@ -40,22 +40,28 @@ class Playing(NamedTuple):
 Evaluator = Callable[[Any, Key[Array, " seeds"]], EvaluationResult]
 
 
-def evaluate(algorithm: Any, policy: Any, key: PRNGKeyArray, episodes: int) -> EvaluationResult:
-    """Play `episodes` greedy episodes of one policy side by side; results are `[episodes]`, of a worker its part.
+def evaluate(algorithm: Any, policy: Any, key: PRNGKeyArray, episodes: int, *, share: bool = False) -> EvaluationResult:
+    """Play `episodes` greedy episodes of one policy side by side; results are `[episodes]`.
 
-    Each environment plays exactly one episode, to its end: short episodes count no more than long ones.
+    Each environment plays exactly one episode, to its end: short episodes count no more than long ones. Workers that
+    `share` them play their own part.
     """
-    return jax.vmap(lambda key: _play(algorithm, policy, key))(own_part(jax.random.split(key, episodes)))
+    keys = jax.random.split(key, episodes)
+    return jax.vmap(lambda key: _play(algorithm, policy, key))(own_part(keys) if share else keys)
 
 
 def make_evaluator(algorithm: Any, episodes: int) -> Evaluator:
-    """`evaluate` for policies with a leading seed axis and one key per seed, compiled at its first call."""
+    """`evaluate` for policies with a leading seed axis and one key per seed, compiled at its first call.
+
+    Results do not depend on the workers, who share the episodes where they can take equal parts.
+    """
     config = algorithm.config
+    share = episodes % config.workers == 0
 
     def play(policy: Any, key: PRNGKeyArray) -> EvaluationResult:
-        return evaluate(algorithm, policy, key, episodes)
+        return evaluate(algorithm, policy, key, episodes, share=share)
 
-    return over_seeds(play, config.num_seeds, workers=config.workers, divides=True)
+    return over_seeds(play, config.num_seeds, workers=config.workers, divides=share)
 
 
 def evaluation_keys(seed: int, num_seeds: int, iteration: int) -> Key[Array, " seeds"]:

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from mag.evaluate import evaluate, evaluation_keys, make_evaluator, means
 from tests.fake import FakeAlgorithm, FakeEnv, fake_config
@@ -47,6 +48,15 @@ def test_seeds_are_evaluated_side_by_side_as_they_are_alone():
         alone = evaluate(ALGORITHM, policy, keys[index], 6)
         for one, other in zip(alone, together, strict=True):
             np.testing.assert_array_equal(one, other[index])
+
+
+@pytest.mark.parametrize("episodes", [6, 5])
+def test_workers_play_the_same_episodes(episodes):
+    keys, policies = evaluation_keys(seed=4, num_seeds=2, iteration=7), jnp.stack([FIRST, LAST])
+    alone = make_evaluator(ALGORITHM, episodes)(policies, keys)
+    shared = make_evaluator(FakeAlgorithm(fake_config(workers=2)), episodes)(policies, keys)
+    for one, other in zip(alone, shared, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_keys_depend_on_seed_and_iteration_alone():
