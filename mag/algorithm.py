@@ -17,7 +17,7 @@ from mag.imagination import Imagination, imagine
 from mag.local_models import LocalModels, fit_models, initial_state
 from mag.model_reward import ModelReward, fit_model_reward
 from mag.optimise import Fitted, adam_of, untrained
-from mag.parallel import check_devices, over_seeds, own_key, seed_keys
+from mag.parallel import over_seeds, own_key, seed_keys
 from mag.policy import Actor
 from mag.ppo import PolicyState, fit_policy, init_policy
 from mag.replay import ReplayState, empty_step, make_replay, size
@@ -116,7 +116,6 @@ class MAG:
     """MAG; and MAMBA, which is MAG without planning (`config.algo`)."""
 
     def __init__(self, config: MAGConfig, env: Env):
-        check_devices(config.workers)
         self.config, self.env = config, env
         self.plans = config.algo == "mag"
         share = dataclasses.replace(config.replay, batch_size=config.replay.batch_size // config.workers)

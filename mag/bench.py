@@ -161,11 +161,11 @@ def iteration(algo: str = "mag", env: str = "smac_jax/3s_vs_3z", preset: str = "
         steps.append(int(played[0]))
     rates = [count / each for count, each in zip(steps, seconds, strict=True)]
     sizes = {"algo": algo, "env": env, "preset": config.preset, "num_envs": config.collect.num_envs}
-    sizes |= {"env_steps": steps[0]}
+    sizes |= {"workers": config.workers, "env_steps": steps[0]}
     return sizes | {"seconds": median(seconds), "env_steps_per_second": median(rates), "seconds_until_warm": first}
 
 
-BENCHMARKS: dict[str, Callable[[], Result]] = {
+BENCHMARKS: dict[str, Callable[..., Result]] = {
     "planning": planning,
     "world-model": world_model,
     "ppo": ppo,

@@ -211,10 +211,9 @@ class MAGConfig(RunConfig):
         """See `RunConfig.check`."""
         if self.workers > CPU_DEVICES:
             raise UsageError(f"workers is {self.workers}; it can be at most {CPU_DEVICES}")
-        if self.replay.batch_size % self.workers:
-            raise UsageError(
-                f"replay.batch_size is {self.replay.batch_size} and workers {self.workers}; the workers must divide it"
-            )
+        for name, size in (("replay.batch_size", self.replay.batch_size), ("ppo.minibatch", self.ppo.minibatch)):
+            if size % self.workers:
+                raise UsageError(f"{name} is {size} and workers {self.workers}; the workers must divide it")
         networks = self.networks
         check_heads(networks.hidden, networks.heads)
         if not 0 <= networks.dropout < 1:

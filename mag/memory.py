@@ -16,7 +16,7 @@ NUMBER = 4
 
 
 ADVICE = {
-    "replay": "lower replay.capacity",
+    "replay": "lower replay.capacity or workers",
     "planning": "lower planning.num_trajectories or rollout.at_once",
     "rollouts": "lower rollout.length or replay.batch_size",
     "networks": "lower networks.hidden or networks.categoricals",
@@ -47,7 +47,7 @@ def estimate(config: MAGConfig, spec: EnvSpec) -> dict[str, int]:
     item = item_size(spec)
     starts = replay.batch_size * (replay.sequence_length - 2)
     trajectories = config.planning.num_trajectories if config.algo == "mag" else 1
-    side_by_side = min(starts, starts_at_once(config.rollout, starts, spec.n_agents * trajectories))
+    side_by_side = min(starts, config.workers * starts_at_once(config.rollout, starts, spec.n_agents * trajectories))
     state = (networks.deterministic + networks.categoricals) * NUMBER + spec.n_actions
     working = (3 * latent + 12 * hidden) * NUMBER  # one agent's activations in one prediction
     weights = (6 * latent + (12 + 8 * networks.attention_layers) * hidden + spec.obs_dim) * hidden

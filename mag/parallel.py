@@ -1,8 +1,8 @@
 """Independent runs trained side by side, and the cores that share the learning of one.
 
 Seeds are an axis of every array of a run. On a CPU a seed may have several workers: each holds all of the run's
-state, draws its own part of every batch and takes the step that the mean of all their gradients says. What is not
-divided, each of them computes.
+state, draws its own part of every batch and takes the step of their mean gradient. What is not divided, each of them
+computes.
 """
 
 import inspect
@@ -34,11 +34,11 @@ def first_seed(arrays: Any) -> Any:
 
 def check_devices(workers: int) -> None:
     """Raise UsageError where the machine cannot have so many workers."""
-    most = len(jax.devices()) if jax.default_backend() == "cpu" else 1
+    on_cpu = jax.default_backend() == "cpu"
+    most = len(jax.devices()) if on_cpu else 1
     if workers > most:
-        raise UsageError(
-            f"workers is {workers}; here it can be at most {most}: cores of a CPU share, accelerators do not"
-        )
+        why = "`mag.runtime.setup` was not called before JAX was used" if on_cpu else "an accelerator has one"
+        raise UsageError(f"workers is {workers}; here it can be at most {most} ({why}); give --workers {most}")
 
 
 def worker_count() -> int:
@@ -87,8 +87,9 @@ def over_seeds(
     `mag.runtime.setup` was not called all of them in turn. Arguments in `donate` are consumed.
 
     Of the arguments in `divided`, and of the result where it `divides`, each of a seed's workers has its part of the
-    first axis; the others are the same for all. More than one worker takes a CPU with as many devices.
+    first axis; the others are the same for all. Raises UsageError where there cannot be so many workers.
     """
+    check_devices(workers)
 
     def one(*args: Any) -> Any:
         result = function(*first_seed(args))

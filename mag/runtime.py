@@ -3,10 +3,15 @@
 import contextlib
 import os
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 
 CPU_DEVICES = 8
 """Seeds times workers that a CPU runs side by side, a thread each: to JAX a device (`mag.parallel.over_seeds`)."""
+
+PATIENCE = [f"--xla_cpu_collective_call_{what}_timeout_seconds=86400" for what in ("warn_stuck", "terminate")]
+"""Workers wait for each other, on a busy machine for longer than the 40 s after which XLA ends the process. A version
+that does not know these flags would not start, so they go to the one they were tried with."""
 
 
 def setup() -> None:
@@ -17,9 +22,11 @@ def setup() -> None:
     """
     # XLA's notes on cached kernels' machine features are not for users; errors still show.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if version("jaxlib").startswith("0.10.") and PATIENCE[0] not in os.environ.get("XLA_FLAGS", ""):
+        os.environ["XLA_FLAGS"] = " ".join((os.environ.get("XLA_FLAGS", ""), *PATIENCE))
     import jax
 
-    with contextlib.suppress(RuntimeError):  # JAX is in use already, then seeds run in turn
+    with contextlib.suppress(RuntimeError):  # JAX is in use already: seeds run in turn, with one worker
         jax.config.update("jax_num_cpu_devices", CPU_DEVICES)
     folder = cache_folder()
     if is_writable(folder):

@@ -1,5 +1,6 @@
 """A trained run read back: its algorithm and the state of its newest usable checkpoint."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,10 +28,13 @@ class Trained(NamedTuple):
 
 
 def load_run(path: Path, *, build: Build = build, load: Load = load_config) -> Trained:
-    """The run in a folder. Raises UsageError where it holds no run or no usable checkpoint."""
+    """The run in a folder. Raises UsageError where it holds no run or no usable checkpoint.
+
+    Its algorithm has one worker, however many trained it: any machine can read it, and batches are whole.
+    """
     folder = RunFolder(path)
     config = load(folder)
-    algorithm, state = build(config)
+    algorithm, state = build(dataclasses.replace(config, workers=1))
     restored = Checkpoints(folder.checkpoints, config.checkpoint.keep).restore(state)
     if restored is None:
         raise UsageError(f"{path} has no checkpoint yet; give the `mag train` command that began it again")

@@ -91,6 +91,7 @@ BAD_INPUT = [
     ("train --num-seeds 0", "num_seeds is 0; it must be at least 1"),
     ("train --workers 0", "workers is 0; it must be at least 1"),
     ("train --workers 3 --preset cpu", "replay.batch_size is 16 and workers 3; the workers must divide it"),
+    ("train --preset cpu --ppo.minibatch 501", "ppo.minibatch is 501 and workers 2; the workers must divide it"),
     ("train --workers 16 --preset cpu", "workers is 16; it can be at most 8"),
     ("train --workers 2 --algo g2a", "workers is 2; g2a learns with 1 (mag and mamba can have more)"),
     ("train --steps", "Missing value for argument '--steps'"),
