@@ -73,7 +73,7 @@ def claim(path: Path, config: RunConfig) -> Iterator[RunFolder]:
     """Make the folder, or check that it holds the same run, and keep other processes out while entered.
 
     Raises UsageError where it cannot be written, is in use, holds other things, or holds a run of another
-    configuration.
+    configuration. A new run that is refused before it began leaves no configuration behind.
     """
     folder = RunFolder(path)
     try:
@@ -86,12 +86,18 @@ def claim(path: Path, config: RunConfig) -> Iterator[RunFolder]:
         ) from error
     with lock:
         take_lock(lock, path)
-        if folder.config.exists():
+        is_new = not folder.config.exists()
+        if not is_new:
             check_same(read_description(folder)["config"], config, path)
             describe(folder, config, read_description(folder))
         else:
             describe(folder, config, description())
-        yield folder
+        try:
+            yield folder
+        except UsageError:
+            if is_new and not folder.metrics.exists():
+                folder.config.unlink()
+            raise
 
 
 def check_ours(folder: RunFolder) -> None:

@@ -67,6 +67,20 @@ def test_a_broken_configuration_is_refused(tmp_path):
         take(tmp_path, fake_config())
 
 
+def test_a_run_refused_before_it_began_makes_way_for_another(tmp_path):
+    with pytest.raises(UsageError, match="too large"), claim(tmp_path, fake_config(seed=1)):
+        raise UsageError("too large")
+    take(tmp_path, fake_config(seed=2))
+    assert json.loads((tmp_path / "config.json").read_text())["config"]["seed"] == 2
+
+
+def test_a_run_that_failed_later_keeps_its_configuration(tmp_path):
+    with pytest.raises(UsageError, match="diverged"), claim(tmp_path, fake_config(seed=1)) as folder:
+        folder.metrics.write_text("{}")
+        raise UsageError("diverged")
+    assert folder.config.exists()
+
+
 def test_one_process_at_a_time(tmp_path):
     with (
         claim(tmp_path, fake_config()),
