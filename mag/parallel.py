@@ -32,7 +32,7 @@ def first_seed(arrays: Any) -> Any:
     return jax.tree.map(lambda x: x[0], arrays)
 
 
-def check_devices(workers: int) -> None:
+def _check_devices(workers: int) -> None:
     """Raise UsageError where the machine cannot have so many workers."""
     on_cpu = jax.default_backend() == "cpu"
     most = len(jax.devices()) if on_cpu else 1
@@ -89,7 +89,7 @@ def over_seeds(
     Of the arguments in `divided`, and of the result where it `divides`, each of a seed's workers has its part of the
     first axis; the others are the same for all. Raises UsageError where there cannot be so many workers.
     """
-    check_devices(workers)
+    _check_devices(workers)
 
     def one(*args: Any) -> Any:
         result = function(*first_seed(args))

@@ -86,8 +86,8 @@ def claim(path: Path, config: RunConfig) -> Iterator[RunFolder]:
         ) from error
     with lock:
         take_lock(lock, path)
-        is_new = not folder.config.exists()
-        if not is_new:
+        resumed = folder.config.exists()
+        if resumed:
             check_same(read_description(folder)["config"], config, path)
             describe(folder, config, read_description(folder))
         else:
@@ -95,7 +95,7 @@ def claim(path: Path, config: RunConfig) -> Iterator[RunFolder]:
         try:
             yield folder
         except UsageError:
-            if is_new and not folder.metrics.exists():
+            if not resumed and not folder.metrics.exists():
                 folder.config.unlink()
             raise
 

@@ -14,7 +14,7 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from mag import curve, parallel
+from mag import curve
 from mag.checkpoint import Checkpoints
 from mag.config import RunConfig, validate
 from mag.errors import UsageError
@@ -44,7 +44,6 @@ def train(config: RunConfig, path: Path | None = None, *, build: Build = build) 
     A folder that holds the same run is resumed. Raises UsageError where it cannot be used or where the run
     diverges, and Interrupted after SIGINT or SIGTERM, when the run has been saved.
     """
-    parallel.check_devices(config.workers)
     with claim(path or default_path(config), config) as folder, StopRequest(notify=print) as stop:
         if finished := read_summary(folder, config):
             print(f"{tell(finished, folder)}; more --steps extend it")

@@ -29,10 +29,11 @@ def small_config(algo, **changes):
     return dataclasses.replace(config, steps=320, num_seeds=2, **changes)
 
 
-CASES = {"fake": (fake.fake_config, fake.build)} | {
-    algo: (functools.partial(small_config, algo), build) for algo in ALGORITHMS
+CASES = {
+    "fake": (fake.fake_config, fake.build),
+    **{algo: (functools.partial(small_config, algo), build) for algo in ALGORITHMS},
+    "mag of two workers": (functools.partial(small_config, "mag", workers=2), build),
 }
-CASES["mag of two workers"] = functools.partial(small_config, "mag", workers=2), build
 """Algorithms by name: how to make a small configuration of theirs, and how to build them."""
 
 NAMES = [name if name == "fake" else pytest.param(name, marks=pytest.mark.slow) for name in CASES]
