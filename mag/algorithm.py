@@ -16,7 +16,7 @@ from mag.envs import Env
 from mag.imagination import Imagination, imagine
 from mag.local_models import LocalModels, fit_models, initial_state
 from mag.model_reward import ModelReward, fit_model_reward
-from mag.optimise import Fitted, adam_of, untrained
+from mag.optimise import Fitted, optimiser_of, untrained
 from mag.parallel import over_seeds, own_key, seed_keys
 from mag.policy import Actor
 from mag.ppo import PolicyState, fit_policy, init_policy
@@ -139,12 +139,13 @@ class MAG:
         model_reward = None
         if self.plans:
             net = ModelReward(keys[1], config.networks, config.model_reward.layers)
-            model_reward = untrained(net, adam_of(config.model_reward))
+            model_reward = untrained(net, optimiser_of(config.model_reward))
         return MAGState(
             key=keys[2],
             models=untrained(
                 LocalModels(keys[0], spec, config.networks),
-                adam_of(config.models),
+                optimiser_of(config.models),
+                config.models.averaging,
             ),
             model_reward=model_reward,
             policy=init_policy(keys[3], spec.n_actions, config.networks, config.ppo),
@@ -166,12 +167,12 @@ class MAG:
             return state, {}, episodes, transitions
         models, metrics = self._fit_models(key_models, models, data)  # line 4
         if self.plans:
-            model_reward, more = self._fit_model_reward(key_reward, model_reward, models.params, data)  # line 5
+            model_reward, more = self._fit_model_reward(key_reward, model_reward, models.settled, data)  # line 5
             metrics |= more
         for _ in range(self.config.rollout.rollouts):  # line 6
             key_rollouts, key_rollout, key_policy, *_ = self._split(key_rollouts)
             model_data = self._rollouts(  # lines 7-15
-                key_rollout, models.params, model_reward and model_reward.params, policy.actor.params, data
+                key_rollout, models.settled, model_reward and model_reward.params, policy.actor.params, data
             )
             policy, more = self._fit_policy(key_policy, policy, model_data)  # lines 16-18
         state = state._replace(models=models, model_reward=model_reward, policy=policy)
@@ -253,7 +254,7 @@ class MAG:
 
     def policy(self, state: MAGState) -> JointPolicy:
         """What acting takes."""
-        return JointPolicy(state.models.params, state.policy.actor.params)
+        return JointPolicy(state.models.settled, state.policy.actor.settled)
 
     def act(
         self,
@@ -275,12 +276,12 @@ class MAG:
 
     def imagine(self, key: PRNGKeyArray, state: MAGState, episode: Step, *, observed: int) -> Imagination:
         """See `Imagines`; predicted as in rollouts. The key is consumed."""
-        models, model_reward = state.models.params, state.model_reward and state.model_reward.params
+        models, model_reward = state.models.settled, state.model_reward and state.model_reward.params
         return imagine(
             key,
             episode,
             models=models,
-            predict=self.predictor(models, model_reward, state.policy.actor.params),
+            predict=self.predictor(models, model_reward, state.policy.actor.settled),
             observed=observed,
             reward_scale=self.config.models.reward_scale,
         )

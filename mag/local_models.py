@@ -22,7 +22,7 @@ from mag.distributions import (
 )
 from mag.envs import EnvSpec
 from mag.nets import MLP, AgentAttention, FeatureMLP, GRUCell, Linear, SplitLinear
-from mag.optimise import Fitted, adam_of, fit
+from mag.optimise import Fitted, fit, optimiser_of
 from mag.types import Draw, Metrics, ModelState, Step
 
 
@@ -234,7 +234,7 @@ def fit_models(
         key_sample, key_loss = jax.random.split(key)
         return one_step_loss(models, key_loss, sample(key_sample), config)
 
-    return fit(key, models, loss, adam_of(config), config.batches)
+    return fit(key, models, loss, optimiser_of(config), config.batches, config.averaging)
 
 
 def one_step_loss(

@@ -15,7 +15,7 @@ from mag.config import ModelRewardConfig, ModelsConfig, NetworksConfig
 from mag.distributions import smooth_l1
 from mag.local_models import LocalModels, Predictions, one_step_predictions
 from mag.nets import FeatureMLP
-from mag.optimise import Fitted, adam_of, fit
+from mag.optimise import Fitted, fit, optimiser_of
 from mag.types import Metrics, ModelState, Step
 
 
@@ -74,4 +74,4 @@ def fit_model_reward(
         key_sample, key_loss = jax.random.split(key)
         return model_reward_loss(model_reward, models, key_loss, sample(key_sample), models_config)
 
-    return fit(key, model_reward, loss, adam_of(config), config.batches)
+    return fit(key, model_reward, loss, optimiser_of(config), config.batches)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
+from optax.contrib import muon
 
 from mag.config import ModelRewardConfig, ModelsConfig
 from mag.parallel import mean_over_workers, own_key
@@ -18,6 +19,13 @@ class Fitted(NamedTuple):
 
     params: Any
     optimiser: optax.OptState
+    average: Any = None
+    """Running mean of the params over the updates, where it is asked for (Polyak averaging)."""
+
+    @property
+    def settled(self) -> Any:
+        """What others use of it: the running mean where there is one, from which the noise of single steps is gone."""
+        return self.params if self.average is None else self.average
 
 
 def clipped_adam(
@@ -38,25 +46,41 @@ def decayed(rate: float, factor: float) -> optax.Schedule:
     return lambda updates: rate * factor**updates
 
 
-def adam_of(config: ModelsConfig | ModelRewardConfig) -> optax.GradientTransformation:
+def clipped_muon(learning_rate: optax.ScalarOrSchedule, max_grad_norm: float) -> optax.GradientTransformation:
+    """Muon (Jordan et al. 2024) behind a gradient norm clip: a matrix moves by its momentum made orthogonal.
+
+    Its steps have the size of Adam's (Liu et al. 2025, Eq. 4); what is no matrix has Nadam.
+    """
+    return optax.chain(optax.clip_by_global_norm(max_grad_norm), muon(learning_rate, consistent_rms=0.2))
+
+
+def optimiser_of(config: ModelsConfig | ModelRewardConfig) -> optax.GradientTransformation:
     """The optimiser that the configuration of line 4 or 5 asks for."""
-    return clipped_adam(decayed(config.learning_rate, config.learning_rate_decay), config.max_grad_norm)
+    rule = {"adam": clipped_adam, "muon": clipped_muon}[config.optimiser]
+    return rule(decayed(config.learning_rate, config.learning_rate_decay), config.max_grad_norm)
 
 
-def untrained(params: Any, optimiser: optax.GradientTransformation) -> Fitted:
-    """A module before its first update."""
-    return Fitted(params, optimiser.init(params))
+def untrained(params: Any, optimiser: optax.GradientTransformation, averaging: float = 0.0) -> Fitted:
+    """A module before its first update; with a running mean where `averaging` is above 0."""
+    return Fitted(params, optimiser.init(params), params if averaging else None)
 
 
 def descend(
     fitted: Fitted,
     loss: Callable[[Any], tuple[Float[Array, ""], Metrics]],
     optimiser: optax.GradientTransformation,
+    averaging: float = 0.0,
 ) -> tuple[Fitted, Metrics]:
-    """One gradient step on `loss(params) -> (loss, metrics)`, of which each worker has its own."""
+    """One gradient step on `loss(params) -> (loss, metrics)`, of which each worker has its own.
+
+    A running mean forgets: the step before counts `averaging` times as much.
+    """
     gradient, metrics = mean_over_workers(jax.grad(loss, has_aux=True)(fitted.params))
     updates, state = optimiser.update(gradient, fitted.optimiser, fitted.params)
-    return Fitted(optax.apply_updates(fitted.params, updates), state), metrics
+    params, average = optax.apply_updates(fitted.params, updates), fitted.average
+    if average is not None:
+        average = optax.incremental_update(params, average, 1 - averaging)
+    return Fitted(params, state, average), metrics
 
 
 def fit(
@@ -65,6 +89,7 @@ def fit(
     loss: Callable[[Any, PRNGKeyArray], tuple[Float[Array, ""], Metrics]],
     optimiser: optax.GradientTransformation,
     batches: int,
+    averaging: float = 0.0,
 ) -> tuple[Fitted, Metrics]:
     """`batches` gradient steps on `loss(params, key)`, which draws its own batch. Metrics are means.
 
@@ -72,7 +97,7 @@ def fit(
     """
 
     def step(fitted: Fitted, key: PRNGKeyArray) -> tuple[Fitted, Metrics]:
-        return descend(fitted, lambda params: loss(params, key), optimiser)
+        return descend(fitted, lambda params: loss(params, key), optimiser, averaging)
 
     fitted, metrics = jax.lax.scan(step, fitted, jax.random.split(own_key(key), batches))
     return fitted, jax.tree.map(jnp.mean, metrics)

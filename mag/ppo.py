@@ -46,7 +46,7 @@ def init_policy(key: PRNGKeyArray, n_actions: int, networks: NetworksConfig, con
     key_actor, key_critic = jax.random.split(key)
     actor, critic = optimisers(config)
     return PolicyState(
-        untrained(Actor(key_actor, n_actions, networks), actor),
+        untrained(Actor(key_actor, n_actions, networks), actor, config.averaging),
         untrained(Critic(key_critic, networks), critic),
         jnp.asarray(config.entropy, jnp.float32),
     )
@@ -160,6 +160,7 @@ def update(policy: PolicyState, batch: Batch, config: PPOConfig) -> tuple[Policy
         policy.actor,
         lambda actor: actor_loss(actor, batch, policy.entropy_coefficient, config.clip),
         actor_optimiser,
+        config.averaging,
     )
     critic, critic_metrics = descend(policy.critic, lambda critic: critic_loss(critic, batch), critic_optimiser)
     coefficient = policy.entropy_coefficient * config.entropy_decay

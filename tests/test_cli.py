@@ -101,6 +101,8 @@ BAD_INPUT = [
     ("train --algo mog", "unknown algorithm 'mog'; there are mag, mamba, attention-ppo, commnet, g2a"),
     ("train --algo g2a --learning.minibatches 7 --preset debug", "the minibatches must divide the environments"),
     ("train --ppo.learning-rate-decay 1.1", "ppo.learning_rate_decay is 1.1; it must lie between 0 and 1"),
+    ("train --models.averaging 1", "models.averaging is 1.0; it must be at least 0 and below 1"),
+    ("train --models.optimiser sgd", "sgd"),
     ("train --models.reward-threshold 0", "models.reward_threshold is 0.0; it must be above 0"),
     ("train --models.reward-weight nan", "models.reward_weight is nan; it must be at least 0"),
     ("train --algo commnet --planning.horizon 7", "unknown option --planning.horizon"),

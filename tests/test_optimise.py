@@ -3,10 +3,11 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from mag.config import ModelRewardConfig, ModelsConfig
-from mag.optimise import adam_of, clipped_rmsprop, fit_epochs
+from mag.optimise import clipped_rmsprop, fit, fit_epochs, optimiser_of, untrained
 
 
 def test_every_row_is_used_once_an_epoch_in_equal_parts():
@@ -38,9 +39,42 @@ def test_rmsprop_divides_by_the_root_mean_square_after_the_clip():
 
 @pytest.mark.parametrize("config", [ModelsConfig, ModelRewardConfig])
 def test_the_learning_rate_decays_with_each_update(config):
-    rule = adam_of(config(learning_rate=0.1, learning_rate_decay=0.5, max_grad_norm=1e9))
+    rule = optimiser_of(config(learning_rate=0.1, learning_rate_decay=0.5, max_grad_norm=1e9))
     params = gradient = {"w": jnp.array([2.0, -3.0])}
     state = rule.init(params)
     for step in (0.1, 0.05, 0.025):  # Adam's steps on a constant gradient are its rate times the sign
         updates, state = rule.update(gradient, state, params)
         np.testing.assert_allclose(updates["w"], [-step, step], rtol=1e-4)
+
+
+@pytest.mark.parametrize("config", [ModelsConfig, ModelRewardConfig])
+def test_muon_makes_a_matrix_step_orthogonal_and_leaves_the_rest_to_nadam(config):
+    rule = optimiser_of(config(optimiser="muon", learning_rate=0.1, learning_rate_decay=0.5))
+    gradient = {"w": jnp.array([[1.0, 2.0, 0.5, -1.0], [0.0, 1.0, 3.0, 2.0]]), "b": jnp.array([2.0, -3.0])}
+    params = jax.tree.map(jnp.zeros_like, gradient)
+    state = rule.init(params)
+    left, size, right = np.linalg.svd(gradient["w"], full_matrices=False)
+    size = size / np.linalg.norm(size)
+    for _ in range(5):  # the polynomial that takes singular values near 1
+        size = 3.4445 * size - 4.775 * size**3 + 2.0315 * size**5
+    assert np.all((size > 0.65) & (size < 1.25))
+    # A constant gradient g has a constant direction. Nadam looks a step ahead: after n steps its mean of gradients is
+    # (1 - 0.9^n) g, and its step 0.9 (1 - 0.9^n) / (1 - 0.9^(n + 1)) + 0.1 / (1 - 0.9^n).
+    for rate, ahead in ((0.1, 0.09 / 0.19 + 1), (0.05, 0.171 / 0.271 + 0.1 / 0.19)):
+        updates, state = rule.update(gradient, state, params)
+        # The root mean square of a step is 0.2 of the rate where it is orthogonal: sqrt(4) for the longer side.
+        np.testing.assert_allclose(updates["w"], -rate * 0.2 * 2.0 * (left * size) @ right, rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(updates["b"], [-rate * ahead, rate * ahead], rtol=1e-4)
+
+
+def test_a_running_mean_follows_the_weights_and_others_use_it():
+    def loss(params, key):
+        return params["w"], {}
+
+    descent = optax.sgd(1.0)
+    start = {"w": jnp.asarray(10.0)}
+    fitted, _ = fit(jax.random.key(0), untrained(start, descent, 0.5), loss, descent, batches=3, averaging=0.5)
+    # Weights 10, 9, 8, 7; means 10, 9.5, 8.75, 7.875.
+    assert float(fitted.params["w"]) == 7 and float(fitted.settled["w"]) == 7.875
+    plain, _ = fit(jax.random.key(0), untrained(start, descent), loss, descent, batches=3)
+    assert plain.average is None and float(plain.settled["w"]) == 7
