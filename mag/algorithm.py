@@ -98,6 +98,8 @@ class JointPolicy(NamedTuple):
 
     models: LocalModels
     actor: Actor
+    greedy_actor: Actor
+    """The actor's running mean, where there is one: it plays tests."""
 
 
 class MAGState(NamedTuple):
@@ -254,7 +256,8 @@ class MAG:
 
     def policy(self, state: MAGState) -> JointPolicy:
         """What acting takes."""
-        return JointPolicy(state.models.settled, state.policy.actor.settled)
+        actor = state.policy.actor
+        return JointPolicy(state.models.settled, actor.params, actor.settled)
 
     def act(
         self,
@@ -269,7 +272,8 @@ class MAG:
         key_observe, key_action = jax.random.split(key)
         previous = jnp.where(timestep.first, -1, agent_state.previous_action)
         state = policy.models.observe(key_observe, agent_state.models, previous, timestep.first, timestep.obs)
-        logits = mask_logits(policy.actor(state), timestep.avail)
+        actor = policy.greedy_actor if greedy else policy.actor
+        logits = mask_logits(actor(state), timestep.avail)
         action = jnp.argmax(logits, -1) if greedy else sample_categorical(key_action, logits)
         action = action.astype(jnp.int32)
         return action, AgentState(state, action)

@@ -135,8 +135,8 @@ class PPOConfig:
     learning_rate_decay: float = 1.0
     """Factor on both learning rates after each minibatch (paper: 1)."""
     averaging: float = 0.0
-    """Decay, per minibatch, of the running mean of the actor's weights, which plays; 0: the weights themselves
-    (paper: 0). Rollouts always have the weights themselves."""
+    """Decay, per minibatch, of the running mean of the actor's weights, which plays tests; 0: the weights themselves
+    (paper: 0). In training the weights themselves always play."""
     weight_decay: float = 1e-5
     """L2 penalty on the actor (paper: 1e-5)."""
     max_grad_norm: float = 100.0
