@@ -36,14 +36,9 @@ def clipped_adam(
     return optax.chain(optax.clip_by_global_norm(max_grad_norm), decay, optax.adam(learning_rate))
 
 
-def clipped_rmsprop(learning_rate: float, max_grad_norm: float) -> optax.GradientTransformation:
+def clipped_rmsprop(learning_rate: optax.ScalarOrSchedule, max_grad_norm: float) -> optax.GradientTransformation:
     """RMSprop with torch's smoothing behind a gradient norm clip."""
     return optax.chain(optax.clip_by_global_norm(max_grad_norm), optax.rmsprop(learning_rate, decay=0.99))
-
-
-def decayed(rate: float, factor: float) -> optax.Schedule:
-    """A learning rate that shrinks by a factor with each update."""
-    return lambda updates: rate * factor**updates
 
 
 def clipped_muon(learning_rate: optax.ScalarOrSchedule, max_grad_norm: float) -> optax.GradientTransformation:
@@ -54,10 +49,23 @@ def clipped_muon(learning_rate: optax.ScalarOrSchedule, max_grad_norm: float) ->
     return optax.chain(optax.clip_by_global_norm(max_grad_norm), muon(learning_rate, consistent_rms=0.2))
 
 
+RULES: dict[str, Callable[[optax.ScalarOrSchedule, float], optax.GradientTransformation]] = {
+    "adam": clipped_adam,
+    "rmsprop": clipped_rmsprop,
+    "muon": clipped_muon,
+}
+"""The optimisers that configurations name, each from its learning rate and its gradient norm clip."""
+
+
+def decayed(rate: float, factor: float) -> optax.Schedule:
+    """A learning rate that shrinks by a factor with each update."""
+    return lambda updates: rate * factor**updates
+
+
 def optimiser_of(config: ModelsConfig | ModelRewardConfig) -> optax.GradientTransformation:
     """The optimiser that the configuration of line 4 or 5 asks for."""
-    rule = {"adam": clipped_adam, "muon": clipped_muon}[config.optimiser]
-    return rule(decayed(config.learning_rate, config.learning_rate_decay), config.max_grad_norm)
+    rate = decayed(config.learning_rate, config.learning_rate_decay)
+    return RULES[config.optimiser](rate, config.max_grad_norm)
 
 
 def untrained(params: Any, optimiser: optax.GradientTransformation, averaging: float = 0.0) -> Fitted:

@@ -214,6 +214,24 @@ def test_a_configuration_without_algorithm_is_refused():
 
 
 @pytest.mark.slow
+def test_the_actors_running_mean_plays_greedily_and_only_then():
+    algorithm, state = build("mamba", [0])
+    policy = algorithm.policy(jax.tree.map(lambda x: x[0], state))
+    act = jax.jit(
+        lambda policy, timestep, greedy: algorithm.act(
+            jax.random.key(2), policy, algorithm.initial_state(), timestep, greedy=greedy
+        )[0],
+        static_argnums=2,
+    )
+    acts = jax.vmap(act, (None, 0, None))
+    timesteps, other = steps_of(algorithm, 50), jax.tree.map(scrambled, policy.actor)
+    for greedy, reads, ignores in ((True, "greedy_actor", "actor"), (False, "actor", "greedy_actor")):
+        action = np.asarray(acts(policy, timesteps, greedy))
+        np.testing.assert_array_equal(action, acts(policy._replace(**{ignores: other}), timesteps, greedy))
+        assert (action != acts(policy._replace(**{reads: other}), timesteps, greedy)).any()
+
+
+@pytest.mark.slow
 def test_learning_starts_when_enough_is_stored(mag_run):
     # 4 environments x 8 steps an iteration: 96 items after the third, 128 after the fourth; learning starts at 100.
     assert mag_run.algorithm.config.replay.learning_starts == 100

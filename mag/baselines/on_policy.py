@@ -20,7 +20,7 @@ from mag.collect import Collector
 from mag.distributions import log_prob, mask_logits, sample_categorical
 from mag.envs import Env, EnvSpec
 from mag.memory import size_of
-from mag.optimise import Fitted, clipped_adam, clipped_rmsprop, descend, fit_epochs, untrained
+from mag.optimise import RULES, Fitted, descend, fit_epochs, untrained
 from mag.parallel import over_seeds
 from mag.ppo import lambda_returns, policy_loss, weighted_mean
 from mag.types import Episodes, Metrics, Step, TimeStep
@@ -239,7 +239,7 @@ class OnPolicy:
 
 def optimiser(config: LearningConfig) -> optax.GradientTransformation:
     """One rule for the critic where it is a network of its own, one for everything else."""
-    rule = {"adam": clipped_adam, "rmsprop": clipped_rmsprop}[config.optimiser]
+    rule = RULES[config.optimiser]
 
     def part(path: tuple, _: Array) -> str:
         return "critic" if path[0] == jax.tree_util.GetAttrKey("critic") else "policy"
