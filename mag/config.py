@@ -181,7 +181,7 @@ class CheckpointConfig:
 class RunConfig:
     """What every algorithm has in common."""
 
-    env: str = "smac_jax/2s3z"
+    env: str = "smac_jax/3s_vs_3z"
     """Environment, family/map; `mag envs` lists them."""
     algo: str = "mag"
     """Algorithm."""
@@ -330,7 +330,7 @@ def _cpu(config: MAGConfig) -> MAGConfig:
             averaging=0.998,
             minibatch=500,
             epochs=3,
-            entropy=0.02,
+            entropy=0.01,
             entropy_decay=0.9998,
         ),
     )
