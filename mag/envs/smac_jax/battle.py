@@ -46,6 +46,7 @@ class Battle:
 
     kinds: the table's figures per unit. start: positions at the start. ticks_per_second: game ticks
     per second of the unit table; 22.4 is the clock of StarCraft II itself, 16 that of SMAClite.
+    touch: distance at which pairs of units touch, minus infinity for pairs that pass each other.
     reload_varies: whether weapons take a random -1 to +2 ticks longer to reload, shot by shot.
     """
 
@@ -55,6 +56,7 @@ class Battle:
     terrain: Terrain
     start: Float[np.ndarray, "units 2"]
     attack_point: Float[np.ndarray, "2"] | None
+    touch: Float[np.ndarray, "units units"]
     ticks_per_second: Number
     reload_varies: bool
 
@@ -67,16 +69,24 @@ class Battle:
 def make_battle(game_map: Map, ticks_per_second: Number, *, reload_varies: bool) -> Battle:
     """Prepares the arrays of `game_map`."""
     attack_point = game_map.attack_point
+    kinds = unit_arrays(game_map.ally_types + game_map.enemy_types)
     return Battle(
         num_allies=len(game_map.ally_types),
         num_enemies=len(game_map.enemy_types),
-        kinds=unit_arrays(game_map.ally_types + game_map.enemy_types),
+        kinds=kinds,
         terrain=make_terrain(game_map),
         start=game_map.start_positions(),
         attack_point=None if attack_point is None else np.array(attack_point, np.float32),
+        touch=_touch_distance(kinds),
         ticks_per_second=ticks_per_second,
         reload_varies=reload_varies,
     )
+
+
+def _touch_distance(kinds: UnitArrays) -> Float[np.ndarray, "units units"]:
+    """Sum of two units' radii; Colossi stride over all but Colossi."""
+    collide = (kinds.climbs[:, None] == kinds.climbs) & ~np.eye(len(kinds.climbs), dtype=bool)
+    return np.where(collide, kinds.radius[:, None] + kinds.radius, -np.inf).astype(np.float32)
 
 
 def start_units(battle: Battle) -> Units:

@@ -72,21 +72,13 @@ def walk(
     return jnp.where(units.alive[:, None], position, before)
 
 
-def _touch_distance(battle: Battle) -> Float[np.ndarray, "units units"]:
-    """Distance at which pairs touch; minus infinity for pairs that pass, as Colossi stride over all but Colossi."""
-    climbs, radius = battle.kinds.climbs, battle.kinds.radius
-    collide = (climbs[:, None] == climbs) & ~np.eye(len(climbs), dtype=bool)
-    return np.where(collide, radius[:, None] + radius, -np.inf).astype(np.float32)
-
-
 def _pairs(battle: Battle, units: Units, standing: Bool[Array, " units"]) -> _Pairs:
     """Geometry of all pairs, as seen from the column's unit."""
     x, y = units.position[:, 0], units.position[:, 1]
     to_x, to_y = x[:, None] - x, y[:, None] - y
     distance = jnp.sqrt(to_x**2 + to_y**2 + TINY)
-    touch = _touch_distance(battle)
-    stands = standing[:, None] & np.isfinite(touch)
-    return _Pairs(to_x / distance, to_y / distance, distance, touch, stands)
+    stands = standing[:, None] & np.isfinite(battle.touch)
+    return _Pairs(to_x / distance, to_y / distance, distance, battle.touch, stands)
 
 
 def _veer(
@@ -155,6 +147,6 @@ def _separate(
     x, y = position[:, 0], position[:, 1]
     from_x = x - x[:, None] + 1e-4 * np.sign(order - order[:, None])
     from_y = y - y[:, None]
-    overlap = _touch_distance(battle) * jax.lax.rsqrt(from_x**2 + from_y**2 + TINY) - 1.0  # in distances
+    overlap = battle.touch * jax.lax.rsqrt(from_x**2 + from_y**2 + TINY) - 1.0  # in distances
     push = shares * jnp.maximum(overlap, 0.0)
     return position + jnp.stack([jnp.sum(push * from_x, axis=0), jnp.sum(push * from_y, axis=0)], axis=-1)
