@@ -82,8 +82,17 @@ class Family(Protocol):
         ...
 
 
+@runtime_checkable
+class TakesFiles(Protocol):
+    """What a family offers besides where a map may be a file: `make` then takes its path for a map's name."""
+
+    def spec_of_file(self, path: str) -> EnvSpec:
+        """The spec of the map in a `.toml` file. Raises UsageError where there is none."""
+        ...
+
+
 def make(name: str) -> Env:
-    """The environment called `name`, `family/map` (one of `names()`, or `module.path/map`).
+    """The environment called `name`, `family/map` (one of `names()`, `module.path/map`, or `smac_jax/map.toml`).
 
     Raises UsageError for a name that is not of that form, an unknown family or an unknown map: it names the
     value, what is allowed and the nearest known name.
@@ -95,7 +104,10 @@ def make(name: str) -> Env:
 def spec(name: str) -> EnvSpec:
     """What `make(name).spec` would be, without making it (no simulator is imported). Raises as `make`."""
     family, map_name = _find(name)
-    return family.specs()[map_name]
+    if map_name in (known := family.specs()):
+        return known[map_name]
+    assert isinstance(family, TakesFiles)
+    return family.spec_of_file(map_name)
 
 
 def names() -> list[str]:
@@ -133,7 +145,7 @@ def _find(name: str) -> tuple[Family, str]:
             f"`specs` and `make` (see `mag.envs.Family`).{_nearest(name, names())}"
         )
     known = family.specs()
-    if map_name not in known:
+    if map_name not in known and not (map_name.endswith(".toml") and isinstance(family, TakesFiles)):
         allowed = [f"{family_name}/{each}" for each in known]
         raise UsageError(
             f"environment {name!r}: family {family_name!r} has no map {map_name!r}. Allowed: "
@@ -146,7 +158,7 @@ def _exists(module: str) -> bool:
     """Whether `module` can be imported; parents of a dotted path are."""
     try:
         return importlib.util.find_spec(module) is not None
-    except (ModuleNotFoundError, ValueError):
+    except (ImportError, ValueError):
         return False
 
 

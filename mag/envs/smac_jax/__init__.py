@@ -22,22 +22,29 @@ from jaxtyping import Array, Bool
 from mag.envs import EnvSpec
 from mag.envs.jaxmarl import JaxMarlEnv, Rules
 from mag.envs.smac_jax.battle import LOOPS_PER_SECOND
+from mag.envs.smac_jax.loading import load_map
 from mag.envs.smac_jax.maps import MAPS, Map
 from mag.envs.smac_jax.observe import make_layout, num_actions, observation_size, state_size
 from mag.envs.smac_jax.units import Number
 from mag.envs.smac_jax.view import SMACView
+from mag.errors import UsageError
 
 
 def specs() -> dict[str, EnvSpec]:
     """The spec of every map, by its name; JaxMARL is not imported."""
-    return {map_name: _spec(game_map) for map_name, game_map in MAPS.items()}
+    return {map_name: _spec(map_name, game_map) for map_name, game_map in MAPS.items()}
+
+
+def spec_of_file(path: str) -> EnvSpec:
+    """The spec of the map in a file (`loading`). Raises UsageError where it cannot be read or is no map."""
+    return _spec(path, _from_file(path))
 
 
 def make(map_name: str, *, ticks_per_second: Number = LOOPS_PER_SECOND, episode_limit: int | None = None) -> JaxMarlEnv:
-    """The environment of one of the maps in `specs()`; `episode_limit` replaces SMAC's."""
+    """The environment of one of the maps in `specs()`, or of a map file; `episode_limit` replaces its own."""
     from mag.envs.smac_jax.env import SMAC
 
-    game_map = MAPS[map_name]
+    game_map = MAPS[map_name] if map_name in MAPS else _from_file(map_name)
     limit = game_map.limit if episode_limit is None else episode_limit
     # The battle's own clock stops after ours, so that its `done` can only mean that a side is dead.
     env = SMAC(dataclasses.replace(game_map, limit=limit + 1), ticks_per_second)
@@ -57,10 +64,19 @@ def _rules(env: Any) -> Rules:
     return Rules(avail=env.get_avail_actions, alive=alive, won=won)
 
 
-def _spec(game_map: Map) -> EnvSpec:
+def _from_file(path: str) -> Map:
+    try:
+        return load_map(path)
+    except OSError as error:
+        raise UsageError(f"cannot read the map file {path} ({error.strerror})") from error
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def _spec(map_name: str, game_map: Map) -> EnvSpec:
     layout = make_layout(game_map)
     return EnvSpec(
-        name=f"smac_jax/{game_map.name}",
+        name=f"smac_jax/{map_name}",
         n_agents=layout.num_allies,
         obs_dim=observation_size(layout),
         state_dim=state_size(layout),

@@ -10,6 +10,9 @@ A map file:
     cliffs = []                     # ground only climbing units enter
     allies = [{ unit = "stalker", count = 3, at = [9, 16] }]
     enemies = [{ unit = "zealot", count = 4, at = [23, 16] }]
+    units = "units.toml"            # beside the map file; leave out if its units are all in the table
+
+`mag train --env smac_jax/path/to/map.toml` plays it.
 
 A unit file, whose units join those of `UNIT_TYPES` or replace them:
 
@@ -37,6 +40,7 @@ _MAP_FIELDS = {
     "cliffs": "a list of [left, bottom, right, top], whole numbers",
     "allies": "a list of squads { unit, count, at = [x, y] }, not empty",
     "enemies": "a list of squads { unit, count, at = [x, y] }, not empty",
+    "units": "the path of a unit file, from the map file's folder",
 }
 _SQUAD_FIELDS = {
     "unit": "the name of a unit",
@@ -85,12 +89,11 @@ def load_units(path: str | Path) -> dict[str, UnitType]:
 
 
 def load_map(path: str | Path, units: dict[str, UnitType] | None = None) -> Map:
-    """The map of a file, fought with the unit table `units` (default `UNIT_TYPES`).
+    """The map of a file, fought with its own unit file or else the unit table `units` (default `UNIT_TYPES`).
 
     ValueError names the field at fault.
     """
     file = _File(path)
-    table = UNIT_TYPES if units is None else units
     content = {"name": file.path.stem, "size": [32, 32], "walls": [], "cliffs": []} | file.content
     _only_known(file, "", content, _MAP_FIELDS)
     for field in ("limit", "allies", "enemies"):
@@ -98,6 +101,9 @@ def load_map(path: str | Path, units: dict[str, UnitType] | None = None) -> Map:
             raise file.fault(field, None, _MAP_FIELDS[field])
     if not isinstance(content["name"], str):
         raise file.fault("name", content["name"], _MAP_FIELDS["name"])
+    if "units" in content:
+        units = _units_of(file, content["units"])
+    table = UNIT_TYPES if units is None else units
     size = content["size"]
     if not (_numbers(size, 2) and all(isinstance(side, int) and side > 0 for side in size)):
         raise file.fault("size", size, _MAP_FIELDS["size"])
@@ -116,6 +122,16 @@ def load_map(path: str | Path, units: dict[str, UnitType] | None = None) -> Map:
         height=size[1],
         units=units,
     )
+
+
+def _units_of(file: _File, value: Any) -> dict[str, UnitType]:
+    """The unit table that a map file names."""
+    if not isinstance(value, str):
+        raise file.fault("units", value, _MAP_FIELDS["units"])
+    try:
+        return load_units(file.path.parent / value)
+    except OSError as error:
+        raise file.fault("units", value, f"{_MAP_FIELDS['units']}; {error.strerror}") from error
 
 
 def _unit(file: _File, name: str, fields: dict[str, Any], table: dict[str, UnitType]) -> UnitType:

@@ -101,10 +101,7 @@ def alternate(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " agents
 
 
 def hold_neck(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " agents"]:
-    """Run to posts behind corridor's neck and fight there what comes through.
-
-    It wins some battles at 16 ticks to the second, but none on StarCraft II's own clock.
-    """
+    """Run to posts behind corridor's neck and fight there what comes through."""
     del key
     count = env.num_agents
     position = state.units.position[:count]

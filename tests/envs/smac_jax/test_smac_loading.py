@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import jax
 import pytest
 
+from mag import envs
 from mag.envs.smac_jax.env import SMAC
 from mag.envs.smac_jax.loading import load_map, load_units
 from mag.envs.smac_jax.units import UNIT_TYPES
+from mag.errors import UsageError
 
 MAP = """
 name = "three_on_four"
@@ -43,6 +46,33 @@ def test_units_from_a_file(tmp_path: Path) -> None:
     assert table["stalker"] is UNIT_TYPES["stalker"]
     game_map = load_map(write(tmp_path, MAP.replace('"zealot"', '"tough_zealot"')), units=table)
     assert [unit.health for unit in game_map.enemy_types] == [150] * 4
+
+
+def test_a_map_file_names_its_units_and_is_played_by_its_path(tmp_path: Path) -> None:
+    (tmp_path / "units.toml").write_text(UNITS)
+    tough = MAP.replace('"zealot"', '"tough_zealot"').replace("[[0, 0, 32, 8]]", "[]") + 'units = "units.toml"\n'
+    name = f"smac_jax/{write(tmp_path, tough)}"
+    env = envs.make(name)
+    assert env.spec == envs.spec(name)
+    assert (env.spec.name, env.spec.n_agents, env.spec.n_actions, env.spec.episode_limit) == (name, 3, 10, 200)
+    _, arrived = env.reset(jax.random.key(0))
+    assert arrived.obs.shape == (3, env.spec.obs_dim)
+
+
+@pytest.mark.parametrize(
+    ("map_name", "text", "message"),
+    [
+        ("missing.toml", None, "cannot read the map file .*missing.toml"),
+        ("file.toml", MAP.replace("limit = 200", "limit = 0"), "line 3: limit is 0"),
+        ("file.toml", MAP + 'units = "missing.toml"\n', "units is 'missing.toml'.*No such file"),
+        ("file.toml", MAP + "units = 3\n", "units is 3; allowed: the path of a unit file"),
+    ],
+)
+def test_a_map_file_at_fault_is_the_users_mistake(tmp_path: Path, map_name: str, text: str, message: str) -> None:
+    if text:
+        write(tmp_path, text)
+    with pytest.raises(UsageError, match=message):
+        envs.spec(f"smac_jax/{tmp_path / map_name}")
 
 
 @pytest.mark.parametrize(
