@@ -37,8 +37,10 @@ def clipped_adam(
 
 
 def clipped_rmsprop(learning_rate: optax.ScalarOrSchedule, max_grad_norm: float) -> optax.GradientTransformation:
-    """RMSprop with torch's smoothing behind a gradient norm clip."""
-    return optax.chain(optax.clip_by_global_norm(max_grad_norm), optax.rmsprop(learning_rate, decay=0.99))
+    """RMSprop with torch's smoothing and epsilon behind a gradient norm clip."""
+    return optax.chain(
+        optax.clip_by_global_norm(max_grad_norm), optax.rmsprop(learning_rate, decay=0.99, eps_in_sqrt=False)
+    )
 
 
 def clipped_muon(learning_rate: optax.ScalarOrSchedule, max_grad_norm: float) -> optax.GradientTransformation:

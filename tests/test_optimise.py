@@ -35,6 +35,9 @@ def test_rmsprop_divides_by_the_root_mean_square_after_the_clip():
     updates, _ = rule.update({"w": jnp.array([3.0, 4.0])}, rule.init(params), params)
     # The gradient becomes (0.6, 0.8), whose mean squares are a hundredth of its squares after one step.
     np.testing.assert_allclose(updates["w"], [-1.0, -1.0], rtol=1e-3)
+    # However small a gradient is, its step is as large: epsilon, 1e-8, joins the root, not the square.
+    updates, _ = rule.update({"w": jnp.array([3e-6, 4e-6])}, rule.init(params), params)
+    np.testing.assert_allclose(updates["w"], [-1.0, -1.0], rtol=5e-2)
 
 
 @pytest.mark.parametrize("config", [ModelsConfig, ModelRewardConfig])
