@@ -285,7 +285,7 @@ class MAG:
             key,
             episode,
             models=models,
-            predict=self.predictor(models, model_reward, state.policy.actor.settled),
+            predict=self.predictor(models, model_reward, state.policy.actor.params),
             observed=observed,
             reward_scale=self.config.models.reward_scale,
         )

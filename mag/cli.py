@@ -88,8 +88,8 @@ def train(words: list[str]) -> None:
     words = canonical(words, {"run", *option_names(options)}, "mag train")
     if chosen["preset"] == "auto" and "--help" in words:
         chosen["preset"] = "cpu"  # which one it would be, JAX knows; help does not wait for it
+    start_jax_for(words)  # before the environment: a module of the user's may compute when it is imported
     environments.spec(chosen["env"])
-    start_jax_for(words)
     default = default_config(chosen["algo"], chosen["env"], chosen["preset"])
     parsed = parse(train_arguments(default), words, "mag train", TRAIN_HELP.format(**chosen))
     config = dataclasses.replace(parsed.config, preset=default.preset)

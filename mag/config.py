@@ -239,6 +239,11 @@ class MAGConfig(RunConfig):
                 f"replay.capacity is {self.replay.capacity}, {kept} steps for each of {self.collect.num_envs} envs; "
                 f"each must hold a sequence ({asked}) and what one iteration collects ({self.collect.steps})"
             )
+        if kept * self.collect.num_envs < self.replay.learning_starts:
+            raise UsageError(
+                f"replay.capacity is {self.replay.capacity} and replay.learning_starts {self.replay.learning_starts}; "
+                "what is held must reach the steps after which learning starts"
+            )
         for name in ("reward_scale", "reward_threshold"):
             value = getattr(self.models, name)
             if not value > 0:
@@ -402,6 +407,9 @@ _LEAST = {
 }
 """Least value of the fields of that name, wherever they stand."""
 
+SEED_LIMIT = 2**31
+"""Seeds are 32-bit integers."""
+
 PRESETS = {"paper": _paper, "cpu": _cpu, "debug": _debug}
 """How each preset changes the paper's numbers."""
 
@@ -412,6 +420,8 @@ def validate(config: RunConfig) -> None:
         least = _LEAST.get(name.rpartition(".")[2])
         if least is not None and not value >= least:
             raise UsageError(f"{name} is {value}; it must be at least {least}")
+    if config.seed + config.num_seeds > SEED_LIMIT:
+        raise UsageError(f"seed is {config.seed}, the first of {config.num_seeds}; seeds must stay below {SEED_LIMIT}")
     config.check()
 
 

@@ -31,7 +31,7 @@ def straight_through(key: PRNGKeyArray, logits: Float[Array, "*batch categorical
 def mask_logits(
     logits: Float[Array, "*batch actions"], avail: Bool[Array, "*batch actions"]
 ) -> Float[Array, "*batch actions"]:
-    """Log-probabilities without the unavailable actions.
+    """Logits in which the unavailable actions are impossible.
 
     A mask drawn from a model can be empty; it then says nothing and every action is allowed.
     """

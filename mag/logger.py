@@ -66,9 +66,9 @@ class Logger:
         if seed not in self._writers:
             from tensorboardX import SummaryWriter
 
-            # Points after the checkpoint that a run goes on from are hidden: they are played again.
+            # Points after the checkpoint that a run goes on from are hidden: from here on they are played again.
             self._writers[seed] = SummaryWriter(
-                str(self._folder.events / f"seed{seed}"), purge_step=self._done + 1 if self._done else None
+                str(self._folder.events / f"seed{seed}"), purge_step=row["env_steps"] if self._done else None
             )
         for name, value in row.items():
             if value is not None and name not in ("seed", "env_steps"):

@@ -88,8 +88,10 @@ def claim(path: Path, config: RunConfig) -> Iterator[RunFolder]:
         take_lock(lock, path)
         resumed = folder.config.exists()
         if resumed:
-            check_same(read_description(folder)["config"], config, path)
-            describe(folder, config, read_description(folder))
+            about = read_description(folder)
+            check_same(about["config"], config, folder)
+            steps = max(config.steps, about["config"]["steps"])
+            describe(folder, dataclasses.replace(config, steps=steps), continued(about))
         else:
             describe(folder, config, description())
         try:
@@ -125,7 +127,7 @@ def take_lock(lock: Any, path: Path) -> None:
     lock.flush()
 
 
-def check_same(saved: dict[str, Any], config: RunConfig, path: Path) -> None:
+def check_same(saved: dict[str, Any], config: RunConfig, folder: RunFolder) -> None:
     """Raise UsageError naming the fields in which the folder's run differs from `config`."""
     old, new = flatten(saved), flatten(to_json(config))
     fields = [name for name in sorted(old | new) if name.split(".")[0] not in FREE]
@@ -136,9 +138,12 @@ def check_same(saved: dict[str, Any], config: RunConfig, path: Path) -> None:
         if old.get(name, missing) != new.get(name, missing)
     ]
     if differing:
+        way_out = (
+            "give the same values to resume it" if folder.checkpoints.exists() else "delete it, for nothing was saved"
+        )
         raise UsageError(
-            f"{path} holds a run of another configuration, differing in {', '.join(differing)}; "
-            "give the same values to resume it, or another --run"
+            f"{folder.path} holds a run of another configuration, differing in {', '.join(differing)}; "
+            f"{way_out}, or give another --run"
         )
 
 
@@ -214,6 +219,16 @@ def description() -> dict[str, Any]:
         "hardware": hardware(),
         "revision": revision(),
     }
+
+
+def continued(about: dict[str, Any]) -> dict[str, Any]:
+    """What is known about a run that goes on: where something decisive is new since the last start, that too."""
+    before, now = about.get("resumed", [about])[-1], description()
+    different = [name for name in now if name != "started" and before[name] != now[name]]
+    if not different:
+        return about
+    print(f"this run was last worked on with other {' and '.join(different)}: it need not repeat bit for bit")
+    return {**about, "resumed": [*about.get("resumed", []), now]}
 
 
 def versions() -> dict[str, str]:

@@ -122,6 +122,7 @@ class Run:
         begin = time.monotonic()
         self.state, *outputs = self.algorithm.iteration(self.state)
         metrics, episodes, env_steps = jax.device_get(outputs)
+        self.check_returns(episodes.returned[episodes.ended])
         self.progress.advance(episodes, env_steps)
         broken = [
             f"{name} is {value} for seed {self.config.seed + seed}"
@@ -138,8 +139,9 @@ class Run:
         """Test the greedy policies; returns the `eval/` metrics, `[seeds]` each."""
         begin = time.monotonic()
         keys = evaluation_keys(self.config.seed, self.config.num_seeds, self.progress.iteration)
-        result = means(self._evaluator(self.algorithm.policy(self.state), keys))
-        evaluation = Evaluation(self.progress.iteration, *result)
+        result = self._evaluator(self.algorithm.policy(self.state), keys)
+        self.check_returns(np.asarray(result.returned))
+        evaluation = Evaluation(self.progress.iteration, *means(result))
         self.progress.add_evaluation(evaluation, self.config.evaluation.every)
         return {
             "eval/win_rate": np.asarray(evaluation.win_rate),
@@ -185,6 +187,14 @@ class Run:
             raise self.diverged(broken[:1])
         self.checkpoints.save(self.state, self.progress.to_json(), self.progress.iteration)
         self._saved = time.monotonic()
+
+    def check_returns(self, returns: np.ndarray) -> None:
+        """Raise UsageError where the environment's rewards do not add up to numbers."""
+        if not np.isfinite(returns).all():
+            wrong = returns[~np.isfinite(returns)].flat[0]
+            raise UsageError(
+                f"an episode of {self.config.env} has the return {wrong}; its rewards have to be finite numbers"
+            )
 
     def diverged(self, broken: list[str]) -> UsageError:
         """The sentence that ends a run whose numbers are no longer numbers."""

@@ -98,6 +98,10 @@ BAD_INPUT = [
     ("train extra", "extra"),
     ("train --env smax/3s_vs_9z", "'3s_vs_9z'"),
     ("train --env starcraft", "'starcraft'"),
+    ("train --env ./my_tasks/corridor", "there is no family '.'"),
+    ("train --env smac_jax/no.toml", "cannot read the map file no.toml (No such file or directory)"),
+    ("train --seed 2147483647 --num-seeds 2", "seeds must stay below 2147483648"),
+    ("train --preset cpu --replay.capacity 1500", "replay.capacity is 1500 and replay.learning_starts 2000"),
     ("train --algo mog", "unknown algorithm 'mog'; there are mag, mamba, attention-ppo, commnet, g2a"),
     ("train --algo g2a --learning.minibatches 7 --preset debug", "the minibatches must divide the environments"),
     ("train --ppo.learning-rate-decay 1.1", "ppo.learning_rate_decay is 1.1; it must lie between 0 and 1"),
@@ -191,3 +195,14 @@ def test_signals_give_their_exit_codes(capsys, monkeypatch):
 
     monkeypatch.setattr("mag.train.train", stop)
     assert run(capsys, "train", "--preset", "debug")[0] == 143
+
+
+@pytest.mark.slow
+def test_a_task_that_computes_when_it_is_imported_has_its_workers(tmp_path):
+    (tmp_path / "my_tasks.py").write_text(
+        "import jax.numpy as jnp\nfrom mag.envs.probe import make, specs\nTABLE = jnp.arange(3)\n"
+    )
+    words = "train --env my_tasks/two-step --preset debug --workers 2 --steps 120 --run run"
+    script = f"from mag.cli import main; main({words.split()})"
+    subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, cwd=tmp_path)
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["env_steps"] >= 120

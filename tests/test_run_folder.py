@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from mag import run_folder
 from mag.config import CheckpointConfig, EvaluationConfig
 from mag.errors import UsageError
 from mag.run_folder import RunFolder, claim, default_path, flatten, load_config
@@ -46,6 +47,31 @@ def test_steps_and_checkpoints_may_change_and_are_noted(tmp_path):
     take(tmp_path, fake_config(steps=99, checkpoint=CheckpointConfig(every=5.0, keep=7)))
     config = json.loads((tmp_path / "config.json").read_text())["config"]
     assert config["steps"] == 99 and config["checkpoint"]["keep"] == 7
+    take(tmp_path, fake_config(steps=10))
+    assert json.loads((tmp_path / "config.json").read_text())["config"]["steps"] == 99
+
+
+def test_what_is_new_when_a_run_goes_on_is_noted_and_told(tmp_path, monkeypatch, capsys):
+    take(tmp_path, fake_config())
+    first = json.loads((tmp_path / "config.json").read_text())
+    take(tmp_path, fake_config())
+    assert json.loads((tmp_path / "config.json").read_text()) == first and capsys.readouterr().out == ""
+    monkeypatch.setattr(run_folder, "revision", lambda: "another")
+    for _ in range(2):
+        take(tmp_path, fake_config())
+    later = json.loads((tmp_path / "config.json").read_text())
+    assert capsys.readouterr().out.count("other revision") == 1
+    assert [each["revision"] for each in later.pop("resumed")] == ["another"]
+    assert later == first
+
+
+def test_a_run_of_which_nothing_was_saved_can_be_deleted(tmp_path):
+    take(tmp_path, fake_config())
+    with pytest.raises(UsageError, match="delete it, for nothing was saved, or give another --run"):
+        take(tmp_path, fake_config(seed=5))
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(UsageError, match="give the same values to resume it, or give another --run"):
+        take(tmp_path, fake_config(seed=5))
 
 
 def test_a_foreign_folder_is_refused_and_left_alone(tmp_path):

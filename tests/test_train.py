@@ -149,6 +149,28 @@ def test_parameters_that_are_no_numbers_are_not_saved(tmp_path):
         train(fake_config(checkpoint=CheckpointConfig(every=0.0)), tmp_path, build=breaking)
 
 
+def test_rewards_that_are_no_numbers_are_the_environments_fault(tmp_path):
+    class Endless(FakeEnv):
+        def step(self, key, state, action):
+            state, arrived = super().step(key, state, action)
+            return state, arrived._replace(reward=float("inf"))
+
+    class Nan(FakeAlgorithm):
+        def iteration(self, state):
+            state, metrics, episodes, steps = super().iteration(state)
+            return state, metrics, episodes._replace(returned=episodes.returned * float("nan")), steps
+
+    def tested(config):
+        return FakeAlgorithm(config, env=Endless()), build(config)[1]
+
+    def trained(config):
+        return Nan(config), build(config)[1]
+
+    for name, made, value in (("tested", tested, "inf"), ("trained", trained, "nan")):
+        with pytest.raises(UsageError, match=f"an episode of fake/drawn_length has the return {value}"):
+            train(fake_config(), tmp_path / name, build=made)
+
+
 def test_without_wins_returns_are_reported(tmp_path):
     class Winless(FakeEnv):
         spec = dataclasses.replace(FakeEnv.spec, has_wins=False)
