@@ -78,14 +78,14 @@ def fail(message: str) -> NoReturn:
 def train(words: list[str]) -> None:
     """`mag train`: the defaults depend on algorithm, environment and preset, so these are read first."""
     from mag import envs as environments
-    from mag.config import RunConfig, validate
+    from mag.config import RunConfig, flatten, validate
     from mag.registry import default_config
 
     chosen: dict[str, Any] = {
         name: peek(words, name) or getattr(RunConfig(), name) for name in ("algo", "env", "preset")
     }
     options = default_config(chosen["algo"], chosen["env"], "debug")
-    words = canonical(words, {"run", *option_names(options)}, "mag train")
+    words = canonical(words, {"run", *flatten(dataclasses.asdict(options))}, "mag train")
     if chosen["preset"] == "auto" and "--help" in words:
         chosen["preset"] = "cpu"  # which one it would be, JAX knows; help does not wait for it
     start_jax_for(words)  # before the environment: a module of the user's may compute when it is imported
@@ -277,18 +277,6 @@ def canonical(words: list[str], names: set[str], prog: str) -> list[str]:
 def plain(name: str) -> str:
     """`-` and `_` are the same, and an underscore that only avoids a Python keyword may be left out."""
     return name.replace("-", "_").removesuffix("_")
-
-
-def option_names(default: Any, prefix: str = "") -> list[str]:
-    """`group.field` of every field of a dataclass."""
-    names = []
-    for field in dataclasses.fields(default):
-        value = getattr(default, field.name)
-        if dataclasses.is_dataclass(value):
-            names += option_names(value, f"{prefix}{field.name}.")
-        else:
-            names.append(prefix + field.name)
-    return names
 
 
 def peek(words: list[str], name: str) -> str | None:

@@ -416,7 +416,7 @@ PRESETS = {"paper": _paper, "cpu": _cpu, "debug": _debug}
 
 def validate(config: RunConfig) -> None:
     """Raise UsageError, naming the value and what is allowed, for sizes that cannot work together."""
-    for name, value in _flat(config).items():
+    for name, value in flatten(dataclasses.asdict(config)).items():
         least = _LEAST.get(name.rpartition(".")[2])
         if least is not None and not value >= least:
             raise UsageError(f"{name} is {value}; it must be at least {least}")
@@ -440,13 +440,9 @@ def check_shares(shares: dict[str, float]) -> None:
             raise UsageError(f"{name} is {share}; it must lie between 0 and 1")
 
 
-def _flat(config: Any, prefix: str = "") -> dict[str, Any]:
-    """All fields by dotted name."""
-    fields: dict[str, Any] = {}
-    for each in dataclasses.fields(config):
-        value = getattr(config, each.name)
-        if dataclasses.is_dataclass(value):
-            fields |= _flat(value, f"{prefix}{each.name}.")
-        else:
-            fields[prefix + each.name] = value
-    return fields
+def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """`{"a": {"b": 1}}` as `{"a.b": 1}`, which is how options are called."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return flat

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mag.config import RunConfig
+from mag.config import RunConfig, flatten
 from mag.errors import UsageError
 
 LOCK = ".lock"
@@ -151,14 +151,6 @@ def to_json(config: RunConfig) -> dict[str, Any]:
     """A configuration as JSON gives it back."""
     values: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config)))
     return values
-
-
-def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """`{"a": {"b": 1}}` as `{"a.b": 1}`."""
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return flat
 
 
 def load_config(folder: RunFolder) -> RunConfig:

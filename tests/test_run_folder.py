@@ -6,9 +6,9 @@ import json
 import pytest
 
 from mag import run_folder
-from mag.config import CheckpointConfig, EvaluationConfig
+from mag.config import CheckpointConfig, EvaluationConfig, flatten
 from mag.errors import UsageError
-from mag.run_folder import RunFolder, claim, default_path, flatten, load_config
+from mag.run_folder import RunFolder, claim, default_path, load_config
 from tests.fake import fake_config
 
 

@@ -1,33 +1,77 @@
 """The scripted players' battles in SMAClite, an independent NumPy engine, to compare ours with.
 
-    PYTHONPATH=.:path/to/smaclite python -m tests.envs.smac_jax.smaclite 3s_vs_5z 200 >> battles.jsonl
+    PYTHONPATH=.:path/to/smaclite python -m tests.envs.smac_jax.smaclite 3s_vs_5z --battles 200 [--pass] > 3s_vs_5z.json
 
-plays them and prints one JSON object per player. The very players of `mag.envs.smac_jax.players` play: each step they
-are shown SMAClite's units as one of our states. `tests/data/smaclite_battles.json` keeps the results.
+plays them. The very players of `mag.envs.smac_jax.players` play: each step they are shown SMAClite's units as one of
+our states. `tests/data/smaclite_battles.json` keeps what was recorded.
+
+The rules are compared, not the maps: ours are played from SMAClite's start places, on its ground, by its clock and with
+its fixed reload times. Scripted players' battles all go alike from one start, and then a single one tells little, so
+every unit starts up to `SCATTER` aside. With `--pass` units walk through each other, in both engines: what is left are
+the rules without the steering of crowds.
 """
 
+import argparse
+import dataclasses
 import json
-import sys
-from typing import Any
+from typing import Any, TypedDict
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, PRNGKeyArray
 
 from mag.bench import make_smaclite
 from mag.envs.smac_jax.battle import NO_TARGET, Units, start_units
 from mag.envs.smac_jax.env import SMAC, State
+from mag.envs.smac_jax.maps import Rect, get_map
 from mag.envs.smac_jax.players import PLAYERS, Player
 from mag.envs.smac_jax.rules import NO_OP, STOP
 
 COMPARED = ("random", "attack_nearest", "focus_weakest", "kite")
 CLOCK = 16
 """SMAClite's ticks per second."""
+SCATTER = 0.2
+"""How far aside, in x and in y, a unit may start."""
 
 
-def our_env(name: str) -> SMAC:
-    """Our map with SMAClite's clock and its fixed reload times."""
-    return SMAC(name, CLOCK, reload_varies=False)
+class Ground(TypedDict):
+    """SMAClite's map: start places [units, 2], allies first, and walls (left, bottom, right, top)."""
+
+    map: str
+    start: list[list[float]]
+    walls: list[list[int]]
+
+
+class ScatteredSMAC(SMAC):
+    """Our rules on one of SMAClite's maps; where units `collide` or pass through each other."""
+
+    def __init__(self, ground: Ground, *, collide: bool) -> None:
+        walls = tuple(Rect(*wall) for wall in ground["walls"])
+        super().__init__(dataclasses.replace(get_map(ground["map"]), walls=walls), CLOCK, reload_varies=False)
+        start = np.array(ground["start"], np.float32)
+        touch = self.battle.touch if collide else np.full_like(self.battle.touch, -np.inf)
+        self.battle = dataclasses.replace(self.battle, start=start, touch=touch)
+
+    def reset(self, key: PRNGKeyArray) -> tuple[dict[str, Array], State]:  # type: ignore[override]
+        """The start, with every unit a little aside."""
+        _, state = super().reset(key)
+        position = state.units.position
+        aside = jax.random.uniform(key, position.shape, minval=-SCATTER, maxval=SCATTER)
+        state = state._replace(units=state.units._replace(position=position + aside))
+        return self.get_obs(state), state
+
+
+def ground_of(theirs: Any) -> Ground:
+    """SMAClite's map; of its walls the runs of each row of cells."""
+    theirs.reset(seed=0)
+    walls = []
+    for bottom, row in enumerate(theirs.map_info.terrain):
+        blocked = np.array([False, *(cell.name != "NORMAL" for cell in row), False])
+        edges = np.flatnonzero(blocked[1:] != blocked[:-1])
+        walls += [[int(left), bottom, int(right), bottom + 1] for left, right in edges.reshape(-1, 2)]
+    start = [[round(float(x), 4) for x in unit.pos] for unit in theirs.all_units.values()]
+    return {"map": theirs.map_info.name, "start": start, "walls": walls}
 
 
 def as_units(env: SMAC, theirs: Any) -> Units:
@@ -46,9 +90,23 @@ def as_units(env: SMAC, theirs: Any) -> Units:
     return units
 
 
+class Nobody:
+    """SMAClite's search for neighbours, in vain: who sees nobody avoids nobody."""
+
+    def query_radius(self, units: list[Any], *args: Any, **kwargs: Any) -> list[list[Any]]:
+        """No neighbours."""
+        del args, kwargs
+        return [[] for _ in units]
+
+
 def battle(env: SMAC, theirs: Any, choose: Player, seed: int) -> tuple[bool, float]:
     """Whether one battle in SMAClite is won, and its return."""
     theirs.reset(seed=seed)
+    aside = np.random.default_rng(seed).uniform(-SCATTER, SCATTER, (len(theirs.all_units), 2))
+    for unit, offset in zip(theirs.all_units.values(), aside, strict=True):
+        unit.pos += offset.astype(np.float32)
+    for finder in (theirs.neighbour_finder_all, theirs.neighbour_finder_ally, theirs.neighbour_finder_enemy):
+        finder.update()
     returned = 0.0
     for time in range(env.max_steps):
         state = State(as_units(env, theirs), jnp.zeros(env.num_agents, jnp.int32), jnp.int32(time), jnp.bool_(False))
@@ -64,17 +122,28 @@ def battle(env: SMAC, theirs: Any, choose: Player, seed: int) -> tuple[bool, flo
     return False, returned
 
 
-def main(name: str, battles: int) -> None:
-    """Play and print."""
-    env, theirs = our_env(name), make_smaclite(name)
+def main() -> None:
+    """Play, and print SMAClite's map and how its players fared."""
+    parser = argparse.ArgumentParser(prog="python -m tests.envs.smac_jax.smaclite", description=__doc__)
+    parser.add_argument("map")
+    parser.add_argument("--battles", type=int, default=200)
+    parser.add_argument("--pass", dest="collide", action="store_false")
+    options = parser.parse_args()
+    theirs = make_smaclite(options.map)
+    ground = ground_of(theirs)
+    env = ScatteredSMAC(ground, collide=options.collide)
+    if not options.collide:
+        theirs.velocity_updater.kd_tree = Nobody()
+    results = []
     for player in COMPARED:
         choose = jax.jit(lambda key, state, player=player: PLAYERS[player](key, env, state))
-        ends = [battle(env, theirs, choose, seed) for seed in range(battles)]
-        won, returned = np.array(ends).T
-        spread = float(returned.std() / np.sqrt(battles))
-        result = {"map": name, "player": player, "battles": battles, "win_rate": float(won.mean())}
-        print(json.dumps(result | {"mean_return": float(returned.mean()), "standard_error": spread}), flush=True)
+        won, returned = np.array([battle(env, theirs, choose, seed) for seed in range(options.battles)]).T
+        result = {"player": player, "collide": options.collide, "battles": options.battles}
+        spread = float(returned.std() / np.sqrt(options.battles))
+        score = {"win_rate": float(won.mean()), "mean_return": float(returned.mean()), "standard_error": spread}
+        results.append(result | score)
+    print(json.dumps({"ground": ground, "results": results}))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main()
