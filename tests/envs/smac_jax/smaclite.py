@@ -5,10 +5,10 @@
 plays them. The very players of `mag.envs.smac_jax.players` play: each step they are shown SMAClite's units as one of
 our states. `tests/data/smaclite_battles.json` keeps what was recorded.
 
-The rules are compared, not the maps: ours are played from SMAClite's start places, on its ground, by its clock and with
-its fixed reload times. Scripted players' battles all go alike from one start, and then a single one tells little, so
-every unit starts up to `SCATTER` aside. With `--pass` units walk through each other, in both engines: what is left are
-the rules without the steering of crowds.
+The rules are compared, not the maps: ours are played from SMAClite's start places, on its ground, by its clock, with
+its fixed reload times and its reward. Scripted players' battles all go alike from one start, and then a single one
+tells little, so every unit starts up to `SCATTER` aside. With `--pass` units walk through each other, in both engines:
+what is left are the rules without the steering of crowds.
 """
 
 import argparse
@@ -25,6 +25,7 @@ from mag.bench import make_smaclite
 from mag.envs.smac_jax.battle import NO_TARGET, Units, start_units
 from mag.envs.smac_jax.env import SMAC, State
 from mag.envs.smac_jax.maps import Rect, get_map
+from mag.envs.smac_jax.observe import REWARD_KILL, REWARD_SCALE, REWARD_WIN, max_reward
 from mag.envs.smac_jax.players import PLAYERS, Player
 from mag.envs.smac_jax.rules import NO_OP, STOP
 
@@ -60,6 +61,20 @@ class ScatteredSMAC(SMAC):
         aside = jax.random.uniform(key, position.shape, minval=-SCATTER, maxval=SCATTER)
         state = state._replace(units=state.units._replace(position=position + aside))
         return self.get_obs(state), state
+
+    def step_env(
+        self, key: PRNGKeyArray, state: State, actions: dict[str, Array]
+    ) -> tuple[dict[str, Array], State, dict[str, Array], dict[str, Array], dict[str, Array]]:
+        """One joint action, paid as in SMAClite: only for damage; in SMAC what enemies recover pays, too."""
+        obs, after, _, dones, infos = super().step_env(key, state, actions)
+        strength, left = (
+            jnp.where(units.alive, units.health + units.shield, 0) for units in (state.units, after.units)
+        )
+        damage = jnp.maximum(strength - left, 0)[self.num_agents :].sum()
+        kills = (state.units.alive & ~after.units.alive)[self.num_agents :].sum()
+        reward = damage + REWARD_KILL * kills + REWARD_WIN * infos["won"]
+        rewards = dict.fromkeys(self.agents, reward * (REWARD_SCALE / max_reward(self.battle)))
+        return obs, after, rewards, dones, infos
 
 
 def ground_of(theirs: Any) -> Ground:
