@@ -29,7 +29,7 @@ from tests.envs.smac_jax.smaclite import COMPARED, ScatteredSMAC
 DATA = Path(__file__).parents[2] / "data"
 DUELS = json.loads((DATA / "smaclite_duels.json").read_text())["duels"]
 RECORDED = json.loads((DATA / "smaclite_battles.json").read_text())
-BATTLES = 200
+BATTLES = 64
 """As many of each player are played here."""
 HEALTH, SHIELD, COOLDOWN = range(3)
 
