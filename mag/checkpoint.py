@@ -179,13 +179,13 @@ def check_structure(template: Any, path: Path) -> None:
         if other != leaf:
             saved = f"{other.dtype}{list(other.shape)}" if other else "nothing"
             raise UsageError(
-                f"checkpoint {path} is of another program version: {leaf.name} is "
-                f"{leaf.dtype}{list(leaf.shape)} here and {saved} there; use the version that wrote it or "
+                f"checkpoint {path} is of another program version or environment: {leaf.name} is "
+                f"{leaf.dtype}{list(leaf.shape)} here and {saved} there; use what wrote it or "
                 "another --run"
             )
     raise UsageError(
-        f"checkpoint {path} is of another program version: it holds {next(iter(by_name), 'other arrays')}, "
-        "which this version does not know; use the version that wrote it or another --run"
+        f"checkpoint {path} is of another program version or environment: it holds "
+        f"{next(iter(by_name), 'other arrays')}, which is not known here; use what wrote it or another --run"
     )
 
 

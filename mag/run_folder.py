@@ -91,7 +91,7 @@ def claim(path: Path, config: RunConfig) -> Iterator[RunFolder]:
             about = read_description(folder)
             check_same(about["config"], config, folder)
             steps = max(config.steps, about["config"]["steps"])
-            describe(folder, dataclasses.replace(config, steps=steps), continued(about))
+            describe(folder, dataclasses.replace(config, steps=steps), about)
         else:
             describe(folder, config, description())
         try:
@@ -213,14 +213,15 @@ def description() -> dict[str, Any]:
     }
 
 
-def continued(about: dict[str, Any]) -> dict[str, Any]:
-    """What is known about a run that goes on: where something decisive is new since the last start, that too."""
-    before, now = about.get("resumed", [about])[-1], description()
-    different = [name for name in now if name != "started" and before[name] != now[name]]
+def note_resumed(folder: RunFolder) -> str | None:
+    """Where something decisive is new since a run was last worked on, note it in config.json and return a sentence."""
+    about, now = read_description(folder), description()
+    before = about.get("resumed", [about])[-1]
+    different = [name for name in now if name != "started" and before.get(name) != now[name]]
     if not different:
-        return about
-    print(f"this run was last worked on with other {' and '.join(different)}: it need not repeat bit for bit")
-    return {**about, "resumed": [*about.get("resumed", []), now]}
+        return None
+    write_json(folder.config, {**about, "resumed": [*about.get("resumed", []), now]})
+    return f"this run was last worked on with other {' and '.join(different)}: it need not repeat bit for bit"
 
 
 def versions() -> dict[str, str]:

@@ -22,7 +22,7 @@ from mag.evaluate import Evaluator, evaluation_keys, make_evaluator, means
 from mag.interrupt import Interrupted, StopRequest
 from mag.logger import Logger, Row
 from mag.progress import Evaluation, Progress
-from mag.run_folder import RunFolder, claim, default_path, write_json
+from mag.run_folder import RunFolder, claim, default_path, note_resumed, write_json
 
 Build = Callable[[RunConfig], tuple[Any, Any]]
 """From a configuration to an algorithm and the initial state of all its seeds."""
@@ -51,6 +51,8 @@ def train(config: RunConfig, path: Path | None = None, *, build: Build = build) 
         algorithm, state = build(config)
         checkpoints = Checkpoints(folder.checkpoints, config.checkpoint.keep)
         state, progress = resume(checkpoints, state, config)
+        if progress.iteration and (news := note_resumed(folder)):
+            print(news)
         with Logger(
             folder,
             steps=config.steps,

@@ -143,7 +143,7 @@ def test_an_unfinished_save_is_ignored_and_cleared(tmp_path):
     [
         ({"counter": jnp.zeros(2, jnp.int32)}, r"counter is int32\[2\] here and int32\[\] there"),
         ({"added": jnp.zeros(1)}, r"added is float32\[1\] here and nothing there"),
-        ({"flag": None}, "holds flag, which this version does not know"),
+        ({"flag": None}, "holds flag, which is not known here"),
     ],
 )
 def test_another_structure_is_named(tmp_path, changes, message):

@@ -9,7 +9,8 @@ from mag import run_folder
 from mag.config import CheckpointConfig, EvaluationConfig, flatten
 from mag.errors import UsageError
 from mag.run_folder import RunFolder, claim, default_path, load_config
-from tests.fake import fake_config
+from mag.train import train
+from tests.fake import build, fake_config
 
 
 def take(path, config):
@@ -52,17 +53,19 @@ def test_steps_and_checkpoints_may_change_and_are_noted(tmp_path):
 
 
 def test_what_is_new_when_a_run_goes_on_is_noted_and_told(tmp_path, monkeypatch, capsys):
-    take(tmp_path, fake_config())
-    first = json.loads((tmp_path / "config.json").read_text())
-    take(tmp_path, fake_config())
-    assert json.loads((tmp_path / "config.json").read_text()) == first and capsys.readouterr().out == ""
+    def go_on(steps):
+        train(fake_config(steps=steps), tmp_path, build=build)
+        described = json.loads((tmp_path / "config.json").read_text())
+        return [each["revision"] for each in described.get("resumed", [])], capsys.readouterr().out
+
+    for steps in (8, 16):
+        assert go_on(steps)[0] == []
     monkeypatch.setattr(run_folder, "revision", lambda: "another")
-    for _ in range(2):
-        take(tmp_path, fake_config())
-    later = json.loads((tmp_path / "config.json").read_text())
-    assert capsys.readouterr().out.count("other revision") == 1
-    assert [each["revision"] for each in later.pop("resumed")] == ["another"]
-    assert later == first
+    assert go_on(16)[0] == []  # finished: nothing goes on
+    noted, told = go_on(24)
+    assert noted == ["another"] and "last worked on with other revision: it need not repeat bit for bit" in told
+    noted, told = go_on(32)
+    assert noted == ["another"] and "revision" not in told
 
 
 def test_a_run_of_which_nothing_was_saved_can_be_deleted(tmp_path):

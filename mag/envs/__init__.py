@@ -157,8 +157,8 @@ def _find(name: str) -> tuple[Family, str]:
 def _exists(module: str) -> bool:
     """Whether `module` can be imported; parents of a dotted path are."""
     try:
-        return importlib.util.find_spec(module) is not None
-    except (ImportError, ValueError):
+        return not module.startswith(".") and importlib.util.find_spec(module) is not None
+    except (ModuleNotFoundError, ValueError):
         return False
 
 
