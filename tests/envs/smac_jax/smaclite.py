@@ -25,7 +25,7 @@ from mag.bench import make_smaclite
 from mag.envs.smac_jax.battle import NO_TARGET, Units, start_units
 from mag.envs.smac_jax.env import SMAC, State
 from mag.envs.smac_jax.maps import Rect, get_map
-from mag.envs.smac_jax.observe import REWARD_KILL, REWARD_SCALE, REWARD_WIN, max_reward
+from mag.envs.smac_jax.observe import team_reward
 from mag.envs.smac_jax.players import PLAYERS, Player
 from mag.envs.smac_jax.rules import NO_OP, STOP
 
@@ -67,13 +67,11 @@ class ScatteredSMAC(SMAC):
     ) -> tuple[dict[str, Array], State, dict[str, Array], dict[str, Array], dict[str, Array]]:
         """One joint action, paid as in SMAClite: only for damage; in SMAC what enemies recover pays, too."""
         obs, after, _, dones, infos = super().step_env(key, state, actions)
-        strength, left = (
-            jnp.where(units.alive, units.health + units.shield, 0) for units in (state.units, after.units)
+        before, units = state.units, after.units
+        spent = units._replace(
+            health=jnp.minimum(units.health, before.health), shield=jnp.minimum(units.shield, before.shield)
         )
-        damage = jnp.maximum(strength - left, 0)[self.num_agents :].sum()
-        kills = (state.units.alive & ~after.units.alive)[self.num_agents :].sum()
-        reward = damage + REWARD_KILL * kills + REWARD_WIN * infos["won"]
-        rewards = dict.fromkeys(self.agents, reward * (REWARD_SCALE / max_reward(self.battle)))
+        rewards = dict.fromkeys(self.agents, team_reward(self.battle, before, spent, infos["won"]))
         return obs, after, rewards, dones, infos
 
 
