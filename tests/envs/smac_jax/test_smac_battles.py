@@ -1,11 +1,10 @@
 """What holds in every battle, however it is played.
 
 A few random battles per map are looked at. `SMAC_BATTLES=1000 pytest tests/envs/smac_jax/test_smac_battles.py` looks at
-that many (of 60 steps each; more than half an hour on one core).
+that many, of 60 steps each.
 """
 
 import os
-from collections.abc import Iterator
 from functools import cache, partial
 
 import jax
@@ -21,7 +20,7 @@ from tests.envs.smac_jax.play import Moment, by_name, jit, random_battles, smac
 
 SHORT = ("3s_vs_5z", "corridor")
 """Open ground and a crowd between walls; the other maps are slow tests, with fewer battles."""
-ALL = [pytest.param(name, marks=() if name in SHORT else pytest.mark.slow) for name in MAPS]
+WANTED = int(os.environ.get("SMAC_BATTLES", "0"))
 AT_ONCE = 50
 """Battles played side by side where many are wanted."""
 OVERLAP = {"2c_vs_64zg": 0.35}
@@ -37,13 +36,18 @@ def few(name: str) -> Moment:
     return random_battles(name, battles=4 if name in SHORT else 2, steps=60)
 
 
-def played(name: str) -> Iterator[Moment]:
-    """A few random battles on a map, or as many as `SMAC_BATTLES` asks for, some at a time."""
-    wanted = int(os.environ.get("SMAC_BATTLES", "0"))
-    if wanted == 0:
-        yield few(name)
-    for seed in range(-(-wanted // AT_ONCE)):
-        yield random_battles(name, battles=AT_ONCE, steps=60, seed=seed)
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param((name, part), id=f"{name}-{part}", marks=() if name in SHORT else pytest.mark.slow)
+        for name in MAPS
+        for part in range(max(1, -(-WANTED // AT_ONCE)))
+    ],
+)
+def battles(request: pytest.FixtureRequest) -> tuple[str, Moment]:
+    """A map's name and random battles there: a few, or one part of as many as `SMAC_BATTLES` asks for."""
+    name, part = request.param
+    return name, random_battles(name, AT_ONCE, steps=60, seed=part) if WANTED else few(name)
 
 
 @cache
@@ -52,70 +56,70 @@ def one_step():
     return jit(smac("3s_vs_5z").step_env)
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_numbers_stay_finite_and_in_bounds(name: str) -> None:
+@cache
+def on_ground(name: str):
+    """Which of some positions on a map are walkable, compiled once."""
+    return jit(partial(is_walkable, smac(name).battle.terrain))
+
+
+def test_numbers_stay_finite_and_in_bounds(battles: tuple[str, Moment]) -> None:
+    name, moments = battles
     kinds = smac(name).battle.kinds
-    for moments in played(name):
-        for leaf in jax.tree.leaves(moments):
-            if jnp.issubdtype(leaf.dtype, jnp.floating):
-                assert np.isfinite(leaf).all()
-        assert all(np.abs(obs).max() <= 1.0 + 1e-6 for obs in moments.obs.values())
-        health, shield = np.asarray(moments.state.units.health), np.asarray(moments.state.units.shield)
-        assert ((health >= 0) & (health <= kinds.health)).all()
-        assert ((shield >= 0) & (shield <= kinds.shield)).all()
+    for leaf in jax.tree.leaves(moments):
+        if jnp.issubdtype(leaf.dtype, jnp.floating):
+            assert np.isfinite(leaf).all()
+    assert all(np.abs(obs).max() <= 1.0 + 1e-6 for obs in moments.obs.values())
+    health, shield = np.asarray(moments.state.units.health), np.asarray(moments.state.units.shield)
+    assert ((health >= 0) & (health <= kinds.health)).all()
+    assert ((shield >= 0) & (shield <= kinds.shield)).all()
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_units_stay_on_walkable_ground(name: str) -> None:
-    battle = smac(name).battle
-    walkable = jit(partial(is_walkable, battle.terrain))
-    for moments in played(name):
-        assert (np.asarray(walkable(moments.state.units.position)) | battle.kinds.climbs).all()
+def test_units_stay_on_walkable_ground(battles: tuple[str, Moment]) -> None:
+    name, moments = battles
+    walkable = np.asarray(on_ground(name)(moments.state.units.position))
+    assert (walkable | smac(name).battle.kinds.climbs).all()
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_units_stay_apart(name: str) -> None:
+def test_units_stay_apart(battles: tuple[str, Moment]) -> None:
+    name, moments = battles
     kinds = smac(name).battle.kinds
     pairs = (kinds.climbs[:, None] == kinds.climbs) & ~np.eye(len(kinds.climbs), dtype=bool)
-    for moments in played(name):
-        units = moments.state.units
-        position, alive = np.asarray(units.position), np.asarray(units.alive)
-        gap = np.linalg.norm(position[..., None, :] - position[..., None, :, :], axis=-1)
-        gap -= kinds.radius[:, None] + kinds.radius
-        both = alive[..., None] & alive[..., None, :] & pairs
-        overlap = np.where(both, -gap, 0.0).max(axis=(-1, -2))
-        assert overlap.mean() < OVERLAP.get(name, 0.15)
+    units = moments.state.units
+    position, alive = np.asarray(units.position), np.asarray(units.alive)
+    gap = np.linalg.norm(position[..., None, :] - position[..., None, :, :], axis=-1)
+    gap -= kinds.radius[:, None] + kinds.radius
+    both = alive[..., None] & alive[..., None, :] & pairs
+    overlap = np.where(both, -gap, 0.0).max(axis=(-1, -2))
+    assert overlap.mean() < OVERLAP.get(name, 0.15)
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_masks_and_the_dead(name: str) -> None:
-    for moments in played(name):
-        alive = np.asarray(moments.state.units.alive[..., : smac(name).num_agents])
-        available = np.asarray(moments.available)
-        assert available.any(axis=-1).all()
-        np.testing.assert_array_equal(available[..., 0], ~alive)
-        np.testing.assert_array_equal(available[..., 1], alive)
-        np.testing.assert_array_equal(moments.infos["alive"], alive)
-        was_alive = alive[:, :-1]
-        np.testing.assert_array_equal(moments.actions[:, 1:] == 0, ~was_alive)
-        assert (alive[:, 1:] <= was_alive).all()  # nobody rises
+def test_masks_and_the_dead(battles: tuple[str, Moment]) -> None:
+    name, moments = battles
+    alive = np.asarray(moments.state.units.alive[..., : smac(name).num_agents])
+    available = np.asarray(moments.available)
+    assert available.any(axis=-1).all()
+    np.testing.assert_array_equal(available[..., 0], ~alive)
+    np.testing.assert_array_equal(available[..., 1], alive)
+    np.testing.assert_array_equal(moments.infos["alive"], alive)
+    was_alive = alive[:, :-1]
+    np.testing.assert_array_equal(moments.actions[:, 1:] == 0, ~was_alive)
+    assert (alive[:, 1:] <= was_alive).all()  # nobody rises
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_rewards_add_up(name: str) -> None:
+def test_rewards_add_up(battles: tuple[str, Moment]) -> None:
+    name, moments = battles
     env = smac(name)
     count, kinds = env.num_agents, env.battle.kinds
     maximum = float(kinds.health[count:].sum() + kinds.shield[count:].sum()) + 10 * env.num_enemies + 200
-    for moments in played(name):
-        reward, before, after = np.asarray(moments.reward), moments.before.units, moments.state.units
-        change = np.asarray(after.health + after.shield - before.health - before.shield)[..., count:]
-        quiet = np.asarray(before.alive == after.alive)[..., count:].all(axis=-1)
-        expected = np.abs(change.sum(axis=-1)) * 20 / maximum
-        np.testing.assert_allclose(reward[quiet], expected[quiet], atol=1e-4)
-        assert (reward >= 0).all()
-        # Without what enemies recover the sum stays below what damage, kills and a victory can pay.
-        recovered = np.maximum(change, 0).sum(axis=(1, 2)) * 20 / maximum
-        assert (reward.sum(axis=1) <= 20 + 2 * recovered + 1e-4).all()
+    reward, before, after = np.asarray(moments.reward), moments.before.units, moments.state.units
+    change = np.asarray(after.health + after.shield - before.health - before.shield)[..., count:]
+    quiet = np.asarray(before.alive == after.alive)[..., count:].all(axis=-1)
+    expected = np.abs(change.sum(axis=-1)) * 20 / maximum
+    np.testing.assert_allclose(reward[quiet], expected[quiet], atol=1e-4)
+    assert (reward >= 0).all()
+    # Without what enemies recover the sum stays below what damage, kills and a victory can pay.
+    recovered = np.maximum(change, 0).sum(axis=(1, 2)) * 20 / maximum
+    assert (reward.sum(axis=1) <= 20 + 2 * recovered + 1e-4).all()
 
 
 @pytest.mark.slow
