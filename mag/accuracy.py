@@ -19,6 +19,8 @@ from mag.types import Step
 
 HIGH = 0.01
 """This share of rewards counts as the highest: kills and wins, which models learn last and policies live on."""
+WORST = 5
+"""How many features of the observation are named."""
 
 
 def models_of_run(path: Path, batches: int, *, build: Build = build, load: Load = load_config) -> dict[str, Any]:
@@ -65,7 +67,8 @@ def compare(real: Step, imagined: Imagination, observed: int) -> dict[str, Any]:
     """Real and imagined sequences `[sequences, time, ...]`, the first `observed` steps seen, the rest predicted.
 
     Unexplained is the squared error over the variance: 0 is perfect, 1 as good as the mean, None where all is the
-    same. What follows the end of an episode inside a sequence is left out. Raises UsageError where nothing is left.
+    same. `worst_features` are those of the observation that hold most of its squared error one step ahead. What
+    follows the end of an episode inside a sequence is left out. Raises UsageError where nothing is left.
     """
     first, obs, reward, continues = (np.asarray(x) for x in (real.first, real.obs, real.reward, real.continues))
     seen, guess, goes_on = (np.asarray(x) for x in (imagined.obs, imagined.reward, imagined.continues))
@@ -86,10 +89,13 @@ def compare(real: Step, imagined: Imagination, observed: int) -> dict[str, Any]:
                 "reward_imagined": float(guess[here, time].mean()),
             }
         )
+    ahead = inside[:, 0]
+    worst = _worst_features(obs[ahead, observed], seen[ahead, observed])
     reward, guess, continues, goes_on = (x[:, observed:][inside] for x in (reward, guess, continues, goes_on))
     high, ended = np.argsort(reward)[-max(1, round(HIGH * len(reward))) :], continues == 0
     return {
         "by_steps_ahead": rows,
+        "worst_features": worst,
         "high_reward": float(reward[high].mean()),
         "high_reward_imagined": float(guess[high].mean()),
         "ends": float(ended.mean()),
@@ -103,6 +109,20 @@ def _unexplained(real: np.ndarray, guess: np.ndarray) -> float | None:
     real, guess = (x.reshape(-1, x.shape[-1] if x.ndim > 1 else 1).astype(float) for x in (real, guess))
     variance = np.square(real - real.mean(0)).sum()
     return float(np.square(real - guess).sum() / variance) if variance > 0 else None
+
+
+def _worst_features(real: np.ndarray, guess: np.ndarray) -> list[dict[str, Any]]:
+    """The features `[..., features]` with most of the squared error, worst first; none where there is no error."""
+    error = np.square(real - guess, dtype=float).reshape(-1, real.shape[-1]).sum(0)
+    worst = [int(feature) for feature in np.argsort(-error, kind="stable")[:WORST] if error[feature] > 0]
+    return [
+        {
+            "feature": feature,
+            "share_of_error": float(error[feature] / error.sum()),
+            "unexplained": _unexplained(real[..., feature].ravel(), guess[..., feature].ravel()),
+        }
+        for feature in worst
+    ]
 
 
 def _share(value: float | None, width: int) -> str:
@@ -127,6 +147,11 @@ def tell(result: dict[str, Any]) -> str:
             f"{row['ahead']:5}   {_share(row['obs_unexplained'], 11)}   {_share(row['reward_unexplained'], 6)}   "
             f"{row['reward']:6.3f}   {row['reward_imagined']:8.3f}"
         )
+    named = (
+        f"{worst['feature']} ({worst['share_of_error']:.0%}, unexplained {_share(worst['unexplained'], 1)})"
+        for worst in result["worst_features"]
+    )
+    lines.append("most of the observation's error one step ahead, by feature: " + (", ".join(named) or "none"))
     there = result["ends_imagined_there"]
     lines += [
         f"highest {100 * HIGH:g} % of rewards: mean {result['high_reward']:.2f}, "

@@ -69,6 +69,18 @@ def test_accuracy_by_hand():
     assert found["ends_imagined_there"] == pytest.approx((0.5 + 0.2) / 2)
 
 
+def test_the_worst_features_are_named():
+    real, imagined = made(np.zeros((3, 5)), np.zeros((3, 5)), np.ones((3, 5)))
+    # One step ahead: errors of 1, 0 and 2 in the first feature (2, 4, 9 have squares 26), of 1, 1 and 4 in the second.
+    guess = jnp.asarray(real.obs).at[:, 2, 0].add(jnp.array([[1, 1], [0, 1], [2, 4]]))
+    found = compare(real, imagined._replace(obs=guess), OBSERVED)
+    second, first = found["worst_features"]
+    assert second == {"feature": 1, "share_of_error": pytest.approx(18 / 23), "unexplained": None}
+    assert first == {"feature": 0, "share_of_error": pytest.approx(5 / 23), "unexplained": pytest.approx(5 / 26)}
+    assert "by feature: 1 (78%, unexplained -), 0 (22%, unexplained 0.192)" in tell({**LABELS, **found})
+    assert compare(real, imagined._replace(obs=real.obs), OBSERVED)["worst_features"] == []
+
+
 def test_what_does_not_vary_has_no_share_to_explain():
     real, imagined = made(np.zeros((3, 5)), np.zeros((3, 5)), np.ones((3, 5)))
     found = compare(real._replace(reward=jnp.full((3, 5), -0.1)), imagined, OBSERVED)
