@@ -25,11 +25,13 @@ A unit file, whose units join those of `UNIT_TYPES` or replace them:
 import dataclasses
 import re
 import tomllib
+from collections.abc import Container
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from mag.envs.smac_jax.maps import Map, Rect, Squad
-from mag.envs.smac_jax.units import ATTRIBUTES, UNIT_TYPES, Splash, UnitType
+from mag.envs.smac_jax.units import ATTRIBUTES, UNIT_TYPES, Number, Splash, UnitType
 
 _MAP_FIELDS = {
     "name": "a string",
@@ -57,24 +59,32 @@ class _File:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self.text = self.path.read_text(encoding="utf-8")
         try:
+            self.text = self.path.read_text(encoding="utf-8")
             self.content = tomllib.loads(self.text)
-        except tomllib.TOMLDecodeError as error:
+        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise ValueError(f"{self.path}: not valid TOML: {error}") from error
 
     def fault(self, field: str, given: Any, allowed: str) -> ValueError:
         """The error for `field` (dotted, with [i] for list entries)."""
-        return ValueError(f"{self.path}{self._line(field)}: {field} is {given!r}; allowed: {allowed}")
+        return ValueError(f"{self.path}{self.line(field)}: {field} is {given!r}; allowed: {allowed}")
 
-    def _line(self, field: str) -> str:
-        """`, line n` of the field's innermost name that stands at the start of a line, or nothing."""
-        for name in reversed(re.sub(r"\[\d+\]", "", field).split(".")):
-            pattern = rf"^\s*(?:\[+\s*)?(?:{re.escape(name)})\s*(?:=|\])"
-            for number, line in enumerate(self.text.splitlines(), 1):
-                if re.match(pattern, line):
-                    return f", line {number}"
-        return ""
+    def line(self, field: str) -> str:
+        """`, line n` of the field, or of what holds it where that is written in one go, or nothing."""
+        lines = self.text.splitlines()
+        headers = [number for number, line in enumerate(lines) if re.match(r"\s*\[+[^],]+\]+\s*(#.*)?$", line)]
+        ends = [*headers, len(lines)]
+        keys, found = range(ends[0]), None  # those of the file itself come before its tables
+        for part in field.split("."):
+            name, _, index = part.rstrip("]").partition("[")
+            tables = [number for number in headers if lines[number].strip().split("]")[0].strip("[ ") == name]
+            if tables and found is None:
+                found = tables[min(int(index or 0), len(tables) - 1)]
+                keys = range(found + 1, next(end for end in ends if end > found))
+            else:
+                here = (number for number in keys if re.match(rf"\s*{re.escape(name)}\s*=", lines[number]))
+                found, keys = next(here, found), range(0)
+        return "" if found is None else f", line {found + 1}"
 
 
 def load_units(path: str | Path) -> dict[str, UnitType]:
@@ -110,7 +120,7 @@ def load_map(path: str | Path, units: dict[str, UnitType] | None = None) -> Map:
     attack_point = content.get("attack_point")
     if attack_point is not None:
         _check_point(file, "attack_point", attack_point, size)
-    return Map(
+    game_map = Map(
         name=content["name"],
         allies=_squads(file, "allies", content["allies"], table, size),
         enemies=_squads(file, "enemies", content["enemies"], table, size),
@@ -122,6 +132,33 @@ def load_map(path: str | Path, units: dict[str, UnitType] | None = None) -> Map:
         height=size[1],
         units=units,
     )
+    _check_starts(file, game_map)
+    return game_map
+
+
+def _check_starts(file: _File, game_map: Map) -> None:
+    """Raise ValueError where a unit would start, or the enemies are to walk to, where it cannot stand."""
+    places = [(float(x), float(y)) for x, y in game_map.start_positions()]
+    count = len(game_map.ally_types)
+    for side, types, starts in (
+        ("allies", game_map.ally_types, places[:count]),
+        ("enemies", game_map.enemy_types, places[count:]),
+    ):
+        for unit, (x, y) in zip(types, starts, strict=True):
+            if _is_barred(game_map, x, y, climbs=unit.climbs):
+                raise ValueError(
+                    f"{file.path}{file.line(side)}: of the {side} a {unit.name} would start at ({x:.1f}, {y:.1f}), off "
+                    "the map or on ground it cannot enter; move its squad, or the walls and cliffs"
+                )
+    if (goal := game_map.attack_point) is not None and _is_barred(game_map, *goal, climbs=False):
+        raise file.fault("attack_point", list(goal), "[x, y] on ground that is free of walls and cliffs")
+
+
+def _is_barred(game_map: Map, x: Number, y: Number, *, climbs: bool) -> bool:
+    """Whether a unit cannot stand at a point."""
+    rects = game_map.walls if climbs else (*game_map.walls, *game_map.cliffs)
+    on_map = 0 <= x < game_map.width and 0 <= y < game_map.height
+    return not on_map or any(r.left <= x < r.right and r.bottom <= y < r.top for r in rects)
 
 
 def _units_of(file: _File, value: Any) -> dict[str, UnitType]:
@@ -140,7 +177,7 @@ def _unit(file: _File, name: str, fields: dict[str, Any], table: dict[str, UnitT
     _only_known(file, name, fields, ["like", *known])
     base: dict[str, Any] = {}
     if "like" in fields:
-        if fields["like"] not in table:
+        if not _known(fields["like"], table):
             raise file.fault(f"{name}.like", fields["like"], f"one of {', '.join(table)}")
         base = dataclasses.asdict(table[fields["like"]])
     given = {key: _unit_field(file, f"{name}.{key}", key, fields[key]) for key in fields if key != "like"}
@@ -154,7 +191,7 @@ def _unit(file: _File, name: str, fields: dict[str, Any], table: dict[str, UnitT
 def _unit_field(file: _File, path: str, key: str, value: Any) -> Any:
     """Checks one field of a unit and turns it into what `UnitType` holds."""
     if key in _TEXTS:
-        if value not in ATTRIBUTES:
+        if not _known(value, ATTRIBUTES):
             raise file.fault(path, value, f"one of {', '.join(sorted(ATTRIBUTES))}")
         return value
     if key == "attributes":
@@ -171,6 +208,8 @@ def _unit_field(file: _File, path: str, key: str, value: Any) -> Any:
         return value
     if key == "attacks":
         return _count(file, path, value)
+    if key == "number" and (not isinstance(value, int) or isinstance(value, bool)):
+        raise file.fault(path, value, "a whole number of at least 0")
     if not _numbers([value], 1) or value < 0 or (key in _POSITIVE and value == 0):
         raise file.fault(path, value, "a positive number" if key in _POSITIVE else "a number of at least 0")
     return value
@@ -186,7 +225,7 @@ def _squads(file: _File, side: str, value: Any, table: dict[str, UnitType], size
         if not isinstance(squad, dict):
             raise file.fault(path, squad, "{ unit, count, at = [x, y] }")
         _only_known(file, path, squad, _SQUAD_FIELDS)
-        if squad.get("unit") not in table:
+        if not _known(squad.get("unit"), table):
             raise file.fault(f"{path}.unit", squad.get("unit"), f"one of {', '.join(table)}")
         _check_point(file, f"{path}.at", squad.get("at"), size)
         count = _count(file, f"{path}.count", squad.get("count"))
@@ -226,7 +265,12 @@ def _check_point(file: _File, field: str, value: Any, size: list[int]) -> None:
         raise file.fault(field, value, f"[x, y] with 0 <= x <= {size[0]} and 0 <= y <= {size[1]}")
 
 
+def _known(value: Any, names: Container[str]) -> bool:
+    """Whether `value` is one of the names."""
+    return isinstance(value, str) and value in names
+
+
 def _numbers(value: Any, length: int) -> bool:
-    """Whether `value` is a list of `length` numbers."""
+    """Whether `value` is a list of `length` finite numbers."""
     is_list = isinstance(value, list) and len(value) == length
-    return is_list and all(isinstance(x, int | float) and not isinstance(x, bool) for x in value)
+    return is_list and all(isinstance(x, int | float) and not isinstance(x, bool) and isfinite(x) for x in value)

@@ -95,6 +95,15 @@ def test_a_map_file_at_fault_is_the_users_mistake(tmp_path: Path, map_name: str,
         ("[[0, 0, 32, 8]]", "[[0, 9, 32, 8]]", r"line 5: walls\[0\] is \[0, 9, 32, 8\].*bottom < top"),
         ("attack_point = [9, 16]", "attack_point = 9", r"line 4: attack_point is 9"),
         ("limit = 200", "limit = = 200", r"not valid TOML: .*line 3"),
+        ('"stalker"', '["stalker"]', r"line 6: allies\[0\].unit is \['stalker'\]; allowed: one of stalker"),
+        ("at = [9, 16]", "at = [9, nan]", r"line 6: allies\[0\].at is \[9, nan\]"),
+        (
+            "[[0, 0, 32, 8]]",
+            "[[7, 0, 11, 32]]",
+            r"line 6: of the allies a stalker would start at \(8.\d, .*on ground it",
+        ),
+        ("at = [23, 16]", "at = [31.9, 16]", r"line 7: of the enemies a zealot would start at \(32.\d, .*off the map"),
+        ("attack_point = [9, 16]", "attack_point = [9, 7.5]", r"line 4: attack_point is \[9, 7.5\].*free of walls"),
     ],
 )
 def test_faults_in_maps(tmp_path: Path, old: str, new: str, message: str) -> None:
@@ -114,8 +123,56 @@ def test_faults_in_maps(tmp_path: Path, old: str, new: str, message: str) -> Non
             r"line 3: tough_zealot.like is 'zelot'; allowed: one of stalker",
         ),
         ("health = 150", 'attributes = ["soft"]', r"attributes is \['soft'\]; allowed: a list of armoured"),
+        ("health = 150", "health = inf", r"line 4: tough_zealot.health is inf; allowed: a positive number"),
+        ("[2, 0.5]", "[nan, 1]", r"line 5: tough_zealot.splash is \[nan, 1\]"),
+        ('"zealot"', '["zealot"]', r"line 3: tough_zealot.like is \['zealot'\]; allowed: one of stalker"),
+        ("health = 150", 'bonus_against = ["light"]', r"line 4: tough_zealot.bonus_against is \['light'\]"),
+        ("health = 150", "number = 1.5", r"line 4: tough_zealot.number is 1.5; allowed: a whole number"),
+        ("health = 150", "health = 150\n\n[other]\nlike = 'zealot'\nhealth = 0", r"line 8: other.health is 0"),
     ],
 )
 def test_faults_in_units(tmp_path: Path, old: str, new: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         load_units(write(tmp_path, UNITS.replace(old, new)))
+
+
+TABLES = """
+limit = 200
+
+[[allies]]
+unit = "stalker"
+count = 3
+at = [9, 16]
+
+[[enemies]]
+unit = "zealot"
+count = 4
+at = [23, 16]
+
+[[enemies]]  # more of them
+unit = "zealot"
+count = 1
+at = [23, 22]
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("count = 3", "count = 0", r"line 6: allies\[0\].count is 0"),
+        ("count = 4", "count = 0", r"line 11: enemies\[0\].count is 0"),
+        ("count = 1", "count = 0", r"line 16: enemies\[1\].count is 0"),
+        ("count = 1", "", r"line 14: enemies\[1\].count is None"),
+        ("limit = 200", "", r"file.toml: limit is None"),
+    ],
+)
+def test_the_line_is_that_of_the_squad_at_fault(tmp_path: Path, old: str, new: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        load_map(write(tmp_path, TABLES.replace(old, new)))
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "file.toml"
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(ValueError, match=r"file\.toml: not valid TOML: .*utf-8"):
+        load_map(path)
