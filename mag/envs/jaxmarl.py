@@ -6,16 +6,17 @@
 | `MPE_simple_reference_v3` | 2 agents tell each other, by 10 words, which landmark to go to | 25 | never |
 | `MPE_simple_speaker_listener_v4` | one agent speaks, the other goes | 25 | never |
 | `switch_riddle` | 3 prisoners and a light bulb | 6 | somebody tells |
-| `hanabi` | the card game, 2 players; out of turn only the last action is available | 90 | the game is over |
+| `hanabi`, `hanabi_3` to `_5` | the card game; out of turn only the last action is available | 90 | the game is over |
 | `overcooked`, `overcooked_<layout>` | 2 cooks; reward 20 for a soup delivered | 400 | never |
 | `overcooked_v2`, `overcooked_v2_<layout>` | the same, by its successor's rules | 400 | never |
 
-Plain `overcooked` and `overcooked_v2` are the layout `cramped_room`. Hanabi's rules end every game within 90
-moves (40 cards to draw, 48 hint tokens at most, 2 moves of the last round), so its limit never cuts one.
+Plain `overcooked` and `overcooked_v2` are the layout `cramped_room`. Hanabi's rules end every game of 2 within 90
+moves (40 cards to draw, 8 hint tokens and one more for each of them, 2 moves of the last round), of 3, 4 and 5 within
+81, 80 and 73, so that its limit never cuts one.
 
 Left out: tasks whose agents compete (simple_tag, simple_push, simple_adversary, simple_crypto, world_comm,
-storm, coin_game), whose actions are continuous (facmac, mabrax), or that are single-agent or navigation side
-by side.
+storm, coin_game), whose actions are continuous (facmac, mabrax), or that are single-agent (the layout
+`long_room`, too) or navigation side by side.
 
 JaxMARL is imported when an environment is made, not before: the import takes seconds.
 """
@@ -277,13 +278,20 @@ def _particle_task(env_id: str, **sizes: Any) -> tuple[str, _Task]:
     return env_id, _Task(_particles, limit=25, env_id=env_id, **sizes)
 
 
+def _hanabi_task(map_name: str, **sizes: Any) -> tuple[str, _Task]:
+    return map_name, _Task(_hanabi, has_masks=True, **sizes)
+
+
 _TASKS: dict[str, _Task] = dict(
     [
         _particle_task("MPE_simple_spread_v3", n_agents=3, obs_dim=18, n_actions=5),
         _particle_task("MPE_simple_reference_v3", n_agents=2, obs_dim=21, n_actions=50),
         _particle_task("MPE_simple_speaker_listener_v4", n_agents=2, obs_dim=11, n_actions=5, has_masks=True),
         ("switch_riddle", _Task(_riddle, n_agents=3, obs_dim=2, n_actions=3, limit=6)),
-        ("hanabi", _Task(_hanabi, n_agents=2, obs_dim=658, n_actions=21, limit=90, has_masks=True)),
+        _hanabi_task("hanabi", n_agents=2, obs_dim=658, n_actions=21, limit=90),
+        _hanabi_task("hanabi_3", n_agents=3, obs_dim=956, n_actions=31, limit=81),
+        _hanabi_task("hanabi_4", n_agents=4, obs_dim=1041, n_actions=39, limit=80),
+        _hanabi_task("hanabi_5", n_agents=5, obs_dim=1280, n_actions=49, limit=73),
         _cooks("overcooked", "cramped_room", 520),
         _cooks("overcooked", "asymm_advantages", 1170),
         _cooks("overcooked", "coord_ring", 650),
@@ -294,10 +302,23 @@ _TASKS: dict[str, _Task] = dict(
         _cooks("overcooked_v2", "coord_ring", 750),
         _cooks("overcooked_v2", "forced_coord", 750),
         _cooks("overcooked_v2", "counter_circuit", 1200),
+        _cooks("overcooked_v2", "cramped_room_v2", 700),
+        _cooks("overcooked_v2", "asymm_advantages_recipes_center", 1575),
+        _cooks("overcooked_v2", "asymm_advantages_recipes_right", 1575),
+        _cooks("overcooked_v2", "asymm_advantages_recipes_left", 1575),
+        _cooks("overcooked_v2", "two_rooms", 1575),
+        _cooks("overcooked_v2", "two_rooms_both", 1575),
+        _cooks("overcooked_v2", "fun_coordination", 2025),
+        _cooks("overcooked_v2", "more_fun_coordination", 2160),
+        _cooks("overcooked_v2", "fun_symmetries", 1400),
+        _cooks("overcooked_v2", "fun_symmetries1", 1600),
+        _cooks("overcooked_v2", "fun_symmetries_plates", 1225),
         _cooks("overcooked_v2", "grounded_coord_simple", 1600),
         _cooks("overcooked_v2", "grounded_coord_ring", 3240),
         _cooks("overcooked_v2", "test_time_simple", 1600),
+        _cooks("overcooked_v2", "test_time_wide", 1890),
         _cooks("overcooked_v2", "demo_cook_simple", 2200),
+        _cooks("overcooked_v2", "demo_cook_wide", 2970),
     ]
 )
 

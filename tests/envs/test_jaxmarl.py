@@ -129,9 +129,10 @@ def test_overcooked_is_cut_after_400_steps():
 
 
 @pytest.mark.slow
-def test_hanabi_takes_turns_and_ends_within_its_limit():
-    env = mag.envs.make("jaxmarl/hanabi")
-    assert env.spec == mag.envs.spec("jaxmarl/hanabi")
+@pytest.mark.parametrize("name", ["hanabi", "hanabi_5"])
+def test_hanabi_takes_turns_and_ends_within_its_limit(name):
+    env = mag.envs.make(f"jaxmarl/{name}")
+    assert env.spec == mag.envs.spec(f"jaxmarl/{name}")
 
     def one_step(carry, key):
         state, time_step, over = carry
@@ -142,11 +143,11 @@ def test_hanabi_takes_turns_and_ends_within_its_limit():
     def episode(key):
         key_reset, key_play = jax.random.split(key)
         start = (*env.reset(key_reset), jnp.zeros((), bool))
-        return jax.lax.scan(one_step, start, jax.random.split(key_play, 90))[1]
+        return jax.lax.scan(one_step, start, jax.random.split(key_play, env.spec.episode_limit))[1]
 
     avail, steps, over = jax.jit(jax.vmap(episode))(jax.random.split(jax.random.key(0), 16))
-    # One of the two has the no-op alone, the other everything but it.
+    # All but one have the no-op alone, that one everything but it.
     waiting = avail[..., -1] & (avail.sum(-1) == 1)
-    np.testing.assert_array_equal(waiting.sum(-1)[~over], 1)
+    np.testing.assert_array_equal(waiting.sum(-1)[~over], env.spec.n_agents - 1)
     assert bool(steps.terminated.any(1).all())
     assert not bool((steps.truncated & ~over).any())
