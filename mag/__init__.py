@@ -6,7 +6,6 @@ from its module: `mag.envs.make`, `mag.registry.default_config`, `mag.registry.m
 
 from typing import Any
 
-__version__ = "0.1.0"
 __all__ = ["Plan", "plan"]
 
 

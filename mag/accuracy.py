@@ -19,6 +19,8 @@ from mag.types import Step
 
 HIGH = 0.01
 """This share of rewards counts as the highest: kills and wins, which models learn last and policies live on."""
+STREAM = 0x30DE15
+"""Folded into the seed: keys that no run trains with."""
 WORST = 5
 """How many features of the observation are named."""
 
@@ -46,8 +48,9 @@ def models_of_run(path: Path, batches: int, *, build: Build = build, load: Load 
             keys, sequences
         )
 
+    key = jax.random.fold_in(jax.random.key(config.seed), STREAM)
     compiled = jax.jit(batch, compiler_options=compile_options())
-    found = [compiled(key, states) for key in jax.random.split(jax.random.key(config.seed), batches)]
+    found = [compiled(key, states) for key in jax.random.split(key, batches)]
     real, imagined = jax.tree.map(lambda *parts: np.concatenate(parts), *found)
     return {
         "run": str(path),

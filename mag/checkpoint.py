@@ -60,23 +60,28 @@ class Checkpoints:
     def save(self, state: Any, progress: dict[str, Any], iteration: int) -> Path:
         """Write a checkpoint and remove those no longer wanted: too old, or newer, thus damaged."""
         place = self.folder / str(iteration)
-        for leftover in self.folder.glob(TEMPORARY + "*"):
-            shutil.rmtree(leftover)
+        self.remove_leftovers()
         draft = self.folder / (TEMPORARY + place.name)
         draft.mkdir(parents=True)
         arrays = stored_arrays(state)
         write_arrays(draft / "state", arrays)
-        write_json(draft / "structure.json", [list(leaf) for leaf in structure(state)])
-        write_json(draft / "progress.json", progress)
-        write_json(draft / "manifest.json", digests(draft))
+        (draft / "structure.json").write_text(json.dumps(structure(state)))
+        (draft / "progress.json").write_text(json.dumps(progress))
+        (draft / "manifest.json").write_text(json.dumps(digests(draft)))
         if place.exists():
-            shutil.rmtree(place)
+            place.rename(self.folder / (TEMPORARY + "replaced"))
         draft.rename(place)
+        self.remove_leftovers()
         saved = self.iterations()
         older = [number for number in saved if number <= iteration]
         for number in set(saved) - set(older[-self.keep :]):
             shutil.rmtree(self.folder / str(number))
         return place
+
+    def remove_leftovers(self) -> None:
+        """Remove what a save that was cut short, or replaced a checkpoint, has left."""
+        for leftover in self.folder.glob(TEMPORARY + "*"):
+            shutil.rmtree(leftover)
 
     def restore(self, template: Any) -> Restored | None:
         """The newest usable checkpoint, None where there are none at all.
@@ -157,12 +162,12 @@ def checkpointer() -> Any:
 def verified_progress(path: Path) -> dict[str, Any]:
     """The progress stored in a checkpoint whose files all match the manifest; raises Damaged otherwise."""
     try:
-        expected = json.loads((path / "manifest.json").read_text())
+        expected = read_json(path / "manifest.json")
         found = digests(path)
         wrong = sorted(name for name in expected | found if expected.get(name) != found.get(name))
         if wrong:
             raise Damaged(f"{wrong[0]} does not match the manifest")
-        return json.loads((path / "progress.json").read_text())
+        return read_json(path / "progress.json")
     except (OSError, ValueError) as error:
         raise Damaged(str(error)) from error
 
@@ -197,10 +202,6 @@ def digests(folder: Path) -> dict[str, str]:
             with path.open("rb") as file:
                 found[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
     return found
-
-
-def write_json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value))
 
 
 def read_json(path: Path) -> Any:

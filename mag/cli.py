@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
 from mag.errors import UsageError
+from mag.runtime import setup
 
 USAGE = """usage: mag COMMAND [OPTIONS]
 
@@ -32,7 +33,8 @@ options:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 2 a mistake of the user's, 130 and 143 stopped by a signal."""
+    """Run the command line and exit: 0 done, 2 a mistake of the user's, 130 (Ctrl-C) and 143 (SIGTERM) saved and
+    stopped, 130 stopped at once."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         dispatch(words)
@@ -79,21 +81,24 @@ def train(words: list[str]) -> None:
     """`mag train`: the defaults depend on algorithm, environment and preset, so these are read first."""
     from mag import envs as environments
     from mag.config import RunConfig, flatten, validate
-    from mag.registry import default_config
+    from mag.registry import check_used, default_config
 
     chosen: dict[str, Any] = {
-        name: peek(words, name) or getattr(RunConfig(), name) for name in ("algo", "env", "preset")
+        name: getattr(RunConfig(), name) if (given := peek(words, name)) is None else given
+        for name in ("algo", "env", "preset")
     }
     options = default_config(chosen["algo"], chosen["env"], "debug")
     words = canonical(words, {"run", *flatten(dataclasses.asdict(options))}, "mag train")
     if chosen["preset"] == "auto" and "--help" in words:
         chosen["preset"] = "cpu"  # which one it would be, JAX knows; help does not wait for it
-    start_jax_for(words)  # before the environment: a module of the user's may compute when it is imported
+    if "--help" not in words:
+        setup()  # before the environment: a module of the user's may compute when it is imported
     environments.spec(chosen["env"])
     default = default_config(chosen["algo"], chosen["env"], chosen["preset"])
     parsed = parse(train_arguments(default), words, "mag train", TRAIN_HELP.format(**chosen))
     config = dataclasses.replace(parsed.config, preset=default.preset)
     validate(config)
+    check_used(config, default)
     from mag import train as training
     from mag.interrupt import Interrupted
 
@@ -137,7 +142,7 @@ def evaluate(words: list[str]) -> None:
         """Print one JSON object instead of text."""
 
     parsed = read(Evaluate, words, "Test the newest checkpoint of a run.")
-    start_jax_for(words)
+    setup()
     from mag.evaluate_run import evaluate_run, tell
 
     result = evaluate_run(parsed.run, parsed.episodes)
@@ -159,7 +164,7 @@ def watch(words: list[str]) -> None:
         (default: RUN/battles.html)."""
 
     parsed = read(Watch, words, "Show battles of a run's newest checkpoint.")
-    start_jax_for(words)
+    setup()
     from mag.watch import watch as write
 
     print(write(parsed.run, parsed.episodes, parsed.out))
@@ -179,7 +184,7 @@ def models(words: list[str]) -> None:
         """Print one JSON object instead of text."""
 
     parsed = read(Models, words, "Compare what a run's models predict with what D_e holds.")
-    start_jax_for(words)
+    setup()
     from mag.accuracy import models_of_run, tell
 
     result = models_of_run(parsed.run, parsed.batches)
@@ -202,7 +207,7 @@ def bench(words: list[str]) -> None:
         """Print one JSON object instead of text."""
 
     parsed = read(Bench, words, "Measure one part's speed.")
-    start_jax_for(words)
+    setup()
     from mag import bench as benches
 
     benches.run(parsed.part, json=parsed.json, algo=parsed.algo, env=parsed.env)
@@ -220,14 +225,6 @@ def envs(words: list[str]) -> None:
 
     for spec in environments.specs().values():
         print(describe(spec))
-
-
-def start_jax_for(words: list[str]) -> None:
-    """Load JAX with the settings of this program, unless only help is wanted."""
-    from mag.runtime import setup
-
-    if "--help" not in words and "-h" not in words:
-        setup()
 
 
 def read(made: Any, words: list[str], description: str) -> Any:
@@ -263,7 +260,7 @@ def canonical(words: list[str], names: set[str], prog: str) -> list[str]:
     known = {plain(name): name for name in names}
     spelt = []
     for word in words:
-        option, equals, value = word.partition("=")
+        option, equals, value = ("--help" if word == "-h" else word).partition("=")
         if option.startswith("--") and option != "--help":
             name = plain(option[2:])
             if name not in known:

@@ -86,7 +86,7 @@ class ModelsConfig:
 
 @dataclass(frozen=True)
 class ModelRewardConfig:
-    """Line 5: the learned predictor of the local models' error."""
+    """Line 5: the learned predictor of the local models' error. MAMBA has none."""
 
     optimiser: Literal["adam", "muon"] = "adam"
     """Optimiser; muon moves the weight matrices, and Nadam then everything else (paper: adam)."""

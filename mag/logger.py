@@ -29,7 +29,6 @@ class Logger:
         """`offset`: bytes of metrics.jsonl to keep; `done`: environment steps of the slowest seed so far."""
         self._folder = folder
         self._offset = offset
-        self._done = done
         self._terminal = Terminal(steps, done, has_wins)
         self._writers: dict[int, Any] = {}
 
@@ -67,9 +66,7 @@ class Logger:
             from tensorboardX import SummaryWriter
 
             # Points after the checkpoint that a run goes on from are hidden: from here on they are played again.
-            self._writers[seed] = SummaryWriter(
-                str(self._folder.events / f"seed{seed}"), purge_step=row["env_steps"] if self._done else None
-            )
+            self._writers[seed] = SummaryWriter(str(self._folder.events / f"seed{seed}"), purge_step=row["env_steps"])
         for name, value in row.items():
             if value is not None and name not in ("seed", "env_steps"):
                 self._writers[seed].add_scalar(name, value, row["env_steps"])
@@ -78,11 +75,12 @@ class Logger:
 def cut(folder: RunFolder, offset: int) -> str | None:
     """Cut metrics.jsonl to what the checkpoint knows; what came after is played again.
 
-    Returns a complaint where it is shorter than that already.
+    Returns a complaint where it is shorter than that already: then only half a row at its end is cut off.
     """
     folder.metrics.touch()
     size = folder.metrics.stat().st_size
     if size < offset:
+        os.truncate(folder.metrics, folder.metrics.read_bytes().rfind(b"\n") + 1)
         return f"{folder.metrics} is shorter than it was ({size} of {offset} bytes): rows are missing"
     os.truncate(folder.metrics, offset)
     return None
@@ -100,7 +98,7 @@ class Terminal:
         self._console = console or Console(highlight=False, soft_wrap=True)
         self._steps = steps
         self._has_wins = has_wins
-        self._recent = collections.deque([(time.monotonic(), done, 0)], maxlen=20)
+        self._recent: collections.deque[tuple[float, int, int]] = collections.deque(maxlen=20)
         self._told = 0.0
         self._tested: str = ""
         self._bar = Progress(
@@ -147,8 +145,7 @@ class Terminal:
 
     def _speed(self) -> str:
         """Steps per second of all seeds together and the time left, over the latest iterations."""
-        # The first entry has no count of all seeds; the second may contain compilation.
-        recent = list(self._recent)[2:] if len(self._recent) < 20 else list(self._recent)
+        recent = list(self._recent)[1:]  # what led to the first may contain compilation
         if len(recent) < 2 or recent[-1][1] == recent[0][1]:
             return ""
         (begin, done_before, played_before), (end, done, played) = recent[0], recent[-1]

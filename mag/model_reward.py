@@ -40,7 +40,7 @@ class ModelReward(eqx.Module):
 def targets(predictions: Predictions, obs_dim: int) -> Float[Array, "*time agents"]:
     """The local models' own error at each step: all terms, unweighted, the reconstruction as a mean over features.
 
-    The reward's is squared up to `models.reward_threshold`, as the models learn it.
+    The reward's is half its square up to `models.reward_threshold`, as the models learn it, and linear beyond.
     """
     errors = predictions.errors
     return jnp.stack(errors._replace(reconstruction=errors.reconstruction / obs_dim)).sum(0)

@@ -36,12 +36,22 @@ def default_config(algo: str, env: str, preset: str) -> RunConfig:
     return dataclasses.replace(config(algo, env, preset), preset=cast(Preset, preset))
 
 
+def check_used(config: RunConfig, default: RunConfig) -> None:
+    """Raise UsageError where MAMBA, which does not plan, is given other numbers of planning than its preset's."""
+    if not (config.algo == "mamba" and isinstance(config, MAGConfig) and isinstance(default, MAGConfig)):
+        return
+    for group in ("planning", "model_reward"):
+        if getattr(config, group) != getattr(default, group):
+            options = f"--{group.replace('_', '-')}.*"
+            raise UsageError(f"mamba does not plan and takes no options {options}; leave them out or use --algo mag")
+
+
 def make(config: RunConfig, env: "Env") -> "Algorithm":
     """The algorithm that a configuration names."""
     from mag.algorithm import MAG
     from mag.baselines.on_policy import OnPolicy
 
-    if isinstance(config, MAGConfig):
+    if isinstance(config, MAGConfig) and config.algo in ("mag", "mamba"):
         return MAG(config, env)
     if isinstance(config, BaselineConfig) and config.algo in BASELINES:
         return OnPolicy(config, env, resolve_name(BASELINES[config.algo].network))

@@ -61,7 +61,10 @@ def train(config: RunConfig, path: Path | None = None, *, build: Build = build) 
             has_wins=algorithm.env.spec.has_wins,
         ) as logger:
             run = Run(algorithm, config, state, progress, checkpoints, logger)
-            run.until_done(stop)
+            try:
+                run.until_done(stop)
+            finally:  # of a run that was stopped or diverged, too
+                curve.draw(folder, f"{config.algo} on {config.env}", has_wins=algorithm.env.spec.has_wins)
             return finish(run, folder)
 
 
@@ -211,7 +214,7 @@ class Run:
 
 
 def finish(run: Run, folder: RunFolder) -> dict[str, Any]:
-    """Draw the curve, write and tell the summary."""
+    """Write and tell the summary."""
     config, progress, spec = run.config, run.progress, run.algorithm.env.spec
     evaluation = progress.evaluation
     assert evaluation is not None
@@ -230,7 +233,6 @@ def finish(run: Run, folder: RunFolder) -> dict[str, Any]:
         if spec.has_wins
         else None,
     }
-    curve.draw(folder, f"{config.algo} on {config.env}", has_wins=spec.has_wins)
     write_json(folder.summary, summary)
     run.logger.say(tell(summary, folder))
     return summary

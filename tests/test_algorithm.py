@@ -13,7 +13,7 @@ from jax.tree_util import keystr, tree_leaves_with_path
 from mag import envs
 from mag.algorithm import MAG, Algorithm
 from mag.baselines.on_policy import OnPolicy
-from mag.config import RunConfig
+from mag.config import MAGConfig, RunConfig
 from mag.registry import ALGORITHMS, default_config, make
 from tests.small import quick_compiles
 
@@ -206,8 +206,9 @@ def test_it_is_an_algorithm(algo):
 
 
 def test_a_configuration_without_algorithm_is_refused():
-    with pytest.raises(TypeError, match="RunConfig"):
-        make(RunConfig(), envs.make(ENV))
+    for config, message in ((RunConfig(), "RunConfig"), (MAGConfig(algo="MAG"), "algo 'MAG'")):
+        with pytest.raises(TypeError, match=message):
+            make(config, envs.make(ENV))
 
 
 # Algorithm 1.

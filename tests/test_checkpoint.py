@@ -122,6 +122,22 @@ def test_saving_the_same_iteration_again_replaces_it(tmp_path):
     assert bits(checkpoints.restore(make_state()).state) == bits(make_state(2.0))
 
 
+def test_a_kill_while_the_replaced_one_is_removed_costs_nothing(tmp_path, monkeypatch):
+    checkpoints = Checkpoints(tmp_path, keep=1)
+    checkpoints.save(make_state(1.0), {}, 1)
+
+    def killed(path):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mag.checkpoint.shutil.rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        checkpoints.save(make_state(2.0), {}, 1)
+    monkeypatch.undo()
+    assert bits(checkpoints.restore(make_state()).state) == bits(make_state(2.0))
+    checkpoints.save(make_state(3.0), {}, 2)
+    assert [path.name for path in tmp_path.iterdir()] == ["2"]
+
+
 def test_all_damaged_is_an_error_that_says_what_to_do(tmp_path):
     checkpoints = Checkpoints(tmp_path, keep=2)
     for iteration in (1, 2):

@@ -34,11 +34,11 @@ def trained(monkeypatch):
 
 def test_fields_of_every_group_can_be_set(capsys, trained, tmp_path):
     words = "train --env probe/two-step --algo mamba --preset debug --steps 7 --seed 3 --num-seeds 2"
-    code, _, errors = run(capsys, *words.split(), "--run", str(tmp_path), "--planning.horizon", "7")
+    code, _, errors = run(capsys, *words.split(), "--run", str(tmp_path), "--rollout.length", "7")
     assert (code, errors) == (0, "")
     ((config, path),) = trained
     assert (config.env, config.algo, config.preset) == ("probe/two-step", "mamba", "debug")
-    assert (config.steps, config.seed, config.num_seeds, config.planning.horizon) == (7, 3, 2, 7)
+    assert (config.steps, config.seed, config.num_seeds, config.rollout.length) == (7, 3, 2, 7)
     assert path == tmp_path
 
 
@@ -103,6 +103,10 @@ BAD_INPUT = [
     ("train --seed 2147483647 --num-seeds 2", "seeds must stay below 2147483648"),
     ("train --preset cpu --replay.capacity 1500", "replay.capacity is 1500 and replay.learning_starts 2000"),
     ("train --algo mog", "unknown algorithm 'mog'; there are mag, mamba, attention-ppo, commnet, g2a"),
+    ("train --algo=", "unknown algorithm ''; there are mag, mamba"),
+    ("train --env=", "environment ''"),
+    ("train --algo mamba --planning.horizon 7", "mamba does not plan and takes no options --planning.*"),
+    ("train --algo mamba --model-reward.layers 3", "mamba does not plan and takes no options --model-reward.*"),
     ("train --algo g2a --learning.minibatches 7 --preset debug", "the minibatches must divide the environments"),
     ("train --ppo.learning-rate-decay 1.1", "ppo.learning_rate_decay is 1.1; it must lie between 0 and 1"),
     ("train --models.averaging 1", "models.averaging is 1.0; it must be at least 0 and below 1"),
@@ -152,12 +156,13 @@ def test_help_names_every_command(capsys):
         assert all(f"\n  {name} " in output for name in ("train", "evaluate", "watch", "models", "bench", "envs"))
 
 
-def test_help_of_train_explains_fields_with_the_paper_values(capsys):
-    code, output, _ = run(capsys, "train", "--help")
+@pytest.mark.parametrize("word", ["--help", "-h"])
+def test_help_of_train_explains_fields_with_the_paper_values(capsys, word):
+    code, output, _ = run(capsys, "train", word)
     assert code == 0
     text = " ".join(output.replace("│", " ").split())
     assert "k: steps of a rollout (paper: 15)." in text
-    assert "--run DIR" in text
+    assert "--run DIR" in text and "with preset cpu" in text
 
 
 def test_help_and_mistakes_do_not_wait_for_jax():

@@ -40,6 +40,14 @@ def test_lines_after_the_checkpoint_are_cut(tmp_path):
     assert [row["env_steps"] for row in read_rows(RunFolder(tmp_path))] == [10, 21]
 
 
+def test_half_a_line_at_the_end_of_a_file_that_lost_more_is_cut(tmp_path):
+    whole = json.dumps(make_row(0, 10)) + "\n"
+    (tmp_path / "metrics.jsonl").write_text(whole + whole[:7])
+    with make_logger(tmp_path, offset=10 * len(whole)) as logger:
+        logger.rows([make_row(0, 20)])
+    assert [row["env_steps"] for row in read_rows(RunFolder(tmp_path))] == [10, 20]
+
+
 def test_numbers_that_json_does_not_know_are_refused(tmp_path):
     with make_logger(tmp_path) as logger, pytest.raises(ValueError, match="JSON"):
         logger.rows([make_row(0, 10, **{"models/loss": float("nan")})])
@@ -90,6 +98,19 @@ def test_plain_lines_are_few():
     for steps in range(1, 50):
         terminal.rows([make_row(0, steps)])
     assert len(stream.getvalue().splitlines()) == 1
+
+
+def test_speed_is_that_of_the_latest_iterations_from_wherever_a_run_goes_on(monkeypatch):
+    stream = io.StringIO()
+    terminal = Terminal(1000, 500, has_wins=True, console=Console(file=stream, width=160))
+    clock = 0.0
+    monkeypatch.setattr("mag.logger.time.monotonic", lambda: clock)
+    for iteration in range(1, 30):
+        clock += 4
+        terminal.rows([make_row(seed, 500 + 8 * iteration, **{"eval/return": 1.0}) for seed in (0, 1)])
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == 29
+    assert all("  4 env steps/s, " in line for line in lines[2:])
 
 
 def test_a_terminal_gets_a_bar():

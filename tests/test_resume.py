@@ -131,13 +131,16 @@ def finish(path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("attempt", range(3))
+@pytest.mark.parametrize("attempt", range(4))
 def test_killed_at_any_moment_it_ends_as_if_it_had_not_been(tmp_path, attempt):
     generator = random.Random(attempt)
     finish(tmp_path / "whole")
     process = start(tmp_path / "killed")
-    wait_for(tmp_path / "killed" / "checkpoints")
-    time.sleep(generator.uniform(0.0, 1.0))
+    if attempt == 0:  # before there is any checkpoint
+        wait_until((tmp_path / "killed" / "config.json").exists)
+    else:
+        wait_for(tmp_path / "killed" / "checkpoints")
+        time.sleep(generator.uniform(0.0, 1.0))
     process.kill()
     process.communicate()
     assert process.returncode == -signal.SIGKILL
@@ -161,8 +164,12 @@ def test_signals_end_the_program_with_their_code(tmp_path, signum, code):
 
 
 def wait_for(path):
-    for _ in range(600):
-        if path.is_dir() and any(each.name.isdecimal() for each in path.iterdir()):
+    wait_until(lambda: path.is_dir() and any(each.name.isdecimal() for each in path.iterdir()))
+
+
+def wait_until(condition):
+    for _ in range(6000):
+        if condition():
             return
-        time.sleep(0.1)
-    raise AssertionError(f"{path} never came")
+        time.sleep(0.01)
+    raise AssertionError("it never came")

@@ -119,6 +119,7 @@ def test_signals_finish_the_iteration_and_save(tmp_path, signum, code, capsys):
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["3"]
     assert f"saved in {tmp_path}" in capsys.readouterr().out
     assert not (tmp_path / "summary.json").exists()
+    assert (tmp_path / "curve.png").exists()
 
 
 @pytest.mark.parametrize("every", [0.0, 1e9])
