@@ -1,11 +1,15 @@
 """SMAC's maps behind the adapter: sizes, masks, ends and wins. The game itself is tested in `smac_jax/`."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from mag.envs import smac_jax
+from mag.envs.smac_jax.env import SMAC
+from mag.envs.smac_jax.maps import get_map
 from mag.runtime import compile_options
 from tests.envs.episodes import check_same_key_same_episode
 
@@ -113,3 +117,15 @@ def test_state_is_smacs_and_ends_with_the_last_actions(battle):
 
 def test_same_key_same_episode_under_scan_and_vmap(battle):
     check_same_key_same_episode(*battle, steps=LIMIT)
+
+
+def test_jaxmarls_users_play_on_after_an_end():
+    env = SMAC(dataclasses.replace(get_map("3s_vs_3z"), limit=2))
+    first, state = env.reset(jax.random.key(0))
+    north = {agent: 2 for agent in env.agents}
+    moved, state, _, dones, _ = env.step(jax.random.key(1), state, north)
+    assert not dones["__all__"] and not np.array_equal(moved["ally_0"], first["ally_0"])
+    again, state, _, dones, infos = env.step(jax.random.key(2), state, north)
+    # JaxMARL resets by itself: what is seen after the end is the next battle's start.
+    assert dones["__all__"] and infos["truncated"] and int(state.step) == 0
+    jax.tree.map(np.testing.assert_array_equal, again, first)

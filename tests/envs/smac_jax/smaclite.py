@@ -2,8 +2,9 @@
 
     PYTHONPATH=.:path/to/smaclite python -m tests.envs.smac_jax.smaclite 3s_vs_5z --battles 200 [--pass] > 3s_vs_5z.json
 
-plays them. The very players of `mag.envs.smac_jax.players` play: each step they are shown SMAClite's units as one of
-our states. `tests/data/smaclite_battles.json` keeps what was recorded.
+plays them there; with `--here`, which needs no SMAClite, they are played by our rules. The very players of
+`mag.envs.smac_jax.players` play: each step they are shown SMAClite's units as one of our states.
+`tests/data/smaclite_battles.json` keeps both results.
 
 The rules are compared, not the maps: ours are played from SMAClite's start places, on its ground, by its clock, with
 its fixed reload times and its reward. Scripted players' battles all go alike from one start, and then a single one
@@ -14,6 +15,8 @@ what is left are the rules without the steering of crowds.
 import argparse
 import dataclasses
 import json
+from functools import partial
+from pathlib import Path
 from typing import Any, TypedDict
 
 import jax
@@ -28,7 +31,10 @@ from mag.envs.smac_jax.maps import Rect, get_map
 from mag.envs.smac_jax.observe import team_reward
 from mag.envs.smac_jax.players import PLAYERS, Player
 from mag.envs.smac_jax.rules import NO_OP, STOP
+from mag.envs.smac_jax.tournament import Battle, play
+from tests.envs.smac_jax.play import jit
 
+RECORDED = json.loads((Path(__file__).parents[2] / "data" / "smaclite_battles.json").read_text())
 COMPARED = ("random", "attack_nearest", "focus_weakest", "kite")
 CLOCK = 16
 """SMAClite's ticks per second."""
@@ -135,13 +141,34 @@ def battle(env: SMAC, theirs: Any, choose: Player, seed: int) -> tuple[bool, flo
     return False, returned
 
 
+def played_here(ground: Ground, *, collide: bool, battles: int) -> dict[str, tuple[float, float]]:
+    """Each player's win rate and mean return by our rules on SMAClite's map."""
+    env = ScatteredSMAC(ground, collide=collide)
+
+    def one(player: Array, key: PRNGKeyArray) -> Battle:
+        def choose(key: PRNGKeyArray, env: SMAC, state: State) -> Array:
+            return jax.lax.switch(player, [partial(PLAYERS[name], key, env, state) for name in COMPARED])
+
+        return play(env, choose, key)
+
+    players, keys = jnp.arange(len(COMPARED)), jax.random.split(jax.random.key(0), battles)
+    ends = jit(jax.vmap(lambda player: jax.vmap(partial(one, player))(keys)))(players)
+    won, returned = ends.won.mean(1), ends.returned.mean(1)
+    return {name: (float(won[i]), float(returned[i])) for i, name in enumerate(COMPARED)}
+
+
 def main() -> None:
-    """Play, and print SMAClite's map and how its players fared."""
+    """Play, and print SMAClite's map and how its players fared; or how they fare here."""
     parser = argparse.ArgumentParser(prog="python -m tests.envs.smac_jax.smaclite", description=__doc__)
     parser.add_argument("map")
     parser.add_argument("--battles", type=int, default=200)
     parser.add_argument("--pass", dest="collide", action="store_false")
+    parser.add_argument("--here", action="store_true")
     options = parser.parse_args()
+    if options.here:
+        ground = RECORDED["grounds"][options.map]
+        print(json.dumps(played_here(ground, collide=options.collide, battles=options.battles)))
+        return
     theirs = make_smaclite(options.map)
     ground = ground_of(theirs)
     env = ScatteredSMAC(ground, collide=options.collide)

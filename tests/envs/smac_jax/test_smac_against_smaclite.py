@@ -20,15 +20,12 @@ import pytest
 from mag.envs.smac_jax.battle import start_units
 from mag.envs.smac_jax.env import SMAC
 from mag.envs.smac_jax.observe import available_actions
-from mag.envs.smac_jax.players import PLAYERS
 from mag.envs.smac_jax.rules import step_units
-from mag.envs.smac_jax.tournament import play
 from tests.envs.smac_jax.play import jit
-from tests.envs.smac_jax.smaclite import COMPARED, ScatteredSMAC
+from tests.envs.smac_jax.smaclite import RECORDED, played_here
 
 DATA = Path(__file__).parents[2] / "data"
 DUELS = json.loads((DATA / "smaclite_duels.json").read_text())["duels"]
-RECORDED = json.loads((DATA / "smaclite_battles.json").read_text())
 BATTLES = 64
 """As many of each player are played here."""
 HEALTH, SHIELD, COOLDOWN = range(3)
@@ -66,20 +63,9 @@ def test_duel_goes_as_in_smaclite(name: str, make_env: Callable[..., SMAC]) -> N
 
 
 @functools.cache
-def played_here(name: str, *, collide: bool) -> dict[str, tuple[float, float]]:
-    """Each player's win rate and mean return in battles by our rules on SMAClite's map."""
-    env = ScatteredSMAC(RECORDED["grounds"][name], collide=collide)
-
-    def battle(player, key):
-        def choose(key, env, state):
-            return jax.lax.switch(player, [functools.partial(PLAYERS[name], key, env, state) for name in COMPARED])
-
-        return play(env, choose, key)
-
-    players, keys = jnp.arange(len(COMPARED)), jax.random.split(jax.random.key(0), BATTLES)
-    ends = jit(jax.vmap(lambda player: jax.vmap(lambda key: battle(player, key))(keys)))(players)
-    won, returned = ends.won.mean(1), ends.returned.mean(1)
-    return {name: (float(won[i]), float(returned[i])) for i, name in enumerate(COMPARED)}
+def played(name: str, *, collide: bool) -> dict[str, tuple[float, float]]:
+    """`played_here` on a recorded map, once for all players."""
+    return played_here(RECORDED["grounds"][name], collide=collide, battles=BATTLES)
 
 
 @pytest.mark.slow
@@ -89,6 +75,6 @@ def played_here(name: str, *, collide: bool) -> dict[str, tuple[float, float]]:
     ids=lambda row: "-".join([row["map"], row["player"], "collide" if row["collide"] else "pass"]),
 )
 def test_battles_go_as_in_smaclite(row: dict[str, Any]) -> None:
-    win_rate, mean_return = played_here(row["map"], collide=row["collide"])[row["player"]]
+    win_rate, mean_return = played(row["map"], collide=row["collide"])[row["player"]]
     assert win_rate == pytest.approx(row["win_rate"], abs=0.12)
     assert mean_return == pytest.approx(row["mean_return"], rel=0.1)

@@ -1,11 +1,11 @@
 """What holds in every battle, however it is played.
 
 A few random battles per map are looked at. `SMAC_BATTLES=1000 pytest tests/envs/smac_jax/test_smac_battles.py` looks at
-that many, of 60 steps each.
+that many, to the end.
 """
 
 import os
-from functools import cache, partial
+from functools import cache
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ from tests.envs.smac_jax.play import Moment, by_name, jit, random_battles, smac
 SHORT = ("3s_vs_5z", "corridor")
 """Open ground and a crowd between walls; the other maps are slow tests, with fewer battles."""
 WANTED = int(os.environ.get("SMAC_BATTLES", "0"))
-AT_ONCE = 50
+AT_ONCE = 25
 """Battles played side by side where many are wanted."""
 OVERLAP = {"2c_vs_64zg": 0.35}
 """How deep the pair that overlaps most may do so, on average over a battle; 0.15 elsewhere.
@@ -47,7 +47,7 @@ def few(name: str) -> Moment:
 def battles(request: pytest.FixtureRequest) -> tuple[str, Moment]:
     """A map's name and random battles there: a few, or one part of as many as `SMAC_BATTLES` asks for."""
     name, part = request.param
-    return name, random_battles(name, AT_ONCE, steps=60, seed=part) if WANTED else few(name)
+    return name, random_battles(name, AT_ONCE, steps=smac(name).max_steps, seed=part) if WANTED else few(name)
 
 
 @cache
@@ -58,8 +58,11 @@ def one_step():
 
 @cache
 def on_ground(name: str):
-    """Which of some positions on a map are walkable, compiled once."""
-    return jit(partial(is_walkable, smac(name).battle.terrain))
+    """Which of some positions on a map are walkable, and which are so for units that climb cliffs; compiled once."""
+    terrain = smac(name).battle.terrain
+    walls = ~terrain.is_cliff
+    climbable = terrain._replace(low=terrain.low[walls], high=terrain.high[walls], is_cliff=terrain.is_cliff[walls])
+    return jit(lambda position: (is_walkable(terrain, position), is_walkable(climbable, position)))
 
 
 def test_numbers_stay_finite_and_in_bounds(battles: tuple[str, Moment]) -> None:
@@ -74,10 +77,11 @@ def test_numbers_stay_finite_and_in_bounds(battles: tuple[str, Moment]) -> None:
     assert ((shield >= 0) & (shield <= kinds.shield)).all()
 
 
-def test_units_stay_on_walkable_ground(battles: tuple[str, Moment]) -> None:
+def test_units_stay_on_ground_they_can_enter(battles: tuple[str, Moment]) -> None:
     name, moments = battles
-    walkable = np.asarray(on_ground(name)(moments.state.units.position))
-    assert (walkable | smac(name).battle.kinds.climbs).all()
+    walkable, off_walls = on_ground(name)(moments.state.units.position)
+    climbs = smac(name).battle.kinds.climbs
+    assert np.where(climbs, off_walls, walkable).all()
 
 
 def test_units_stay_apart(battles: tuple[str, Moment]) -> None:
@@ -90,7 +94,11 @@ def test_units_stay_apart(battles: tuple[str, Moment]) -> None:
     gap -= kinds.radius[:, None] + kinds.radius
     both = alive[..., None] & alive[..., None, :] & pairs
     overlap = np.where(both, -gap, 0.0).max(axis=(-1, -2))
-    assert overlap.mean() < OVERLAP.get(name, 0.15)
+    over = np.asarray(moments.dones["__all__"])
+    running = ~np.logical_or.accumulate(over, axis=1) | (over.cumsum(axis=1) == 1)  # the last step, too
+    on_average, at_worst = OVERLAP.get(name, (0.15, 0.3))
+    assert overlap[running].mean() < on_average
+    assert overlap[running].max() < at_worst
 
 
 def test_masks_and_the_dead(battles: tuple[str, Moment]) -> None:
@@ -174,6 +182,7 @@ def test_victory_pays() -> None:
     ("name", "player"),
     [
         ("2s_vs_1sc", "alternate"),
+        ("3s_vs_4z", "kite"),
         ("3s_vs_5z", "kite"),
         ("2s3z", "protect_wounded"),
         ("3s5z_vs_3s6z", "protect_wounded"),
@@ -186,7 +195,7 @@ def test_some_plans_win(name: str, player: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["3s_vs_4z", "3s5z_vs_3s6z", "corridor"])
+@pytest.mark.parametrize("name", ["3s_vs_4z", "3s_vs_5z", "2c_vs_64zg", "3s5z_vs_3s6z", "corridor"])
 def test_hard_maps_are_not_won_by_attacking_the_nearest(name: str) -> None:
     assert score(smac(name), "attack_nearest", battles=16)["win_rate"] == 0
 
