@@ -23,11 +23,11 @@ SHORT = ("3s_vs_5z", "corridor")
 WANTED = int(os.environ.get("SMAC_BATTLES", "0"))
 AT_ONCE = 25
 """Battles played side by side where many are wanted."""
-OVERLAP = {"2c_vs_64zg": 0.35}
-"""How deep the pair that overlaps most may do so, on average over a battle; 0.15 elsewhere.
+OVERLAP = {"corridor": (0.05, 0.45), "2c_vs_64zg": (0.12, 0.5)}
+"""How deep the pair that overlaps most may do so, on average over a battle and at worst; 0.02 and 0.3 elsewhere.
 
-Crowds press. Measured in random battles: 0.25 (a third of a Zergling) where 64 Zerglings round the cliff's end
-together, with 0.49 at worst; 0.07 in corridor; below 0.01 on the other maps.
+Crowds press. Measured in 1000 random battles: 0.06 and 0.36 (half a Zergling) in 2c_vs_64zg, 0.02 and 0.31 in corridor;
+below 0.003 and 0.2 on the other maps.
 """
 
 
@@ -48,6 +48,12 @@ def battles(request: pytest.FixtureRequest) -> tuple[str, Moment]:
     """A map's name and random battles there: a few, or one part of as many as `SMAC_BATTLES` asks for."""
     name, part = request.param
     return name, random_battles(name, AT_ONCE, steps=smac(name).max_steps, seed=part) if WANTED else few(name)
+
+
+def running(moments: Moment) -> np.ndarray:
+    """Which steps [battles, steps] belong to the battle: all up to its end, after which it is played on."""
+    over = np.asarray(moments.dones["__all__"])
+    return np.cumsum(over, axis=1) - over == 0
 
 
 @cache
@@ -71,7 +77,8 @@ def test_numbers_stay_finite_and_in_bounds(battles: tuple[str, Moment]) -> None:
     for leaf in jax.tree.leaves(moments):
         if jnp.issubdtype(leaf.dtype, jnp.floating):
             assert np.isfinite(leaf).all()
-    assert all(np.abs(obs).max() <= 1.0 + 1e-6 for obs in moments.obs.values())
+    # Only the state may exceed 1: a reload can take longer than the most that SMAC assumes.
+    assert all(np.abs(obs).max() <= (1.1 if key == "world_state" else 1.0 + 1e-6) for key, obs in moments.obs.items())
     health, shield = np.asarray(moments.state.units.health), np.asarray(moments.state.units.shield)
     assert ((health >= 0) & (health <= kinds.health)).all()
     assert ((shield >= 0) & (shield <= kinds.shield)).all()
@@ -94,11 +101,10 @@ def test_units_stay_apart(battles: tuple[str, Moment]) -> None:
     gap -= kinds.radius[:, None] + kinds.radius
     both = alive[..., None] & alive[..., None, :] & pairs
     overlap = np.where(both, -gap, 0.0).max(axis=(-1, -2))
-    over = np.asarray(moments.dones["__all__"])
-    running = ~np.logical_or.accumulate(over, axis=1) | (over.cumsum(axis=1) == 1)  # the last step, too
-    on_average, at_worst = OVERLAP.get(name, (0.15, 0.3))
-    assert overlap[running].mean() < on_average
-    assert overlap[running].max() < at_worst
+    overlap = overlap[running(moments)]
+    on_average, at_worst = OVERLAP.get(name, (0.02, 0.3))
+    assert overlap.mean() < on_average
+    assert overlap.max() < at_worst
 
 
 def test_masks_and_the_dead(battles: tuple[str, Moment]) -> None:
@@ -119,13 +125,15 @@ def test_rewards_add_up(battles: tuple[str, Moment]) -> None:
     env = smac(name)
     count, kinds = env.num_agents, env.battle.kinds
     maximum = float(kinds.health[count:].sum() + kinds.shield[count:].sum()) + 10 * env.num_enemies + 200
-    reward, before, after = np.asarray(moments.reward), moments.before.units, moments.state.units
-    change = np.asarray(after.health + after.shield - before.health - before.shield)[..., count:]
+    before, after, within = moments.before.units, moments.state.units, running(moments)
+    reward = np.where(within, moments.reward, 0.0)
+    change = np.asarray(after.health + after.shield - before.health - before.shield)[..., count:] * within[..., None]
     quiet = np.asarray(before.alive == after.alive)[..., count:].all(axis=-1)
     expected = np.abs(change.sum(axis=-1)) * 20 / maximum
     np.testing.assert_allclose(reward[quiet], expected[quiet], atol=1e-4)
     assert (reward >= 0).all()
-    # Without what enemies recover the sum stays below what damage, kills and a victory can pay.
+    # Without what enemies recover, paid itself and again in the damage that undoes it, the sum stays below what damage,
+    # kills and a victory can pay.
     recovered = np.maximum(change, 0).sum(axis=(1, 2)) * 20 / maximum
     assert (reward.sum(axis=1) <= 20 + 2 * recovered + 1e-4).all()
 
