@@ -89,7 +89,8 @@ def ground_of(theirs: Any) -> Ground:
         blocked = np.array([False, *(cell.name != "NORMAL" for cell in row), False])
         edges = np.flatnonzero(blocked[1:] != blocked[:-1])
         walls += [[int(left), bottom, int(right), bottom + 1] for left, right in edges.reshape(-1, 2)]
-    start = [[round(float(x), 4) for x in unit.pos] for unit in theirs.all_units.values()]
+    units = [side[number] for side in (theirs.agents, theirs.enemies) for number in sorted(side)]
+    start = [[round(float(x), 4) for x in unit.pos] for unit in units]
     return {"map": theirs.map_info.name, "start": start, "walls": walls}
 
 
