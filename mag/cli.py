@@ -89,10 +89,10 @@ def train(words: list[str]) -> None:
     }
     options = default_config(chosen["algo"], chosen["env"], "debug")
     words = canonical(words, {"run", *flatten(dataclasses.asdict(options))}, "mag train")
-    if chosen["preset"] == "auto" and "--help" in words:
-        chosen["preset"] = "cpu"  # which one it would be, JAX knows; help does not wait for it
     if "--help" not in words:
         setup()  # before the environment: a module of the user's may compute when it is imported
+    elif chosen["preset"] == "auto":
+        chosen["preset"] = "cpu"  # which one it would be, JAX knows; help does not wait for it
     environments.spec(chosen["env"])
     default = default_config(chosen["algo"], chosen["env"], chosen["preset"])
     parsed = parse(train_arguments(default), words, "mag train", TRAIN_HELP.format(**chosen))

@@ -208,8 +208,8 @@ def _unit_field(file: _File, path: str, key: str, value: Any) -> Any:
         return value
     if key == "attacks":
         return _count(file, path, value)
-    if key == "number" and (not isinstance(value, int) or isinstance(value, bool)):
-        raise file.fault(path, value, "a whole number of at least 0")
+    if key == "number":
+        return _count(file, path, value, least=0)
     if not _numbers([value], 1) or value < 0 or (key in _POSITIVE and value == 0):
         raise file.fault(path, value, "a positive number" if key in _POSITIVE else "a number of at least 0")
     return value
@@ -254,9 +254,9 @@ def _only_known(file: _File, path: str, fields: dict[str, Any], known: Any) -> N
             raise file.fault(field, fields[key], f"no such field; the fields are {', '.join(known)}")
 
 
-def _count(file: _File, field: str, value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise file.fault(field, value, "a whole number of at least 1")
+def _count(file: _File, field: str, value: Any, least: int = 1) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise file.fault(field, value, f"a whole number of at least {least}")
     return value
 
 
