@@ -87,10 +87,11 @@ def train(words: list[str]) -> None:
         name: getattr(RunConfig(), name) if (given := peek(words, name)) is None else given
         for name in ("algo", "env", "preset")
     }
-    options = default_config(chosen["algo"], chosen["env"], "debug")
+    options = default_config(chosen["algo"], chosen["env"], "cpu" if chosen["preset"] == "auto" else chosen["preset"])
     words = canonical(words, {"run", *flatten(dataclasses.asdict(options))}, "mag train")
     if "--help" not in words:
-        setup()  # before the environment: a module of the user's may compute when it is imported
+        # Before the environment is looked at: a module of the user's may compute when it is imported.
+        setup(*(count(words, name, getattr(options, name)) for name in ("num_seeds", "workers")))
     elif chosen["preset"] == "auto":
         chosen["preset"] = "cpu"  # which one it would be, JAX knows; help does not wait for it
     environments.spec(chosen["env"])
@@ -285,6 +286,12 @@ def peek(words: list[str], name: str) -> str | None:
         elif word.startswith(f"--{name}="):
             found = word.partition("=")[2]
     return found
+
+
+def count(words: list[str], name: str, default: int) -> int:
+    """The value of an option that counts something; 1 where it is not a number to count with, which others report."""
+    found = peek(words, name)
+    return default if found is None else max(1, int(found)) if found.isdecimal() else 1
 
 
 def nearest(word: str, known: Any, prefix: str = "") -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from mag.errors import UsageError
-from mag.runtime import CPU_DEVICES
+from mag.runtime import MOST_THREADS
 
 Preset = Literal["auto", "paper", "cpu", "debug"]
 
@@ -219,8 +219,8 @@ class MAGConfig(RunConfig):
 
     def check(self) -> None:
         """See `RunConfig.check`."""
-        if self.workers > CPU_DEVICES:
-            raise UsageError(f"workers is {self.workers}; it can be at most {CPU_DEVICES}")
+        if self.workers > MOST_THREADS:
+            raise UsageError(f"workers is {self.workers}; it can be at most {MOST_THREADS}")
         for name, size in (("replay.batch_size", self.replay.batch_size), ("ppo.minibatch", self.ppo.minibatch)):
             if size % self.workers:
                 raise UsageError(f"{name} is {size} and workers {self.workers}; the workers must divide it")

@@ -17,7 +17,7 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Key, PRNGKeyArray
 
 from mag.errors import UsageError
-from mag.runtime import compile_options
+from mag.runtime import compile_options, seeds_at_once
 
 WORKERS = "workers"
 
@@ -37,7 +37,7 @@ def _check_devices(workers: int) -> None:
     on_cpu = jax.default_backend() == "cpu"
     most = len(jax.devices()) if on_cpu else 1
     if workers > most:
-        why = "`mag.runtime.setup` was not called before JAX was used" if on_cpu else "an accelerator has one"
+        why = "`mag.runtime.setup` gave JAX no more threads" if on_cpu else "an accelerator has one"
         raise UsageError(f"workers is {workers}; here it can be at most {most} ({why}); give --workers {most}")
 
 
@@ -83,8 +83,9 @@ def over_seeds(
 
     An accelerator runs the seeds at once (`vmap`). A CPU runs them in threads (JAX's devices on a CPU), each as if it
     were alone: small products do not fill several cores, and products with a seed axis are slower than as many
-    without. Threads take equal shares: 8 seeds run in 8 threads, 9 in 3, 11 in turn, and where
-    `mag.runtime.setup` was not called all of them in turn. Arguments in `donate` are consumed.
+    without. Threads take equal shares, and no more of them than fill the cores: on two cores 8 seeds run in 2 threads,
+    9 in 3, 11 in turn, and where `mag.runtime.setup` was not called all of them in turn. Arguments in `donate` are
+    consumed.
 
     Of the arguments in `divided`, and of the result where it `divides`, each of a seed's workers has its part of the
     first axis; the others are the same for all. Raises UsageError where there cannot be so many workers.
@@ -103,7 +104,9 @@ def over_seeds(
         return jax.jit(one, **options)
     if jax.default_backend() != "cpu":
         return jax.jit(jax.vmap(function), **options)
-    threads = max(count for count in range(1, len(jax.devices()) // workers + 1) if num_seeds % count == 0)
+    threads = seeds_at_once(num_seeds, workers, len(jax.devices()))
+    if threads * workers == 1:
+        return jax.jit(in_turn, **options)
     axes = (AxisType.Auto, AxisType.Auto)
     mesh = jax.make_mesh((threads, workers), ("seeds", WORKERS), axes, devices=jax.devices()[: threads * workers])
     part = one if threads == num_seeds else in_turn

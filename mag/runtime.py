@@ -6,19 +6,20 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
-CPU_DEVICES = 8
-"""Seeds times workers that a CPU runs side by side, a thread each: to JAX a device (`mag.parallel.over_seeds`)."""
+MOST_THREADS = 8
+"""Seeds times workers that a CPU runs side by side at most, a thread each (`mag.parallel.over_seeds`)."""
 
 PATIENCE = [f"--xla_cpu_collective_call_{what}_timeout_seconds=86400" for what in ("warn_stuck", "terminate")]
 """Workers wait for each other, on a busy machine for longer than the 40 s after which XLA ends the process. A version
 that does not know these flags would not start, so they go to the one they were tried with."""
 
 
-def setup() -> None:
-    """Turn on the persistent compilation cache, so that the second run of a configuration starts at once.
+def setup(num_seeds: int = 1, workers: int = 1) -> None:
+    """Give JAX its threads and a persistent compilation cache, with which a configuration's second run starts at once.
 
     The cache lies in `$MAG_CACHE`, else in the user's cache folder. Where that cannot be written there is no
-    cache: slower, never an error.
+    cache: slower, never an error. A thread is a device to JAX, whose pool grows with their number: with eight on two
+    cores a run of two workers takes 1.4 times as long as with two, so there are no more than are needed.
     """
     # XLA's notes on cached kernels' machine features are not for users; errors still show.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -27,7 +28,8 @@ def setup() -> None:
     import jax
 
     with contextlib.suppress(RuntimeError):  # JAX is in use already: seeds run in turn, with one worker
-        jax.config.update("jax_num_cpu_devices", CPU_DEVICES)
+        threads = max(own_cores(), seeds_at_once(num_seeds, workers) * workers)
+        jax.config.update("jax_num_cpu_devices", min(threads, MOST_THREADS))
     folder = cache_folder()
     if is_writable(folder):
         jax.config.update("jax_compilation_cache_dir", str(folder))
@@ -41,14 +43,18 @@ def compile_options() -> dict[str, int | bool]:
     return {"xla_backend_optimization_level": 2} if jax.default_backend() == "cpu" else {}
 
 
-def cores() -> int:
-    """Cores that may be used side by side: of the CPU those given to this process, of an accelerator one."""
-    import jax
+def own_cores() -> int:
+    """The CPU's cores that were given to this process."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
-    if jax.default_backend() != "cpu":
-        return 1
-    given = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(given, len(jax.devices()))
+
+def seeds_at_once(num_seeds: int, workers: int, most: int = MOST_THREADS) -> int:
+    """How many seeds a CPU trains side by side, all in equal turns: the fewest that fill its cores.
+
+    With their workers they take `most` threads at most, and where no number fills the cores there are as many as fit.
+    """
+    shares = [count for count in range(1, most // workers + 1) if num_seeds % count == 0] or [1]
+    return next((count for count in shares if count * workers >= own_cores()), shares[-1])
 
 
 def cache_folder() -> Path:

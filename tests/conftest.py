@@ -2,4 +2,4 @@
 
 from mag.runtime import setup
 
-setup()
+setup(workers=4)

@@ -1,5 +1,8 @@
 """Seeds side by side: in threads, in shares of threads, at once on an accelerator; and workers that share one."""
 
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -31,20 +34,39 @@ def test_every_share_of_threads_gives_each_seed_its_own(count):
     np.testing.assert_array_equal(again["n"], jnp.arange(count) + 2)
 
 
-def test_eight_seeds_take_eight_threads_and_an_accelerator_one_program(monkeypatch):
+@pytest.mark.parametrize(
+    ("seeds", "workers", "cores", "at_once"),
+    [(1, 1, 2, 1), (8, 1, 2, 2), (8, 1, 6, 8), (9, 1, 2, 3), (11, 1, 2, 1), (3, 2, 2, 1), (4, 2, 4, 2), (5, 1, 64, 5)],
+)
+def test_seeds_take_equal_turns_in_threads_that_fill_the_cores(seeds, workers, cores, at_once, monkeypatch):
+    monkeypatch.setattr(runtime, "own_cores", lambda: cores)
+    assert runtime.seeds_at_once(seeds, workers) == at_once
+
+
+@pytest.mark.parametrize(("options", "threads"), [("", 2), ("num_seeds=3", 3), ("workers=5", 5), ("num_seeds=8", 2)])
+def test_jax_gets_the_threads_of_the_cores_or_of_what_runs_side_by_side(options, threads):
+    script = (
+        "import jax; from mag import runtime; runtime.own_cores = lambda: 2\n"
+        f"runtime.setup({options}); print(len(jax.devices()))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == str(threads)
+
+
+def test_seeds_take_threads_and_on_an_accelerator_one_program(monkeypatch):
+    monkeypatch.setattr(runtime, "own_cores", lambda: 4)
     found = parallel.over_seeds(drift, 8)(parallel.seed_keys(0, 8), states(8))[1]
-    assert len(found["x"].sharding.device_set) == 8
+    assert len(found["x"].sharding.device_set) == 4
     monkeypatch.setattr(parallel.jax, "default_backend", lambda: "gpu")
     at_once = parallel.over_seeds(drift, 8)(parallel.seed_keys(0, 8), states(8))[1]
     assert len(at_once["x"].sharding.device_set) == 1
     np.testing.assert_allclose(at_once["x"], found["x"], rtol=1e-6)
 
 
-def test_jax_may_be_in_use_before_the_program_starts(monkeypatch):
+def test_jax_may_be_in_use_before_the_program_starts():
     jax.devices()
-    monkeypatch.setattr(runtime, "CPU_DEVICES", 3)
-    runtime.setup()
-    assert len(jax.devices()) == 8
+    runtime.setup(workers=3)
+    assert len(jax.devices()) == 4
 
 
 @pytest.mark.parametrize(("count", "workers"), [(1, 2), (2, 2), (1, 4), (6, 2), (9, 2)])
