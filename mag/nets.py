@@ -219,10 +219,15 @@ class LayerNorm(eqx.Module):
 
 
 def dropout(key: PRNGKeyArray | None, rate: float, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """Zero each element with probability `rate` and rescale the others; without a key, `x` itself."""
+    """Zero each element with probability `rate` and rescale the others; without a key, `x` itself.
+
+    16 random bits decide an element: they are what dropout costs, and the rate is exact to 1e-5.
+    """
     if key is None or rate == 0:
         return x
-    return jnp.where(jax.random.bernoulli(key, 1 - rate, x.shape), x / (1 - rate), 0)
+    pairs = jax.random.bits(key, (-(-x.size // 2),))
+    bits = jax.lax.bitcast_convert_type(pairs, jnp.uint16).reshape(-1)[: x.size].reshape(x.shape)
+    return jnp.where(bits >= round(rate * 2**16), x / (1 - rate), 0)
 
 
 class TransformerLayer(eqx.Module):
@@ -255,11 +260,11 @@ class TransformerLayer(eqx.Module):
     def attend(
         self, x: Float[Array, "agents size"], *, key: PRNGKeyArray | None = None, rate: float = 0.0
     ) -> Float[Array, "agents size"]:
-        """Multi-head attention, as fused elementwise loops: agents are few, so matrix products would be tiny."""
+        """Multi-head attention. Agents are few, so the values are mixed in a fused elementwise loop."""
         agents, size = x.shape
         split = (agents, self.heads, size // self.heads)
         q, k, v = (part.reshape(split) for part in jnp.split(self.qkv(x), 3, -1))
-        scores = (q[:, None] * k[None]).sum(-1) / np.sqrt(split[-1])  # [agents, agents, heads]
+        scores = jnp.einsum("ihd,jhd->ijh", q, k) / np.sqrt(split[-1])
         weights = dropout(key, rate, jax.nn.softmax(scores, axis=1))
         mixed = jnp.zeros(split)
         for j in range(agents):
