@@ -202,6 +202,11 @@ def test_signals_give_their_exit_codes(capsys, monkeypatch):
     assert run(capsys, "train", "--preset", "debug")[0] == 143
 
 
+def test_the_module_is_the_command():
+    done = subprocess.run([sys.executable, "-m", "mag", "--version"], check=True, capture_output=True, text=True)
+    assert done.stdout.startswith("mag ")
+
+
 def test_a_task_that_computes_when_it_is_imported_has_its_workers(tmp_path):
     (tmp_path / "my_tasks.py").write_text(
         "import jax.numpy as jnp\nfrom mag.envs.probe import make, specs\nTABLE = jnp.arange(3)\n"

@@ -1,0 +1,5 @@
+"""`python -m mag` is `mag`."""
+
+from mag.cli import main
+
+main()
