@@ -308,7 +308,7 @@ def _cpu(config: MAGConfig) -> MAGConfig:
     """
     return dataclasses.replace(
         config,
-        steps=100_000,
+        steps=150_000,
         workers=2,
         collect=CollectConfig(num_envs=16, steps=32),
         networks=NetworksConfig(
