@@ -143,7 +143,9 @@ def evaluate(words: list[str]) -> None:
         """Print one JSON object instead of text."""
 
     parsed = read(Evaluate, words, "Test the newest checkpoint of a run.")
-    setup()
+    from mag.run_folder import RunFolder, load_config
+
+    setup(load_config(RunFolder(parsed.run)).num_seeds)
     from mag.evaluate_run import evaluate_run, tell
 
     result = evaluate_run(parsed.run, parsed.episodes)
@@ -208,7 +210,10 @@ def bench(words: list[str]) -> None:
         """Print one JSON object instead of text."""
 
     parsed = read(Bench, words, "Measure one part's speed.")
-    setup()
+    from mag.config import RunConfig
+    from mag.registry import default_config
+
+    setup(workers=default_config(parsed.algo or "mag", parsed.env or RunConfig().env, "cpu").workers)
     from mag import bench as benches
 
     benches.run(parsed.part, json=parsed.json, algo=parsed.algo, env=parsed.env)
@@ -291,7 +296,12 @@ def peek(words: list[str], name: str) -> str | None:
 def count(words: list[str], name: str, default: int) -> int:
     """The value of an option that counts something; 1 where it is not a number to count with, which others report."""
     found = peek(words, name)
-    return default if found is None else max(1, int(found)) if found.isdecimal() else 1
+    if found is None:
+        return default
+    try:
+        return max(1, int(found))
+    except ValueError:
+        return 1
 
 
 def nearest(word: str, known: Any, prefix: str = "") -> str:

@@ -227,7 +227,7 @@ def dropout(key: PRNGKeyArray | None, rate: float, x: Float[Array, "*shape"]) ->
         return x
     pairs = jax.random.bits(key, (-(-x.size // 2),))
     bits = jax.lax.bitcast_convert_type(pairs, jnp.uint16).reshape(-1)[: x.size].reshape(x.shape)
-    return jnp.where(bits >= round(rate * 2**16), x / (1 - rate), 0)
+    return jnp.where(bits >= min(round(rate * 2**16), 2**16 - 1), x / (1 - rate), 0)
 
 
 class TransformerLayer(eqx.Module):

@@ -37,7 +37,7 @@ def _check_devices(workers: int) -> None:
     on_cpu = jax.default_backend() == "cpu"
     most = len(jax.devices()) if on_cpu else 1
     if workers > most:
-        why = "`mag.runtime.setup` gave JAX no more threads" if on_cpu else "an accelerator has one"
+        why = "call `mag.runtime.setup(workers=...)` before JAX is used" if on_cpu else "an accelerator has one"
         raise UsageError(f"workers is {workers}; here it can be at most {most} ({why}); give --workers {most}")
 
 
@@ -84,7 +84,7 @@ def over_seeds(
     An accelerator runs the seeds at once (`vmap`). A CPU runs them in threads (JAX's devices on a CPU), each as if it
     were alone: small products do not fill several cores, and products with a seed axis are slower than as many
     without. Threads take equal shares, and no more of them than fill the cores: on two cores 8 seeds run in 2 threads,
-    9 in 3, 11 in turn, and where `mag.runtime.setup` was not called all of them in turn. Arguments in `donate` are
+    9 in 3, 11 in turn; all of them in turn where `mag.runtime.setup` was not told of them. Arguments in `donate` are
     consumed.
 
     Of the arguments in `divided`, and of the result where it `divides`, each of a seed's workers has its part of the

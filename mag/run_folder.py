@@ -15,6 +15,7 @@ from typing import Any
 
 from mag.config import RunConfig, flatten
 from mag.errors import UsageError
+from mag.runtime import own_cores
 
 LOCK = ".lock"
 PACKAGES = (
@@ -244,7 +245,7 @@ def hardware() -> dict[str, Any]:
     return {
         "system": platform.platform(),
         "cpu": cpu_model(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": own_cores(),
         "device": f"{device.platform}: {device.device_kind}",
     }
 

@@ -207,16 +207,26 @@ def test_the_module_is_the_command():
     assert done.stdout.startswith("mag ")
 
 
-def test_a_task_that_computes_when_it_is_imported_has_its_workers(tmp_path):
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        ("--preset debug", (1, 1, 1)),
+        ("--preset debug --workers 4", (4, 1, 4)),
+        ("--preset cpu", (2, 1, 2)),
+        ("--preset cpu --num-seeds=3 --workers=2", (2, 3, 2)),
+    ],
+)
+def test_a_task_that_computes_when_it_is_imported_has_its_threads(options, found, tmp_path):
+    """Workers, seeds and the threads they get on one core."""
     (tmp_path / "my_tasks.py").write_text(
         "import jax.numpy as jnp\nfrom mag.envs.probe import make, specs\nTABLE = jnp.arange(3)\n"
     )
     script = (
-        "import jax, mag.train; from mag.cli import main\n"
-        "mag.train.train = lambda config, run: print(config.workers, len(jax.devices()))\n"
-        "main('train --env my_tasks/two-step --preset debug --workers 2'.split())"
+        "import sys, jax, mag.runtime, mag.train; from mag.cli import main\n"
+        "mag.runtime.own_cores = lambda: 1\n"
+        "mag.train.train = lambda config, run: print(config.workers, config.num_seeds, len(jax.devices()))\n"
+        "main(['train', '--env', 'my_tasks/two-step', *sys.argv[1:]])"
     )
-    command = [sys.executable, "-c", script]
+    command = [sys.executable, "-c", script, *options.split()]
     done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path)
-    workers, devices = done.stdout.split()
-    assert workers == "2" and int(devices) >= 2
+    assert done.stdout.split() == [str(number) for number in found]

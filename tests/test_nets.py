@@ -197,6 +197,14 @@ def test_dropout_zeroes_at_its_rate_and_keeps_the_mean():
     assert (dropout(None, 0.1, x) == x).all() and (dropout(KEY, 0.0, x) == x).all()
 
 
+@pytest.mark.parametrize("shape", [(), (1,), (7,), (3, 3, 1)])
+def test_dropout_takes_any_shape_and_rate(shape):
+    x, keys = jnp.ones((200, *shape)), jax.random.split(KEY, 200)
+    dropped = jax.vmap(lambda key, x: dropout(key, 0.5, x))(keys, x)
+    assert dropped.shape == x.shape and set(np.unique(dropped)) == {0.0, 2.0}
+    assert (dropout(KEY, 1 - 1e-6, x) == 0).all()
+
+
 def test_attention_drops_out_with_a_key_only():
     net = filled(lambda key: AgentAttention(key, 16, heads=4, layers=2))
     x = normal(0, 3, 16)
