@@ -29,7 +29,7 @@ from mag.errors import UsageError
 from mag.local_models import LocalModels, fit_models
 from mag.model_reward import ModelReward
 from mag.optimise import Fitted, optimiser_of, untrained
-from mag.parallel import over_seeds
+from mag.parallel import most_workers, over_seeds
 from mag.policy import Actor
 from mag.ppo import PolicyState, fit_policy, init_policy
 from mag.registry import default_config
@@ -105,8 +105,8 @@ def world_model() -> Result:
         return fit_models(key, fitted, lambda key: batch, fitted_config)[0]
 
     sequences, steps = batch.first.shape
-    threads = min(own_cores(), len(jax.devices())) if jax.default_backend() == "cpu" else 1
-    workers = max(count for count in range(1, threads + 1) if sequences % count == 0)
+    most = min(own_cores(), most_workers())
+    workers = max(count for count in range(1, most + 1) if sequences % count == 0)
     args = jax.tree.map(lambda x: jnp.asarray(x)[None], (jax.random.key(2), fitted, batch))
     flops = 3.0 * sequences * steps * REFERENCE_SPEC.n_agents * _dense_flops(models)
     return {"sequences": sequences, "steps": steps, "workers": workers} | _measure(

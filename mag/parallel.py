@@ -32,11 +32,15 @@ def first_seed(arrays: Any) -> Any:
     return jax.tree.map(lambda x: x[0], arrays)
 
 
+def most_workers() -> int:
+    """How many workers a seed can have here: as many as there are threads; on an accelerator one."""
+    return len(jax.devices()) if jax.default_backend() == "cpu" else 1
+
+
 def _check_devices(workers: int) -> None:
     """Raise UsageError where the machine cannot have so many workers."""
-    on_cpu = jax.default_backend() == "cpu"
-    most = len(jax.devices()) if on_cpu else 1
-    if workers > most:
+    if workers > (most := most_workers()):
+        on_cpu = jax.default_backend() == "cpu"
         why = "call `mag.runtime.setup(workers=...)` before JAX is used" if on_cpu else "an accelerator has one"
         raise UsageError(f"workers is {workers}; here it can be at most {most} ({why}); give --workers {most}")
 
@@ -100,16 +104,14 @@ def over_seeds(
         return jax.lax.map(lambda args: function(*args), args)
 
     options: dict[str, Any] = {"donate_argnums": donate, "compiler_options": compile_options()}
-    if num_seeds == 1 and workers == 1:
-        return jax.jit(one, **options)
     if jax.default_backend() != "cpu":
-        return jax.jit(jax.vmap(function), **options)
+        return jax.jit(one if num_seeds == 1 else jax.vmap(function), **options)
     threads = seeds_at_once(num_seeds, workers, len(jax.devices()))
+    part = one if threads == num_seeds else in_turn
     if threads * workers == 1:
-        return jax.jit(in_turn, **options)
+        return jax.jit(part, **options)
     axes = (AxisType.Auto, AxisType.Auto)
     mesh = jax.make_mesh((threads, workers), ("seeds", WORKERS), axes, devices=jax.devices()[: threads * workers])
-    part = one if threads == num_seeds else in_turn
     whole, parted = P("seeds"), P("seeds", WORKERS)
     takes = tuple(parted if index in divided else whole for index in range(len(inspect.signature(function).parameters)))
     gives = parted if divides else whole
