@@ -1,4 +1,7 @@
-"""Every number of the method, with the paper's value and where it stands. Each docstring is its `--help`."""
+"""Every number of the method. Each docstring is its `--help`, with the paper's value.
+
+The paper prints the models' learning rate, R_m's layers and Table 1, and refers to MAMBA for the rest.
+"""
 
 import dataclasses
 from dataclasses import dataclass, field
@@ -298,8 +301,7 @@ def _paper(config: MAGConfig) -> MAGConfig:
 def _cpu(config: MAGConfig) -> MAGConfig:
     """Two cores and minutes: smaller networks, fewer updates per step, many environments.
 
-    Steps are cheap here and updates are not, so D_e keeps only the last 32 000: models that learn from old play
-    are wrong where the policy has gone meanwhile, and it stays there. For the same reason the models learn first
+    Steps are cheap here and updates are not, so D_e keeps only the last 32 000, and the models learn first
     what the policy lives on: rewards, the rare win at its mean, and the observation, whose features are small.
     Muon takes them there in less than half of Adam's updates, with steps so large that the damage they expect sways by
     half: their running mean does not. Play swings, too, and has the actor's. Learning rates decay so that in the end

@@ -8,7 +8,7 @@ import numpy as np
 from mag.types import Episodes
 
 WINDOW = 20
-"""Episodes over which the training win rate is taken (paper, Sec. 5.1)."""
+"""Episodes over which the training win rate is taken."""
 
 
 @dataclasses.dataclass

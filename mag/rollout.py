@@ -45,7 +45,7 @@ def rollout(
 ) -> Rollout:
     """k steps from one joint start state; batched by `vmap`. The key is consumed.
 
-    `predict` is `planned(...)` in MAG and `models.predict` in MAMBA: that is the whole difference.
+    `predict` is `planned(...)` in MAG and `models.predict` in MAMBA.
     """
 
     def step(state: ModelState, key: PRNGKeyArray) -> tuple[ModelState, Rollout]:
