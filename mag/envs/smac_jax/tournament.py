@@ -5,7 +5,6 @@
 
 import argparse
 import json
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -36,9 +35,11 @@ class Battle(NamedTuple):
     state: State
     won: Bool[Array, ""]
     returned: Float[Array, ""]
+    discounted: Float[Array, ""]
+    """What it is worth to learning: the sum of the rewards, each times `gamma` to the power of its step."""
 
 
-def play(env: SMAC, player: Player, key: PRNGKeyArray) -> Battle:
+def play(env: SMAC, player: Player, key: PRNGKeyArray, gamma: float = 0.99) -> Battle:
     """One battle from start to end."""
 
     def step(battle: Battle) -> Battle:
@@ -46,19 +47,29 @@ def play(env: SMAC, player: Player, key: PRNGKeyArray) -> Battle:
         chosen = player(key_player, env, battle.state)
         actions = dict(zip(env.agents, chosen, strict=True))
         _, state, rewards, _, infos = env.step_env(key_step, battle.state, actions)
-        return Battle(key, state, infos["won"], battle.returned + rewards[env.agents[0]])
+        reward = rewards[env.agents[0]]
+        discounted = battle.discounted + gamma**battle.state.step * reward
+        return Battle(key, state, infos["won"], battle.returned + reward, discounted)
 
     _, state = env.reset(key)
+    nothing = jnp.zeros(())
     return jax.lax.while_loop(
-        lambda battle: ~battle.state.done, step, Battle(key, state, jnp.bool_(False), jnp.zeros(()))
+        lambda battle: ~battle.state.done, step, Battle(key, state, jnp.bool_(False), nothing, nothing)
     )
 
 
-def score(env: SMAC, player: str, battles: int, seed: int = 0) -> dict[str, float]:
-    """Win rate and mean return of a player in `battles` battles."""
+def score(env: SMAC, player: str, battles: int, seed: int = 0, gamma: float = 0.99) -> dict[str, float]:
+    """Win rate, mean returns and mean length of a player in `battles` battles."""
     keys = jax.random.split(jax.random.key(seed), battles)
-    ends = jax.jit(jax.vmap(partial(play, env, PLAYERS[player])), compiler_options=compile_options())(keys)
-    return {"win_rate": float(ends.won.mean()), "mean_return": float(ends.returned.mean())}
+    playing = jax.jit(jax.vmap(lambda key: play(env, PLAYERS[player], key, gamma)), compiler_options=compile_options())
+    ends = playing(keys)
+    means = {
+        "win_rate": ends.won,
+        "mean_return": ends.returned,
+        "discounted_return": ends.discounted,
+        "mean_length": ends.state.step,
+    }
+    return {name: float(each.mean()) for name, each in means.items()}
 
 
 def main() -> None:
@@ -66,6 +77,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m mag.envs.smac_jax.tournament", description=__doc__)
     parser.add_argument("maps", nargs="*", metavar="MAP", help=f"one or several of {', '.join(MAPS)}; default: all")
     parser.add_argument("--battles", type=int, default=200, help="battles per player (default 200)")
+    parser.add_argument("--gamma", type=float, default=0.99, help="discount of discounted_return (default 0.99)")
     parser.add_argument(
         "--smaclite-clock", action="store_true", help="16 ticks to the second and fixed reload times, as in SMAClite"
     )
@@ -77,7 +89,7 @@ def main() -> None:
         env = SMAC(name, 16 if options.smaclite_clock else LOOPS_PER_SECOND, reload_varies=not options.smaclite_clock)
         for player in (*EVERYWHERE, *PLANS.get(name, ())):
             result = {"map": name, "player": player, "battles": options.battles}
-            print(json.dumps(result | score(env, player, options.battles)), flush=True)
+            print(json.dumps(result | score(env, player, options.battles, gamma=options.gamma)), flush=True)
 
 
 if __name__ == "__main__":

@@ -209,6 +209,17 @@ def test_hard_maps_are_not_won_by_attacking_the_nearest(name: str) -> None:
 
 
 @pytest.mark.slow
+def test_the_plan_that_wins_2s_vs_1sc_is_worth_less_than_attacking_at_the_papers_discount() -> None:
+    env = smac("2s_vs_1sc")
+    attack, plan = score(env, "attack_nearest", battles=8), score(env, "alternate", battles=8)
+    assert plan["mean_return"] > 2 * attack["mean_return"]
+    assert plan["discounted_return"] < attack["discounted_return"]
+    assert attack["mean_length"] < plan["mean_length"] <= env.max_steps
+    undiscounted = score(env, "attack_nearest", battles=8, gamma=1.0)
+    assert undiscounted["discounted_return"] == pytest.approx(attack["mean_return"], rel=1e-5)
+
+
+@pytest.mark.slow
 def test_players_only_choose_what_they_may() -> None:
     env = smac("2s3z")
     before = few("2s3z").before
