@@ -6,6 +6,7 @@ A checkpoint is a folder named after its iteration: the arrays of the state (wri
 is whole or absent; what a disk does to it later is found by the manifest, and the one before it is used.
 """
 
+import errno
 import hashlib
 import json
 import logging
@@ -55,7 +56,8 @@ class Checkpoints:
         """Iterations of which there is a checkpoint, in order."""
         if not self.folder.is_dir():
             return []
-        return sorted(int(path.name) for path in self.folder.iterdir() if path.name.isdecimal())
+        names = [path.name for path in self.folder.iterdir() if path.is_dir()]
+        return sorted(int(name) for name in names if name.isdecimal() and name == str(int(name)))
 
     def save(self, state: Any, progress: dict[str, Any], iteration: int) -> Path:
         """Write a checkpoint and remove those no longer wanted: too old, or newer, thus damaged."""
@@ -81,7 +83,10 @@ class Checkpoints:
     def remove_leftovers(self) -> None:
         """Remove what a save that was cut short, or replaced a checkpoint, has left."""
         for leftover in self.folder.glob(TEMPORARY + "*"):
-            shutil.rmtree(leftover)
+            if leftover.is_dir():
+                shutil.rmtree(leftover)
+            else:
+                leftover.unlink()
 
     def restore(self, template: Any) -> Restored | None:
         """The newest usable checkpoint, None where there are none at all.
@@ -130,8 +135,11 @@ def is_key(leaf: Any) -> bool:
 
 
 def write_arrays(folder: Path, arrays: dict[str, np.ndarray]) -> None:
-    with checkpointer() as orbax:
-        orbax.save(folder.absolute(), arrays)
+    try:
+        with checkpointer() as orbax:
+            orbax.save(folder.absolute(), arrays)
+    except ValueError as error:  # Orbax's word for a disk that is full
+        raise OSError(errno.EIO, str(error).splitlines()[0][:200], str(folder)) from error
 
 
 def load_arrays(template: Any, folder: Path) -> Any:

@@ -6,6 +6,8 @@ import difflib
 import io
 import itertools
 import json
+import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -256,9 +258,18 @@ def parse(made: Any, words: list[str], prog: str, description: str) -> Any:
         with contextlib.redirect_stderr(complaint):
             return tyro.cli(made, args=words, prog=prog, description=description)
     except SystemExit as exit_:
-        if exit_.code:
-            raise UsageError(f"{sentence(complaint.getvalue())}; `{prog} --help` explains") from None
-        raise
+        if not exit_.code:
+            raise
+    # Once more, so wide that no line of the complaint is broken.
+    columns, os.environ["COLUMNS"] = os.environ.get("COLUMNS"), "100000"
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint), contextlib.suppress(SystemExit):
+            tyro.cli(made, args=words, prog=prog, description=description)
+    finally:
+        del os.environ["COLUMNS"]
+        os.environ |= {} if columns is None else {"COLUMNS": columns}
+    raise UsageError(f"{sentence(complaint.getvalue())}; `{prog} --help` explains")
 
 
 def canonical(words: list[str], names: set[str], prog: str) -> list[str]:
@@ -311,14 +322,17 @@ def nearest(word: str, known: Any, prefix: str = "") -> str:
 
 
 def sentence(box: str) -> str:
-    """The first paragraph of one of tyro's framed messages."""
+    """The first paragraph of one of tyro's framed messages, in words without Python's."""
     lines = []
     for line in box.splitlines()[1:]:
-        text = line.strip("│╭╮╰╯ ")
-        if set(text) <= {"─"}:
+        text = line.strip("│╭╮╰╯| ")
+        if not set(text) <= {"─", "-"}:
+            lines.append(text)
+        elif lines:
             break
-        lines.append(text)
-    return " ".join(lines).rstrip(".") or "the command line cannot be read"
+    told = " ".join(lines).rstrip(".") or "the command line cannot be read"
+    told = re.sub(r"invalid literal for int\(\) with base 10: (.*)", r"\1 is not a whole number", told)
+    return re.sub(r"could not convert string to float: (.*)", r"\1 is not a number", told)
 
 
 def describe(spec: Any) -> str:

@@ -4,6 +4,7 @@ The paper prints the models' learning rate, R_m's layers and Table 1, and refers
 """
 
 import dataclasses
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -409,6 +410,9 @@ _LEAST = {
 }
 """Least value of the fields of that name, wherever they stand."""
 
+_MOST = {"attention_layers": 100, "layers": 100, "rounds": 100}
+"""Greatest value of the fields of that name: each is a part of the program that is compiled."""
+
 SEED_LIMIT = 2**31
 """Seeds are 32-bit integers."""
 
@@ -419,9 +423,13 @@ PRESETS = {"paper": _paper, "cpu": _cpu, "debug": _debug}
 def validate(config: RunConfig) -> None:
     """Raise UsageError, naming the value and what is allowed, for sizes that cannot work together."""
     for name, value in flatten(dataclasses.asdict(config)).items():
-        least = _LEAST.get(name.rpartition(".")[2])
+        least, most = (bounds.get(name.rpartition(".")[2]) for bounds in (_LEAST, _MOST))
         if least is not None and not value >= least:
             raise UsageError(f"{name} is {value}; it must be at least {least}")
+        if most is not None and value > most:
+            raise UsageError(f"{name} is {value}; it can be at most {most}")
+        if value == math.inf:
+            raise UsageError(f"{name} is {value}; it must be a finite number")
     if config.seed + config.num_seeds > SEED_LIMIT:
         raise UsageError(f"seed is {config.seed}, the first of {config.num_seeds}; seeds must stay below {SEED_LIMIT}")
     config.check()

@@ -9,11 +9,14 @@ from mag.logger import Row, read_rows
 from mag.run_folder import RunFolder
 
 
-def draw(folder: RunFolder, title: str, *, has_wins: bool) -> None:
-    """Draw the test and training results, each seed thin and their mean thick; wins where there are any."""
+def draw(folder: RunFolder, title: str, *, has_wins: bool) -> str | None:
+    """Draw the test and training results, each seed thin and their mean thick; wins where there are any.
+
+    Returns a complaint where a part of them cannot be read or the picture not be written.
+    """
     from matplotlib.figure import Figure
 
-    rows = read_rows(folder)
+    rows, damaged = read_rows(folder)
     metric, label = ("win_rate", "win rate") if has_wins else ("return", "return")
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
@@ -28,7 +31,11 @@ def draw(folder: RunFolder, title: str, *, has_wins: bool) -> None:
     axes.grid(alpha=0.3)
     if axes.get_legend_handles_labels()[0]:
         axes.legend()
-    figure.savefig(folder.curve, dpi=120)
+    try:
+        figure.savefig(folder.curve, dpi=120)
+    except OSError as error:
+        return f"{folder.curve} was not drawn ({error.strerror})"
+    return f"{folder.metrics}, line {damaged[0]}, is damaged and not in {folder.curve.name}" if damaged else None
 
 
 def plot(axes: Any, rows: list[Row], metric: str, name: str, colour: str) -> None:

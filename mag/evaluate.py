@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
 
+from mag.memory import check_memory, size_of
 from mag.parallel import over_seeds, own_part, seed_keys
 from mag.types import TimeStep
 
@@ -53,9 +54,12 @@ def evaluate(algorithm: Any, policy: Any, key: PRNGKeyArray, episodes: int, *, s
 def make_evaluator(algorithm: Any, episodes: int) -> Evaluator:
     """`evaluate` for policies with a leading seed axis and one key per seed, compiled at its first call.
 
-    Results do not depend on the workers, who share the episodes where they can take equal parts.
+    Results do not depend on the workers, who share the episodes where they can take equal parts. Raises UsageError
+    where there are more than memory holds.
     """
     config = algorithm.config
+    one = jax.eval_shape(lambda key: begin(algorithm, key), jax.random.key(0))
+    check_memory({"episodes": 3 * episodes * size_of(one)}, config.num_seeds)
     share = episodes % config.workers == 0
 
     def play(policy: Any, key: PRNGKeyArray) -> EvaluationResult:

@@ -1,5 +1,6 @@
 """Ctrl-C and SIGTERM as a request that is met between two iterations."""
 
+import contextlib
 import signal
 from collections.abc import Callable
 from types import FrameType, TracebackType
@@ -7,7 +8,7 @@ from typing import Any
 
 
 class Interrupted(Exception):  # noqa: N818 - asked for by the user, not an error
-    """The run was asked to stop and has been saved."""
+    """The run was asked to stop, or nobody reads what it tells, and has been saved."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(signal.Signals(signum).name)
@@ -39,4 +40,5 @@ class StopRequest:
         if self.signum is not None:
             raise KeyboardInterrupt
         self.signum = signum
-        self._notify(f"{signal.Signals(signum).name}: finishing this iteration, then saving; again to stop at once")
+        with contextlib.suppress(BrokenPipeError):
+            self._notify(f"{signal.Signals(signum).name}: finishing this iteration, then saving; again to stop at once")

@@ -60,6 +60,11 @@ class Logger:
         """Tell the user one thing."""
         self._terminal.say(text)
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether anybody still reads what is told: not so when the program that it was piped to has ended."""
+        return not self._terminal.closed
+
     def _events(self, row: Row) -> None:
         seed = row["seed"]
         if seed not in self._writers:
@@ -86,21 +91,41 @@ def cut(folder: RunFolder, offset: int) -> str | None:
     return None
 
 
-def read_rows(folder: RunFolder) -> list[Row]:
-    """All rows of metrics.jsonl."""
-    return [json.loads(line) for line in folder.metrics.read_text().splitlines()]
+def read_rows(folder: RunFolder) -> tuple[list[Row], list[int]]:
+    """All rows of metrics.jsonl, and the numbers of the lines that are none."""
+    rows: list[Row] = []
+    damaged = []
+    for number, line in enumerate(folder.metrics.read_bytes().splitlines(), 1):
+        try:
+            row = json.loads(line)
+        except ValueError:
+            row = None
+        if isinstance(row, dict) and {"env_steps", "seed", "iteration"} <= row.keys():
+            rows.append(row)
+        else:
+            damaged.append(number)
+    return rows, damaged
+
+
+class _Console(Console):
+    """Where rich would end the program because nobody reads on, the run is to be saved first."""
+
+    def on_broken_pipe(self) -> None:
+        """Leave it to who prints."""
+        raise BrokenPipeError
 
 
 class Terminal:
     """A live display on a terminal, plain lines elsewhere."""
 
     def __init__(self, steps: int, done: int, has_wins: bool, console: Console | None = None) -> None:
-        self._console = console or Console(highlight=False, soft_wrap=True)
+        self._console = console or _Console(highlight=False, soft_wrap=True)
         self._steps = steps
         self._has_wins = has_wins
         self._recent: collections.deque[tuple[float, int, int]] = collections.deque(maxlen=20)
         self._told = 0.0
         self._tested: str = ""
+        self.closed = False
         self._bar = Progress(
             TextColumn("[bold]{task.description}"),
             BarColumn(),
@@ -120,7 +145,14 @@ class Terminal:
         self._live.stop()
 
     def say(self, text: str) -> None:
-        self._console.print(text, markup=False)
+        if self.closed:
+            return
+        try:
+            self._console.print(text, markup=False)
+        except BrokenPipeError:
+            self.closed = True
+            # What is left in the buffer would be written, in vain, when the program ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._console.file.fileno())
 
     def rows(self, rows: list[Row]) -> None:
         """Show one iteration, mean over the seeds."""

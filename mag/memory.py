@@ -21,6 +21,7 @@ ADVICE = {
     "rollouts": "lower rollout.length or replay.batch_size",
     "networks": "lower networks.hidden or networks.categoricals",
     "segments": "lower collect.num_envs or collect.steps",
+    "episodes": "lower the number of test episodes",
     "learning": "raise learning.minibatches or lower networks.hidden",
 }
 """What to change, by the part that takes most."""

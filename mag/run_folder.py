@@ -31,6 +31,8 @@ PACKAGES = (
 )
 FREE = ("steps", "checkpoint")
 """Fields and groups that may differ when a run is resumed: none of them changes what is learned."""
+IDENTITY = ("algo", "env", "preset")
+"""Fields on which the others' defaults depend."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,17 +157,17 @@ def to_json(config: RunConfig) -> dict[str, Any]:
 
 
 def load_config(folder: RunFolder) -> RunConfig:
-    """The configuration of the run in a folder."""
+    """The configuration of the run in a folder; raises UsageError where that is none."""
     from mag.registry import default_config
 
     if not folder.config.is_file():
         raise UsageError(f"{folder.path} is not a run folder (it has no config.json); `mag train --run` makes one")
     values = read_description(folder)["config"]
-    return replace(default_config(values["algo"], values["env"], values["preset"]), values, folder.path)
+    return replace(default_config(*(values[name] for name in IDENTITY)), values, folder.path)
 
 
 def replace(default: Any, values: dict[str, Any], path: Path) -> Any:
-    """The dataclass `default` with every field from `values`; raises UsageError where the fields differ."""
+    """The dataclass `default` with every field from `values`; raises UsageError where fields or their types differ."""
     names = {field.name for field in dataclasses.fields(default)}
     if names != set(values):
         raise UsageError(
@@ -175,8 +177,12 @@ def replace(default: Any, values: dict[str, Any], path: Path) -> Any:
     new = {}
     for name, value in values.items():
         old = getattr(default, name)
-        if dataclasses.is_dataclass(old):
+        if dataclasses.is_dataclass(old) and isinstance(value, dict):
             value = replace(old, value, path)
+        elif type(value) not in (type(old), int if type(old) is float else type(old)):
+            raise UsageError(
+                f"{path / 'config.json'} is not a run's configuration ({name} is {value!r}); choose another folder"
+            )
         new[name] = tuple(value) if isinstance(value, list) else value
     return dataclasses.replace(default, **new)
 
@@ -185,7 +191,9 @@ def read_description(folder: RunFolder) -> dict[str, Any]:
     """config.json."""
     try:
         values = json.loads(folder.config.read_text())
-        if not isinstance(values["config"], dict):
+        config = values["config"]
+        texts = all(isinstance(config[name], str) for name in IDENTITY)
+        if not (texts and isinstance(config["steps"], int) and all(map(dict, values.get("resumed", [{0: 0}])))):
             raise TypeError
         return values
     except (OSError, ValueError, KeyError, TypeError) as error:

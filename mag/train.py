@@ -5,6 +5,7 @@ alone, not on when the run was saved, stopped or resumed.
 """
 
 import json
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -41,16 +42,30 @@ def build(config: RunConfig) -> tuple[Any, Any]:
 def train(config: RunConfig, path: Path | None = None, *, build: Build = build) -> dict[str, Any]:
     """Train until every seed has played `config.steps` environment steps; returns the summary.
 
-    A folder that holds the same run is resumed. Raises UsageError where it cannot be used or where the run
-    diverges, and Interrupted after SIGINT or SIGTERM, when the run has been saved.
+    A folder that holds the same run is resumed. Raises UsageError where it cannot be used or written, or where the
+    run diverges, and Interrupted after SIGINT or SIGTERM, when the run has been saved.
     """
-    with claim(path or default_path(config), config) as folder, StopRequest(notify=print) as stop:
+    path = path or default_path(config)
+    try:
+        return train_in(path, config, build)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise UsageError(
+            f"the run in {path} cannot go on ({error.strerror or error}: {error.filename or path}); what was saved "
+            "stands, and when that is mended the same command resumes it"
+        ) from error
+
+
+def train_in(path: Path, config: RunConfig, build: Build) -> dict[str, Any]:
+    """`train`, but OSError where files cannot be written."""
+    with claim(path, config) as folder, StopRequest(notify=print) as stop:
         if finished := read_summary(folder, config):
             print(f"{tell(finished, folder)}; more --steps extend it")
             return finished
         algorithm, state = build(config)
         checkpoints = Checkpoints(folder.checkpoints, config.checkpoint.keep)
-        state, progress = resume(checkpoints, state, config)
+        state, progress = resume(checkpoints, state, config, folder)
         if progress.iteration and (news := note_resumed(folder)):
             print(news)
         with Logger(
@@ -64,14 +79,26 @@ def train(config: RunConfig, path: Path | None = None, *, build: Build = build) 
             try:
                 run.until_done(stop)
             finally:  # of a run that was stopped or diverged, too
-                curve.draw(folder, f"{config.algo} on {config.env}", has_wins=algorithm.env.spec.has_wins)
+                title = f"{config.algo} on {config.env}"
+                if complaint := curve.draw(folder, title, has_wins=algorithm.env.spec.has_wins):
+                    logger.say(complaint)
             return finish(run, folder)
 
 
-def resume(checkpoints: Checkpoints, state: Any, config: RunConfig) -> tuple[Any, Progress]:
-    """The state and progress of the newest usable checkpoint; `state` and no progress where there is none."""
+def resume(checkpoints: Checkpoints, state: Any, config: RunConfig, folder: RunFolder) -> tuple[Any, Progress]:
+    """The state and progress of the newest usable checkpoint; `state` and no progress where there is none.
+
+    Raises UsageError where a run that was finished has lost its checkpoints.
+    """
     restored = checkpoints.restore(state)
     if restored is None:
+        if folder.summary.exists():
+            raise UsageError(
+                f"{folder.path} holds a finished run, but no checkpoint is left in {checkpoints.folder.name} to go on "
+                "from; restore that folder from a copy or start again with another --run"
+            )
+        if folder.metrics.exists() and folder.metrics.stat().st_size:
+            print(f"nothing was saved in {folder.path} before it stopped: starting at 0 env steps again")
         return state, Progress.start(config.num_seeds)
     for sentence in restored.damaged:
         print(sentence)
@@ -109,10 +136,10 @@ class Run:
         while self.progress.slowest < self.config.steps:
             metrics = self.iterate()
             self.log(metrics, self.evaluate() if self.is_evaluation_due() else {})
-            if stop.signum is not None:
+            if stop.signum is not None or not self.logger.is_heard:
                 self.save()
                 self.logger.say(f"saved in {self.checkpoints.folder.parent}; the same command resumes it")
-                raise Interrupted(stop.signum)
+                raise Interrupted(stop.signum or signal.SIGPIPE)
             if time.monotonic() - self._saved >= self.config.checkpoint.every:
                 self.save()
         if not self.progress.is_evaluated:
@@ -207,9 +234,10 @@ class Run:
         kept = (
             f"the last good checkpoint is {self.checkpoints.folder / str(saved[-1])}" if saved else "nothing was saved"
         )
+        others = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
         return UsageError(
             f"training diverged in iteration {self.progress.iteration} at {self.progress.slowest} env steps: "
-            f"{', '.join(broken)}; {kept}; try smaller learning rates or gradient norms in a new --run"
+            f"{broken[0]}{others}; {kept}; try smaller learning rates or gradient norms in a new --run"
         )
 
 
@@ -255,5 +283,8 @@ def read_summary(folder: RunFolder, config: RunConfig) -> dict[str, Any] | None:
     """The summary of a run that has played `config.steps`, else None."""
     if not folder.summary.is_file():
         return None
-    summary = json.loads(folder.summary.read_text())
-    return summary if summary["env_steps"] >= config.steps else None
+    try:
+        summary = json.loads(folder.summary.read_text())
+        return summary if summary["env_steps"] >= config.steps else None
+    except (ValueError, LookupError, TypeError):
+        return None  # it is damaged, and the newest checkpoint knows all that it said

@@ -115,6 +115,17 @@ def test_the_next_save_replaces_what_was_damaged(tmp_path):
     assert checkpoints.iterations() == [10, 15]
 
 
+def test_strangers_among_the_checkpoints_are_left_out(tmp_path):
+    checkpoints = Checkpoints(tmp_path, keep=1)
+    (tmp_path / "007").mkdir()
+    (tmp_path / "8").touch()
+    (tmp_path / ".incomplete-5").touch()
+    checkpoints.save(make_state(), {}, 1)
+    checkpoints.save(make_state(), {}, 2)
+    assert checkpoints.iterations() == [2]
+    assert (tmp_path / "007").exists() and (tmp_path / "8").exists()
+
+
 def test_saving_the_same_iteration_again_replaces_it(tmp_path):
     checkpoints = Checkpoints(tmp_path, keep=2)
     spoil_bytes(checkpoints.save(make_state(1.0), {}, 1))

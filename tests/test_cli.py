@@ -86,7 +86,12 @@ def test_auto_is_resolved(capsys, trained):
 BAD_INPUT = [
     ("trian", "unknown command trian (did you mean train?); known are train, evaluate, watch, models, bench, envs"),
     ("train --planning.horizn 7", "unknown option --planning.horizn (did you mean --planning.horizon?)"),
-    ("train --planning.horizon seven", "--planning.horizon: invalid literal for int() with base 10: 'seven'"),
+    ("train --planning.horizon seven", "--planning.horizon: 'seven' is not a whole number"),
+    (f"train --steps {'9' * 90}x", f"--steps: '{'9' * 90}x' is not a whole number"),
+    ("train --ppo.clip much", "--ppo.clip: 'much' is not a number"),
+    ("train --model-reward.layers 1000", "model_reward.layers is 1000; it can be at most 100"),
+    ("train --algo commnet --networks.rounds 1000", "networks.rounds is 1000; it can be at most 100"),
+    ("train --checkpoint.every inf", "checkpoint.every is inf; it must be a finite number"),
     ("train --planning.horizon 0", "planning.horizon is 0; it must be at least 1"),
     ("train --num-seeds 0", "num_seeds is 0; it must be at least 1"),
     ("train --workers 0", "workers is 0; it must be at least 1"),

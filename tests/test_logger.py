@@ -25,7 +25,7 @@ def test_a_line_per_seed_and_iteration(tmp_path):
     rows = [make_row(0, 10, **{"models/loss": 0.1}), make_row(1, 10, **{"models/loss": 0.2})]
     with make_logger(tmp_path) as logger:
         size = logger.rows(rows)
-    assert read_rows(RunFolder(tmp_path)) == rows
+    assert read_rows(RunFolder(tmp_path)) == (rows, [])
     assert (tmp_path / "metrics.jsonl").stat().st_size == size
 
 
@@ -37,7 +37,7 @@ def test_lines_after_the_checkpoint_are_cut(tmp_path):
         file.write('{"torn')
     with make_logger(tmp_path, offset=kept, done=10) as logger:
         logger.rows([make_row(0, 21)])
-    assert [row["env_steps"] for row in read_rows(RunFolder(tmp_path))] == [10, 21]
+    assert [row["env_steps"] for row in read_rows(RunFolder(tmp_path))[0]] == [10, 21]
 
 
 def test_half_a_line_at_the_end_of_a_file_that_lost_more_is_cut(tmp_path):
@@ -45,7 +45,7 @@ def test_half_a_line_at_the_end_of_a_file_that_lost_more_is_cut(tmp_path):
     (tmp_path / "metrics.jsonl").write_text(whole + whole[:7])
     with make_logger(tmp_path, offset=10 * len(whole)) as logger:
         logger.rows([make_row(0, 20)])
-    assert [row["env_steps"] for row in read_rows(RunFolder(tmp_path))] == [10, 20]
+    assert [row["env_steps"] for row in read_rows(RunFolder(tmp_path))[0]] == [10, 20]
 
 
 def test_numbers_that_json_does_not_know_are_refused(tmp_path):

@@ -8,6 +8,7 @@ import pytest
 from mag import run_folder
 from mag.config import CheckpointConfig, EvaluationConfig, flatten
 from mag.errors import UsageError
+from mag.registry import default_config
 from mag.run_folder import RunFolder, claim, default_path, load_config
 from mag.train import train
 from tests.fake import build, fake_config
@@ -94,6 +95,26 @@ def test_a_broken_configuration_is_refused(tmp_path):
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(UsageError, match="not a run's configuration"):
         take(tmp_path, fake_config())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("algo", None), ("steps", "x"), ("num_seeds", "x"), ("num_seeds", True), ("collect", 5), ("seed", 1.5)],
+)
+def test_values_of_other_types_are_no_configuration(tmp_path, name, value):
+    config = default_config("mag", "probe/memory", "debug")
+    take(tmp_path, config)
+    about = json.loads((tmp_path / "config.json").read_text())
+    about["config"][name] = value
+    (tmp_path / "config.json").write_text(json.dumps(about))
+    with pytest.raises(UsageError, match="not a run's configuration"):
+        load_config(RunFolder(tmp_path))
+
+
+def test_what_was_written_is_what_is_loaded(tmp_path):
+    config = default_config("g2a", "probe/memory", "debug")
+    take(tmp_path, config)
+    assert load_config(RunFolder(tmp_path)) == config
 
 
 def test_a_run_refused_before_it_began_makes_way_for_another(tmp_path):

@@ -4,12 +4,16 @@ import dataclasses
 import functools
 import json
 import os
+import shutil
 import signal
+import subprocess
+import sys
 
 import pytest
 
 from mag.config import CheckpointConfig
 from mag.errors import UsageError
+from mag.evaluate import make_evaluator
 from mag.interrupt import Interrupted
 from mag.train import train
 from tests.fake import FakeAlgorithm, FakeEnv, build, fake_config
@@ -189,3 +193,70 @@ def test_a_metrics_file_that_lost_its_end_is_told(tmp_path, capsys):
     (tmp_path / "metrics.jsonl").write_text("")
     train(fake_config(steps=24), tmp_path, build=build)
     assert "metrics.jsonl is shorter than it was" in capsys.readouterr().out
+
+
+def test_a_damaged_row_is_told_and_does_not_keep_a_run_from_its_end(tmp_path, capsys):
+    train(fake_config(steps=20), tmp_path, build=build)
+    metrics = tmp_path / "metrics.jsonl"
+    text = metrics.read_bytes()
+    metrics.write_bytes(text[:5] + b"\xff{" + text[7:])
+    assert train(fake_config(steps=40), tmp_path, build=build)["env_steps"] == 40
+    assert "metrics.jsonl, line 1, is damaged and not in curve.png" in capsys.readouterr().out
+
+
+def test_a_picture_that_cannot_be_written_is_told(tmp_path, capsys):
+    train(fake_config(steps=20), tmp_path, build=build)
+    (tmp_path / "curve.png").unlink()
+    (tmp_path / "curve.png").mkdir()
+    assert train(fake_config(steps=40), tmp_path, build=build)["env_steps"] == 40
+    assert "curve.png was not drawn (Is a directory)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"env_steps": "x"}'])
+def test_a_damaged_summary_is_written_again(tmp_path, content):
+    summary = train(fake_config(), tmp_path, build=build)
+    (tmp_path / "summary.json").write_text(content)
+    assert train(fake_config(), tmp_path, build=build) == summary
+
+
+def test_a_finished_run_without_checkpoints_is_not_begun_again(tmp_path):
+    train(fake_config(), tmp_path, build=build)
+    rows = read_metrics(tmp_path)
+    shutil.rmtree(tmp_path / "checkpoints")
+    with pytest.raises(UsageError, match="no checkpoint is left in checkpoints"):
+        train(fake_config(steps=60), tmp_path, build=build)
+    assert read_metrics(tmp_path) == rows
+
+
+def test_a_run_that_stopped_before_it_was_saved_says_that_it_begins_again(tmp_path, capsys):
+    train(fake_config(), tmp_path, build=build)
+    shutil.rmtree(tmp_path / "checkpoints")
+    (tmp_path / "summary.json").unlink()
+    train(fake_config(), tmp_path, build=build)
+    assert "nothing was saved in" in capsys.readouterr().out
+
+
+def test_files_that_cannot_be_written_get_a_sentence(tmp_path):
+    train(fake_config(steps=20), tmp_path, build=build)
+    shutil.rmtree(tmp_path / "events")
+    (tmp_path / "events").touch()
+    with pytest.raises(UsageError, match=r"cannot go on \(.*events.*what was saved stands"):
+        train(fake_config(steps=40), tmp_path, build=build)
+    (tmp_path / "events").unlink()
+    assert train(fake_config(steps=40), tmp_path, build=build)["env_steps"] == 40
+
+
+def test_a_run_that_nobody_reads_is_saved(tmp_path):
+    command = [sys.executable, "-m", "tests.fake", str(tmp_path / "run"), "100000", "0.01"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout and process.stderr
+        assert process.stdout.readline()
+        process.stdout.close()
+        errors = process.stderr.read()
+    assert process.returncode == 128 + signal.SIGPIPE and not errors
+    assert any((tmp_path / "run" / "checkpoints").iterdir())
+
+
+def test_more_test_episodes_than_memory_holds_are_refused():
+    with pytest.raises(UsageError, match=r"for episodes.*; lower the number of test episodes"):
+        make_evaluator(FakeAlgorithm(fake_config(), FakeEnv()), 10**20)

@@ -39,7 +39,7 @@ def watch(path: Path, episodes: int, out: Path | None = None, *, build: Build = 
     played = battles(run.algorithm, run.state, key, episodes)
     title = f"{config.algo} on {config.env}"
     subtitle = f"seed {config.seed} after {run.progress.slowest} environment steps, playing greedily"
-    if out.suffix == ".html":
+    if out.suffix.lower() == ".html":
         out.write_text(page(played, view.scene, title, subtitle), encoding="utf-8")
     else:
         write_film(out, played, view.scene, title)
@@ -49,11 +49,11 @@ def watch(path: Path, episodes: int, out: Path | None = None, *, build: Build = 
 
 def check_ending(out: Path) -> None:
     """Raise UsageError where the file name does not say what to write, or it cannot be written here."""
-    if out.suffix not in ENDINGS:
+    if out.suffix.lower() not in ENDINGS:
         raise UsageError(
             f"--out is {out}, of which the kind of file is unclear; let its name end in one of {', '.join(ENDINGS)}"
         )
-    if out.suffix == ".mp4" and shutil.which("ffmpeg") is None:
+    if out.suffix.lower() == ".mp4" and shutil.which("ffmpeg") is None:
         raise UsageError(f"--out is {out}, but films of that kind need the program ffmpeg; install it or write .gif")
 
 

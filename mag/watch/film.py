@@ -34,7 +34,7 @@ def write_film(out: Path, battles: list[Battle], scene: Scene, title: str) -> No
     imagines = any(battle.imagined is not None for battle in battles)
     figure = Figure(figsize=(9.6, 5.4) if imagines else (6.4, 5.4), dpi=80)
     frames = redraw(figure, battles, scene, title)
-    if out.suffix == ".mp4":
+    if out.suffix.lower() == ".mp4":
         writer = FFMpegWriter(fps=FRAMES_PER_SECOND)
         with writer.saving(figure, out, dpi=figure.dpi):
             for _ in frames:

@@ -26,7 +26,6 @@ import dataclasses
 import re
 import tomllib
 from collections.abc import Container
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +34,9 @@ from mag.envs.smac_jax.units import ATTRIBUTES, UNIT_TYPES, Number, Splash, Unit
 
 _MAP_FIELDS = {
     "name": "a string",
-    "limit": "a whole number of at least 1",
+    "limit": "a whole number from 1 to 100000",
     "attack_point": "[x, y] on the map",
-    "size": "[width, height], whole numbers of at least 1",
+    "size": "[width, height], whole numbers from 1 to 100",
     "walls": "a list of [left, bottom, right, top], whole numbers",
     "cliffs": "a list of [left, bottom, right, top], whole numbers",
     "allies": "a list of squads { unit, count, at = [x, y] }, not empty",
@@ -46,10 +45,14 @@ _MAP_FIELDS = {
 }
 _SQUAD_FIELDS = {
     "unit": "the name of a unit",
-    "count": "a whole number of at least 1",
+    "count": "a whole number from 1 to 500",
     "at": "[x, y] on the map",
-    "columns": "a whole number of at least 1",
+    "columns": "a whole number from 1 to 500",
 }
+_MOST = {"limit": 100_000, "count": 500, "columns": 500, "attacks": 20, "side": 100}
+"""Greatest values: shortest ways are tables of a map's cells by its cells, and attacks of a volley are counted out."""
+_GREATEST = 1e6
+"""Of any number."""
 _POSITIVE = {"health", "cooldown", "radius", "attacks", "state_cooldown"}
 _TEXTS = {"bonus_against"}
 
@@ -115,7 +118,7 @@ def load_map(path: str | Path, units: dict[str, UnitType] | None = None) -> Map:
         units = _units_of(file, content["units"])
     table = UNIT_TYPES if units is None else units
     size = content["size"]
-    if not (_numbers(size, 2) and all(isinstance(side, int) and side > 0 for side in size)):
+    if not (_numbers(size, 2) and all(isinstance(side, int) and 0 < side <= _MOST["side"] for side in size)):
         raise file.fault("size", size, _MAP_FIELDS["size"])
     attack_point = content.get("attack_point")
     if attack_point is not None:
@@ -211,7 +214,8 @@ def _unit_field(file: _File, path: str, key: str, value: Any) -> Any:
     if key == "number":
         return _count(file, path, value, least=0)
     if not _numbers([value], 1) or value < 0 or (key in _POSITIVE and value == 0):
-        raise file.fault(path, value, "a positive number" if key in _POSITIVE else "a number of at least 0")
+        least = "above" if key in _POSITIVE else "from"
+        raise file.fault(path, value, f"a number {least} 0 up to {_GREATEST:.0f}")
     return value
 
 
@@ -255,8 +259,9 @@ def _only_known(file: _File, path: str, fields: dict[str, Any], known: Any) -> N
 
 
 def _count(file: _File, field: str, value: Any, least: int = 1) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise file.fault(field, value, f"a whole number of at least {least}")
+    most = _MOST.get(field.rpartition(".")[2], int(_GREATEST))
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise file.fault(field, value, f"a whole number from {least} to {most}")
     return value
 
 
@@ -271,6 +276,8 @@ def _known(value: Any, names: Container[str]) -> bool:
 
 
 def _numbers(value: Any, length: int) -> bool:
-    """Whether `value` is a list of `length` finite numbers."""
+    """Whether `value` is a list of `length` numbers of a size to reckon with."""
     is_list = isinstance(value, list) and len(value) == length
-    return is_list and all(isinstance(x, int | float) and not isinstance(x, bool) and isfinite(x) for x in value)
+    return is_list and all(
+        isinstance(x, int | float) and not isinstance(x, bool) and abs(x) <= _GREATEST for x in value
+    )

@@ -78,7 +78,10 @@ def test_a_map_file_at_fault_is_the_users_mistake(tmp_path: Path, map_name: str,
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("limit = 200", "limit = 0", r"line 3: limit is 0; allowed: a whole number of at least 1"),
+        ("limit = 200", "limit = 0", r"line 3: limit is 0; allowed: a whole number from 1 to 100000"),
+        ("limit = 200", "limit = 99999999999999999999", r"line 3: limit is 9999.*from 1 to 100000"),
+        ("count = 4", "count = 100000000", r"line 7: enemies\[0\].count is 100000000; .*from 1 to 500"),
+        ("[[0, 0, 32, 8]]", f"[[0, 0, 1{400 * '0'}, 8]]", r"line 5: walls\[0\] is \[0, 0, 1000"),
         ("limit = 200", "", r"limit is None"),
         (
             "limit = 200",
@@ -114,7 +117,9 @@ def test_faults_in_maps(tmp_path: Path, old: str, new: str, message: str) -> Non
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("health = 150", "health = 0", r"line 4: tough_zealot.health is 0; allowed: a positive number"),
+        ("health = 150", "health = 0", r"line 4: tough_zealot.health is 0; allowed: a number above 0 up to 1000000"),
+        ("health = 150", "health = 1e300", r"line 4: tough_zealot.health is 1e\+300; .*up to 1000000"),
+        ("health = 150", "attacks = 1000", r"line 4: tough_zealot.attacks is 1000; allowed: .*from 1 to 20"),
         ("health = 150", "helth = 150", r"line 4: tough_zealot.helth is 150; allowed: no such field"),
         ('like = "zealot"', "", r"tough_zealot.damage is None; allowed: a number, or `like`"),
         (
@@ -123,7 +128,11 @@ def test_faults_in_maps(tmp_path: Path, old: str, new: str, message: str) -> Non
             r"line 3: tough_zealot.like is 'zelot'; allowed: one of stalker",
         ),
         ("health = 150", 'attributes = ["soft"]', r"attributes is \['soft'\]; allowed: a list of armoured"),
-        ("health = 150", "health = inf", r"line 4: tough_zealot.health is inf; allowed: a positive number"),
+        (
+            "health = 150",
+            "health = inf",
+            r"line 4: tough_zealot.health is inf; allowed: a number above 0 up to 1000000",
+        ),
         ("[2, 0.5]", "[nan, 1]", r"line 5: tough_zealot.splash is \[nan, 1\]"),
         ('"zealot"', '["zealot"]', r"line 3: tough_zealot.like is \['zealot'\]; allowed: one of stalker"),
         ("health = 150", 'bonus_against = ["light"]', r"line 4: tough_zealot.bonus_against is \['light'\]"),
