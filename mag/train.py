@@ -285,6 +285,7 @@ def read_summary(folder: RunFolder, config: RunConfig) -> dict[str, Any] | None:
         return None
     try:
         summary = json.loads(folder.summary.read_text())
+        tell(summary, folder)
         return summary if summary["env_steps"] >= config.steps else None
     except (ValueError, LookupError, TypeError):
         return None  # it is damaged, and the newest checkpoint knows all that it said

@@ -212,7 +212,7 @@ def test_a_picture_that_cannot_be_written_is_told(tmp_path, capsys):
     assert "curve.png was not drawn (Is a directory)" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"env_steps": "x"}'])
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"env_steps": "x"}', '{"env_steps": 50}'])
 def test_a_damaged_summary_is_written_again(tmp_path, content):
     summary = train(fake_config(), tmp_path, build=build)
     (tmp_path / "summary.json").write_text(content)
