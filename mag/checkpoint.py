@@ -139,7 +139,7 @@ def write_arrays(folder: Path, arrays: dict[str, np.ndarray]) -> None:
         with checkpointer() as orbax:
             orbax.save(folder.absolute(), arrays)
     except ValueError as error:  # Orbax's word for a disk that is full
-        raise OSError(errno.EIO, str(error).splitlines()[0][:200], str(folder)) from error
+        raise OSError(errno.EIO, str(error).partition("\n")[0][:200], str(folder)) from error
 
 
 def load_arrays(template: Any, folder: Path) -> Any:

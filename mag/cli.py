@@ -35,8 +35,8 @@ options:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 2 a mistake of the user's, 130 (Ctrl-C) and 143 (SIGTERM) saved and
-    stopped, 130 stopped at once."""
+    """Run the command line and exit: 0 done, 2 a mistake of the user's, 130 (Ctrl-C), 143 (SIGTERM) and 141 (nobody
+    reads the output) saved and stopped, 130 stopped at once."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         dispatch(words)

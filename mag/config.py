@@ -428,10 +428,10 @@ def validate(config: RunConfig) -> None:
             raise UsageError(f"{name} is {value}; it must be at least {least}")
         if most is not None and value > most:
             raise UsageError(f"{name} is {value}; it can be at most {most}")
-        if value == math.inf:
-            raise UsageError(f"{name} is {value}; it must be a finite number")
     if config.seed + config.num_seeds > SEED_LIMIT:
         raise UsageError(f"seed is {config.seed}, the first of {config.num_seeds}; seeds must stay below {SEED_LIMIT}")
+    if not math.isfinite(config.checkpoint.every):
+        raise UsageError(f"checkpoint.every is {config.checkpoint.every}; it must be a finite number of seconds")
     config.check()
 
 

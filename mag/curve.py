@@ -16,7 +16,10 @@ def draw(folder: RunFolder, title: str, *, has_wins: bool) -> str | None:
     """
     from matplotlib.figure import Figure
 
-    rows, damaged = read_rows(folder)
+    try:
+        rows, damaged = read_rows(folder)
+    except OSError as error:
+        return f"{folder.curve} was not drawn ({error.strerror or error})"
     metric, label = ("win_rate", "win rate") if has_wins else ("return", "return")
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
@@ -34,7 +37,7 @@ def draw(folder: RunFolder, title: str, *, has_wins: bool) -> str | None:
     try:
         figure.savefig(folder.curve, dpi=120)
     except OSError as error:
-        return f"{folder.curve} was not drawn ({error.strerror})"
+        return f"{folder.curve} was not drawn ({error.strerror or error})"
     return f"{folder.metrics}, line {damaged[0]}, is damaged and not in {folder.curve.name}" if damaged else None
 
 
@@ -43,7 +46,7 @@ def plot(axes: Any, rows: list[Row], metric: str, name: str, colour: str) -> Non
     seeds: dict[int, list[tuple[float, float]]] = defaultdict(list)
     iterations: dict[int, list[tuple[float, float]]] = defaultdict(list)
     for row in rows:
-        if row.get(metric) is not None:
+        if isinstance(row.get(metric), int | float):
             point = (row["env_steps"], row[metric])
             seeds[row["seed"]].append(point)
             iterations[row["iteration"]].append(point)

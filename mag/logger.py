@@ -51,8 +51,9 @@ class Logger:
         """Write one iteration's metrics, one row per seed; returns the new size of metrics.jsonl."""
         for row in rows:
             self._metrics.write(json.dumps(row, allow_nan=False).encode() + b"\n")
-            self._events(row)
         self._metrics.flush()
+        for row in rows:
+            self._events(row)
         self._terminal.rows(rows)
         return self._metrics.tell()
 
@@ -62,7 +63,7 @@ class Logger:
 
     @property
     def is_heard(self) -> bool:
-        """Whether anybody still reads what is told: not so when the program that it was piped to has ended."""
+        """Whether what is told still gets out: not so when the program that it was piped to has ended."""
         return not self._terminal.closed
 
     def _events(self, row: Row) -> None:
@@ -100,7 +101,7 @@ def read_rows(folder: RunFolder) -> tuple[list[Row], list[int]]:
             row = json.loads(line)
         except ValueError:
             row = None
-        if isinstance(row, dict) and {"env_steps", "seed", "iteration"} <= row.keys():
+        if isinstance(row, dict) and all(isinstance(row.get(name), int) for name in ("env_steps", "seed", "iteration")):
             rows.append(row)
         else:
             damaged.append(number)
@@ -149,7 +150,7 @@ class Terminal:
             return
         try:
             self._console.print(text, markup=False)
-        except BrokenPipeError:
+        except OSError:  # a pipe that is closed, a log file's disk that is full, a terminal that is gone
             self.closed = True
             # What is left in the buffer would be written, in vain, when the program ends.
             os.dup2(os.open(os.devnull, os.O_WRONLY), self._console.file.fileno())

@@ -193,7 +193,9 @@ def read_description(folder: RunFolder) -> dict[str, Any]:
         values = json.loads(folder.config.read_text())
         config = values["config"]
         texts = all(isinstance(config[name], str) for name in IDENTITY)
-        if not (texts and isinstance(config["steps"], int) and all(map(dict, values.get("resumed", [{0: 0}])))):
+        earlier = values.get("resumed", [{}])
+        lists = isinstance(earlier, list) and earlier and all(isinstance(each, dict) for each in earlier)
+        if not (texts and lists and isinstance(config["steps"], int)):
             raise TypeError
         return values
     except (OSError, ValueError, KeyError, TypeError) as error:

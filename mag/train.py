@@ -64,6 +64,7 @@ def train_in(path: Path, config: RunConfig, build: Build) -> dict[str, Any]:
             print(f"{tell(finished, folder)}; more --steps extend it")
             return finished
         algorithm, state = build(config)
+        evaluator = make_evaluator(algorithm, config.evaluation.episodes)
         checkpoints = Checkpoints(folder.checkpoints, config.checkpoint.keep)
         state, progress = resume(checkpoints, state, config, folder)
         if progress.iteration and (news := note_resumed(folder)):
@@ -75,7 +76,7 @@ def train_in(path: Path, config: RunConfig, build: Build) -> dict[str, Any]:
             done=progress.slowest,
             has_wins=algorithm.env.spec.has_wins,
         ) as logger:
-            run = Run(algorithm, config, state, progress, checkpoints, logger)
+            run = Run(algorithm, config, state, progress, evaluator, checkpoints, logger)
             try:
                 run.until_done(stop)
             finally:  # of a run that was stopped or diverged, too
@@ -117,6 +118,7 @@ class Run:
         config: RunConfig,
         state: Any,
         progress: Progress,
+        evaluator: Evaluator,
         checkpoints: Checkpoints,
         logger: Logger,
     ) -> None:
@@ -126,7 +128,7 @@ class Run:
         self.progress = progress
         self.checkpoints = checkpoints
         self.logger = logger
-        self._evaluator: Evaluator = make_evaluator(algorithm, config.evaluation.episodes)
+        self._evaluator = evaluator
         self._clock = self._saved = time.monotonic()
 
     def until_done(self, stop: StopRequest) -> None:

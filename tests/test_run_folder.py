@@ -6,9 +6,9 @@ import json
 import pytest
 
 from mag import run_folder
-from mag.config import CheckpointConfig, EvaluationConfig, flatten
+from mag.config import PRESETS, CheckpointConfig, EvaluationConfig, flatten
 from mag.errors import UsageError
-from mag.registry import default_config
+from mag.registry import ALGORITHMS, default_config
 from mag.run_folder import RunFolder, claim, default_path, load_config
 from mag.train import train
 from tests.fake import build, fake_config
@@ -111,8 +111,19 @@ def test_values_of_other_types_are_no_configuration(tmp_path, name, value):
         load_config(RunFolder(tmp_path))
 
 
-def test_what_was_written_is_what_is_loaded(tmp_path):
-    config = default_config("g2a", "probe/memory", "debug")
+@pytest.mark.parametrize("resumed", [[], {}, 5, [["ab"]]])
+def test_a_damaged_history_is_no_configuration(tmp_path, resumed):
+    take(tmp_path, fake_config())
+    about = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**about, "resumed": resumed}))
+    with pytest.raises(UsageError, match="not a run's configuration"):
+        take(tmp_path, fake_config())
+
+
+@pytest.mark.parametrize("algo", ALGORITHMS)
+@pytest.mark.parametrize("preset", PRESETS)
+def test_what_was_written_is_what_is_loaded(tmp_path, algo, preset):
+    config = default_config(algo, "smax/2s3z", preset)
     take(tmp_path, config)
     assert load_config(RunFolder(tmp_path)) == config
 

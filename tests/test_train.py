@@ -11,9 +11,8 @@ import sys
 
 import pytest
 
-from mag.config import CheckpointConfig
+from mag.config import CheckpointConfig, EvaluationConfig
 from mag.errors import UsageError
-from mag.evaluate import make_evaluator
 from mag.interrupt import Interrupted
 from mag.train import train
 from tests.fake import FakeAlgorithm, FakeEnv, build, fake_config
@@ -257,6 +256,8 @@ def test_a_run_that_nobody_reads_is_saved(tmp_path):
     assert any((tmp_path / "run" / "checkpoints").iterdir())
 
 
-def test_more_test_episodes_than_memory_holds_are_refused():
+def test_more_test_episodes_than_memory_holds_are_refused_before_the_run_begins(tmp_path):
+    many = fake_config(evaluation=EvaluationConfig(every=12, episodes=10**20))
     with pytest.raises(UsageError, match=r"for episodes.*; lower the number of test episodes"):
-        make_evaluator(FakeAlgorithm(fake_config(), FakeEnv()), 10**20)
+        train(many, tmp_path, build=build)
+    assert train(fake_config(), tmp_path, build=build)["env_steps"] == 40

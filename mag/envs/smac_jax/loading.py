@@ -36,7 +36,7 @@ _MAP_FIELDS = {
     "name": "a string",
     "limit": "a whole number from 1 to 100000",
     "attack_point": "[x, y] on the map",
-    "size": "[width, height], whole numbers from 1 to 100",
+    "size": "[width, height], whole numbers from 1 to 64",
     "walls": "a list of [left, bottom, right, top], whole numbers",
     "cliffs": "a list of [left, bottom, right, top], whole numbers",
     "allies": "a list of squads { unit, count, at = [x, y] }, not empty",
@@ -49,7 +49,7 @@ _SQUAD_FIELDS = {
     "at": "[x, y] on the map",
     "columns": "a whole number from 1 to 500",
 }
-_MOST = {"limit": 100_000, "count": 500, "columns": 500, "attacks": 20, "side": 100}
+_MOST = {"limit": 100_000, "count": 500, "columns": 500, "attacks": 20, "side": 64}
 """Greatest values: shortest ways are tables of a map's cells by its cells, and attacks of a volley are counted out."""
 _GREATEST = 1e6
 """Of any number."""
