@@ -14,12 +14,18 @@ def draw(folder: RunFolder, title: str, *, has_wins: bool) -> str | None:
 
     Returns a complaint where a part of them cannot be read or the picture not be written.
     """
-    from matplotlib.figure import Figure
-
     try:
         rows, damaged = read_rows(folder)
+        picture(rows, title, has_wins=has_wins).savefig(folder.curve, dpi=120)
     except OSError as error:
         return f"{folder.curve} was not drawn ({error.strerror or error})"
+    return f"{folder.metrics}, line {damaged[0]}, is damaged and not in {folder.curve.name}" if damaged else None
+
+
+def picture(rows: list[Row], title: str, *, has_wins: bool) -> Any:
+    """The figure that `draw` writes."""
+    from matplotlib.figure import Figure
+
     metric, label = ("win_rate", "win rate") if has_wins else ("return", "return")
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
@@ -34,11 +40,7 @@ def draw(folder: RunFolder, title: str, *, has_wins: bool) -> str | None:
     axes.grid(alpha=0.3)
     if axes.get_legend_handles_labels()[0]:
         axes.legend()
-    try:
-        figure.savefig(folder.curve, dpi=120)
-    except OSError as error:
-        return f"{folder.curve} was not drawn ({error.strerror or error})"
-    return f"{folder.metrics}, line {damaged[0]}, is damaged and not in {folder.curve.name}" if damaged else None
+    return figure
 
 
 def plot(axes: Any, rows: list[Row], metric: str, name: str, colour: str) -> None:

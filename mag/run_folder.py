@@ -177,13 +177,14 @@ def replace(default: Any, values: dict[str, Any], path: Path) -> Any:
     new = {}
     for name, value in values.items():
         old = getattr(default, name)
+        allowed = (int, float) if isinstance(old, float) else (type(old),)
         if dataclasses.is_dataclass(old) and isinstance(value, dict):
             value = replace(old, value, path)
-        elif type(value) not in (type(old), int if type(old) is float else type(old)):
+        elif type(value) not in allowed:
             raise UsageError(
                 f"{path / 'config.json'} is not a run's configuration ({name} is {value!r}); choose another folder"
             )
-        new[name] = tuple(value) if isinstance(value, list) else value
+        new[name] = value
     return dataclasses.replace(default, **new)
 
 

@@ -32,11 +32,15 @@ from typing import Any
 from mag.envs.smac_jax.maps import Map, Rect, Squad
 from mag.envs.smac_jax.units import ATTRIBUTES, UNIT_TYPES, Number, Splash, UnitType
 
+_MOST = {"limit": 100_000, "count": 500, "columns": 500, "attacks": 20, "side": 64}
+"""Greatest values: shortest ways are tables of a map's cells by its cells, and attacks of a volley are counted out."""
+_GREATEST = 1e6
+"""Of any number."""
 _MAP_FIELDS = {
     "name": "a string",
-    "limit": "a whole number from 1 to 100000",
+    "limit": f"a whole number from 1 to {_MOST['limit']}",
     "attack_point": "[x, y] on the map",
-    "size": "[width, height], whole numbers from 1 to 64",
+    "size": f"[width, height], whole numbers from 1 to {_MOST['side']}",
     "walls": "a list of [left, bottom, right, top], whole numbers",
     "cliffs": "a list of [left, bottom, right, top], whole numbers",
     "allies": "a list of squads { unit, count, at = [x, y] }, not empty",
@@ -45,14 +49,10 @@ _MAP_FIELDS = {
 }
 _SQUAD_FIELDS = {
     "unit": "the name of a unit",
-    "count": "a whole number from 1 to 500",
+    "count": f"a whole number from 1 to {_MOST['count']}",
     "at": "[x, y] on the map",
-    "columns": "a whole number from 1 to 500",
+    "columns": f"a whole number from 1 to {_MOST['columns']}",
 }
-_MOST = {"limit": 100_000, "count": 500, "columns": 500, "attacks": 20, "side": 64}
-"""Greatest values: shortest ways are tables of a map's cells by its cells, and attacks of a volley are counted out."""
-_GREATEST = 1e6
-"""Of any number."""
 _POSITIVE = {"health", "cooldown", "radius", "attacks", "state_cooldown"}
 _TEXTS = {"bonus_against"}
 
