@@ -12,6 +12,9 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
+from tensorboardX.event_file_writer import EventsWriter  # no SummaryWriter: its thread dies of a full disk unseen
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.proto.summary_pb2 import Summary
 
 from mag.run_folder import RunFolder
 
@@ -30,7 +33,7 @@ class Logger:
         self._folder = folder
         self._offset = offset
         self._terminal = Terminal(steps, done, has_wins)
-        self._writers: dict[int, Any] = {}
+        self._writers: dict[int, EventsWriter] = {}
 
     def __enter__(self) -> "Logger":
         if complaint := cut(self._folder, self._offset):
@@ -67,15 +70,17 @@ class Logger:
         return not self._terminal.closed
 
     def _events(self, row: Row) -> None:
-        seed = row["seed"]
+        seed, steps = row["seed"], row["env_steps"]
         if seed not in self._writers:
-            from tensorboardX import SummaryWriter
-
+            folder = self._folder.events / f"seed{seed}"
+            folder.mkdir(parents=True, exist_ok=True)
+            writer = self._writers[seed] = EventsWriter(str(folder / "events"), f".{steps}")
             # Points after the checkpoint that a run goes on from are hidden: from here on they are played again.
-            self._writers[seed] = SummaryWriter(str(self._folder.events / f"seed{seed}"), purge_step=row["env_steps"])
-        for name, value in row.items():
-            if value is not None and name not in ("seed", "env_steps"):
-                self._writers[seed].add_scalar(name, value, row["env_steps"])
+            writer.write_event(Event(step=steps, session_log=SessionLog(status=SessionLog.START)))
+        names = [name for name, value in row.items() if value is not None and name not in ("seed", "env_steps")]
+        values = [Summary.Value(tag=name, simple_value=row[name]) for name in names]
+        self._writers[seed].write_event(Event(wall_time=time.time(), step=steps, summary=Summary(value=values)))
+        self._writers[seed].flush()
 
 
 def cut(folder: RunFolder, offset: int) -> str | None:

@@ -53,17 +53,22 @@ def test_numbers_that_json_does_not_know_are_refused(tmp_path):
         logger.rows([make_row(0, 10, **{"models/loss": float("nan")})])
 
 
-def read_events(folder):
-    """Scalars of all event files below a folder: name -> [(step, value)]."""
-    found = {}
-    for file in sorted(folder.rglob("events*")):
+def events_below(folder):
+    """All events of the event files below a folder."""
+    for file in sorted(folder.rglob("events.out*")):
         data = file.read_bytes()
         while data:
             length = int.from_bytes(data[:8], "little")
-            event = Event.FromString(data[12 : 12 + length])
+            yield Event.FromString(data[12 : 12 + length])
             data = data[16 + length :]
-            for value in event.summary.value:
-                found.setdefault(value.tag, []).append((event.step, value.simple_value))
+
+
+def read_events(folder):
+    """Their scalars: name -> [(step, value)]."""
+    found = {}
+    for event in events_below(folder):
+        for value in event.summary.value:
+            found.setdefault(value.tag, []).append((event.step, value.simple_value))
     return found
 
 
@@ -72,6 +77,23 @@ def test_events_are_over_environment_steps_and_apart_by_seed(tmp_path):
         logger.rows([make_row(3, 10, **{"models/loss": 0.5}), make_row(4, 12, **{"models/loss": 2.0})])
     assert read_events(tmp_path / "events" / "seed3")["models/loss"] == [(10, 0.5)]
     assert read_events(tmp_path / "events" / "seed4")["models/loss"] == [(12, 2.0)]
+
+
+def test_a_full_disk_is_told_when_events_are_written(tmp_path, monkeypatch):
+    with open("/dev/full", "wb", buffering=0) as full:
+        monkeypatch.setattr("tensorboardX.record_writer.open_file", lambda path: full)
+        with pytest.raises(OSError, match="No space left"), make_logger(tmp_path) as logger:
+            logger.rows([make_row(0, 10)])
+    assert read_rows(RunFolder(tmp_path)) == ([make_row(0, 10)], [])
+
+
+def test_what_is_played_again_is_hidden_in_events(tmp_path):
+    with make_logger(tmp_path) as logger:
+        kept = logger.rows([make_row(0, 10)])
+    with make_logger(tmp_path, offset=kept, done=10) as logger:
+        logger.rows([make_row(0, 20)])
+    starts = [event.step for event in events_below(tmp_path) if event.HasField("session_log")]
+    assert sorted(starts) == [10, 20]
 
 
 def make_terminal(*, is_terminal):
