@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
-from mag.errors import UsageError
+from mag.errors import UsageError, discard
 from mag.runtime import setup
 
 USAGE = """usage: mag COMMAND [OPTIONS]
@@ -40,14 +40,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         dispatch(words)
+        sys.stdout.flush()
     except UsageError as error:
         fail(str(error))
     except KeyboardInterrupt:
         print("mag: stopped at once; the last checkpoint stands", file=sys.stderr)
         sys.exit(130)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(1)
+    except OSError as error:
+        if error.filename is not None:
+            fail(f"{error.filename}: {error.strerror}; mend that and give the same command")
+        discard(sys.stdout)
+        if isinstance(error, BrokenPipeError):
+            sys.exit(1)
+        fail(f"the output cannot be written: {error.strerror}; send it elsewhere")
 
 
 def dispatch(words: list[str]) -> None:

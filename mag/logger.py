@@ -16,6 +16,7 @@ from tensorboardX.event_file_writer import EventsWriter  # no SummaryWriter: its
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
 
+from mag.errors import discard
 from mag.run_folder import RunFolder
 
 Row = dict[str, Any]
@@ -157,8 +158,7 @@ class Terminal:
             self._console.print(text, markup=False)
         except OSError:  # a pipe that is closed, a log file's disk that is full, a terminal that is gone
             self.closed = True
-            # What is left in the buffer would be written, in vain, when the program ends.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self._console.file.fileno())
+            discard(self._console.file)
 
     def rows(self, rows: list[Row]) -> None:
         """Show one iteration, mean over the seeds."""

@@ -235,3 +235,23 @@ def test_a_task_that_computes_when_it_is_imported_has_its_threads(options, found
     command = [sys.executable, "-c", script, *options.split()]
     done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path)
     assert done.stdout.split() == [str(number) for number in found]
+
+
+@pytest.mark.parametrize("words", [["envs"], ["--help"], ["train", "--help"]])
+def test_an_output_that_cannot_be_written_is_told(words):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "mag", *words], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (done.returncode, done.stderr) == (
+        2,
+        "mag: the output cannot be written: No space left on device; send it elsewhere\n",
+    )
+
+
+def test_an_output_that_nobody_reads_ends_quietly():
+    with subprocess.Popen(
+        [sys.executable, "-m", "mag", "envs"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait()) == ("", 1)
