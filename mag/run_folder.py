@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from mag import envs
 from mag.config import RunConfig, flatten
 from mag.errors import UsageError
 from mag.runtime import own_cores
@@ -92,11 +93,11 @@ def claim(path: Path, config: RunConfig) -> Iterator[RunFolder]:
         resumed = folder.config.exists()
         if resumed:
             about = read_description(folder)
-            check_same(about["config"], config, folder)
+            check_same(about, config, folder)
             steps = max(config.steps, about["config"]["steps"])
             describe(folder, dataclasses.replace(config, steps=steps), about)
         else:
-            describe(folder, config, description())
+            describe(folder, config, description() | map_file(config))
         try:
             yield folder
         except UsageError:
@@ -130,9 +131,11 @@ def take_lock(lock: Any, path: Path) -> None:
     lock.flush()
 
 
-def check_same(saved: dict[str, Any], config: RunConfig, folder: RunFolder) -> None:
-    """Raise UsageError naming the fields in which the folder's run differs from `config`."""
-    old, new = flatten(saved), flatten(to_json(config))
+def check_same(about: dict[str, Any], config: RunConfig, folder: RunFolder) -> None:
+    """Raise UsageError naming the fields in which the folder's run differs from `config`, or its map from the file."""
+    old, new = flatten(about["config"]), flatten(to_json(config))
+    if "map" in about and old["env"] == new["env"]:
+        old, new = old | flatten(about["map"], "map."), new | flatten(map_file(config)["map"], "map.")
     fields = [name for name in sorted(old | new) if name.split(".")[0] not in FREE]
     missing = "nothing"
     differing = [
@@ -195,8 +198,9 @@ def read_description(folder: RunFolder) -> dict[str, Any]:
         config = values["config"]
         texts = all(isinstance(config[name], str) for name in IDENTITY)
         earlier = values.get("resumed", [{}])
+        maps = isinstance(values.get("map", {}), dict)
         lists = isinstance(earlier, list) and earlier and all(isinstance(each, dict) for each in earlier)
-        if not (texts and lists and isinstance(config["steps"], int)):
+        if not (texts and lists and maps and isinstance(config["steps"], int)):
             raise TypeError
         return values
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -223,6 +227,12 @@ def description() -> dict[str, Any]:
         "hardware": hardware(),
         "revision": revision(),
     }
+
+
+def map_file(config: RunConfig) -> dict[str, Any]:
+    """`{"map": content}` where the environment's map comes from a file, which may change while its name does not."""
+    content = envs.content(config.env)
+    return {} if content is None else {"map": content}
 
 
 def note_resumed(folder: RunFolder) -> str | None:

@@ -44,6 +44,26 @@ def test_other_fields_are_refused_with_both_values(tmp_path):
     assert json.loads((tmp_path / "config.json").read_text())["config"]["seed"] == 0
 
 
+def test_a_run_does_not_go_on_with_a_map_file_that_has_changed(tmp_path):
+    path = tmp_path / "map.toml"
+    path.write_text(
+        "limit = 50\n"
+        'allies = [{ unit = "stalker", count = 2, at = [9, 16] }]\n'
+        'enemies = [{ unit = "zealot", count = 1, at = [23, 16] }]\n'
+    )
+    config = fake_config(env=f"smac_jax/{path}")
+    take(tmp_path / "run", config)
+    path.write_text("# the same map\n" + path.read_text())
+    take(tmp_path / "run", config)
+    path.write_text(path.read_text().replace("limit = 50", "limit = 60"))
+    with pytest.raises(UsageError, match=r"differing in map\.limit \(run: 50, command: 60\); delete it"):
+        take(tmp_path / "run", config)
+    about = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert about["map"]["limit"] == 50
+    with pytest.raises(UsageError, match=r"differing in env \("):
+        take(tmp_path / "run", fake_config(env="smac_jax/3s_vs_3z"))
+
+
 def test_steps_and_checkpoints_may_change_and_are_noted(tmp_path):
     take(tmp_path, fake_config(steps=10))
     take(tmp_path, fake_config(steps=99, checkpoint=CheckpointConfig(every=5.0, keep=7)))

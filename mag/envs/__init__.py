@@ -90,6 +90,10 @@ class TakesFiles(Protocol):
         """The spec of the map in a `.toml` file. Raises UsageError where there is none."""
         ...
 
+    def content_of_file(self, path: str) -> dict[str, Any]:
+        """All that decides how that map plays, as JSON gives it back: a run notes it. Raises as `spec_of_file`."""
+        ...
+
 
 def make(name: str) -> Env:
     """The environment called `name`, `family/map` (one of `names()`, `module.path/map`, or `smac_jax/map.toml`).
@@ -108,6 +112,14 @@ def spec(name: str) -> EnvSpec:
         return known[map_name]
     assert isinstance(family, TakesFiles)
     return family.spec_of_file(map_name)
+
+
+def content(name: str) -> dict[str, Any] | None:
+    """What is in the file of a map that comes from one; None where the name says it all. Raises as `make`."""
+    if not name.endswith(".toml"):
+        return None
+    family, path = _find(name)
+    return family.content_of_file(path) if isinstance(family, TakesFiles) else None
 
 
 def names() -> list[str]:

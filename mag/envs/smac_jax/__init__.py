@@ -14,6 +14,7 @@ JaxMARL is imported with `env` or `players`, not with this module.
 """
 
 import dataclasses
+import json
 from typing import Any
 
 import jax.numpy as jnp
@@ -25,7 +26,7 @@ from mag.envs.smac_jax.battle import LOOPS_PER_SECOND
 from mag.envs.smac_jax.loading import load_map
 from mag.envs.smac_jax.maps import MAPS, Map
 from mag.envs.smac_jax.observe import make_layout, num_actions, observation_size, state_size
-from mag.envs.smac_jax.units import Number
+from mag.envs.smac_jax.units import UNIT_TYPES, Number
 from mag.envs.smac_jax.view import SMACView
 from mag.errors import UsageError
 
@@ -38,6 +39,15 @@ def specs() -> dict[str, EnvSpec]:
 def spec_of_file(path: str) -> EnvSpec:
     """The spec of the map in a file (`loading`). Raises UsageError where it cannot be read or is no map."""
     return _spec(path, _from_file(path))
+
+
+def content_of_file(path: str) -> dict[str, Any]:
+    """The map in a file and the units on it, as JSON gives them back. Raises as `spec_of_file`."""
+    game_map = _from_file(path)
+    table = UNIT_TYPES if game_map.units is None else game_map.units
+    units = {squad.unit: table[squad.unit] for squad in (*game_map.allies, *game_map.enemies)}
+    values: dict[str, Any] = dataclasses.asdict(dataclasses.replace(game_map, units=units))
+    return json.loads(json.dumps(values, default=sorted))  # an attribute set has no order of its own
 
 
 def make(map_name: str, *, ticks_per_second: Number = LOOPS_PER_SECOND, episode_limit: int | None = None) -> JaxMarlEnv:

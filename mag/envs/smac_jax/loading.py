@@ -12,7 +12,7 @@ A map file:
     enemies = [{ unit = "zealot", count = 4, at = [23, 16] }]
     units = "units.toml"            # beside the map file; leave out if its units are all in the table
 
-`mag train --env smac_jax/path/to/map.toml` plays it. A run knows its map by the path alone: give a changed map another.
+`mag train --env smac_jax/path/to/map.toml` plays it. A run notes its map and refuses to go on with a changed one.
 
 A unit file, whose units join those of `UNIT_TYPES` or replace them:
 

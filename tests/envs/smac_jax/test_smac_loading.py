@@ -1,5 +1,6 @@
 """Maps and units from files, and errors that say what to mend."""
 
+import json
 from pathlib import Path
 
 import jax
@@ -57,6 +58,23 @@ def test_a_map_file_names_its_units_and_is_played_by_its_path(tmp_path: Path) ->
     assert (env.spec.name, env.spec.n_agents, env.spec.n_actions, env.spec.episode_limit) == (name, 3, 10, 200)
     _, arrived = env.reset(jax.random.key(0))
     assert arrived.obs.shape == (3, env.spec.obs_dim)
+
+
+def test_what_is_in_a_map_file_is_what_decides_how_it_plays(tmp_path: Path) -> None:
+    (tmp_path / "units.toml").write_text(UNITS)
+    path = write(tmp_path, MAP.replace('"zealot"', '"tough_zealot"') + 'units = "units.toml"\n')
+    content = envs.content(f"smac_jax/{path}")
+    assert content is not None and content == json.loads(json.dumps(content))
+    assert (content["limit"], content["allies"][0]["count"], sorted(content["units"])) == (
+        200,
+        3,
+        ["stalker", "tough_zealot"],
+    )
+    tough = content["units"]["tough_zealot"]
+    assert (tough["health"], tough["attributes"]) == (150, sorted(UNIT_TYPES["zealot"].attributes))
+    path.write_text(path.read_text() + "# nothing new\n")
+    assert envs.content(f"smac_jax/{path}") == content
+    assert envs.content("smac_jax/3s_vs_3z") is None
 
 
 @pytest.mark.parametrize(
