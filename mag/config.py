@@ -103,7 +103,7 @@ class ModelRewardConfig:
     layers: int = 4
     """Hidden layers (paper: 4)."""
     max_grad_norm: float = 100.0
-    """Gradient norm clip (paper: 100)."""
+    """Gradient norm clip (paper: open; the models' is 100)."""
 
 
 @dataclass(frozen=True)

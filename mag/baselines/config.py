@@ -33,8 +33,8 @@ class LearningConfig:
     entropy: float = 1e-3
     """Entropy coefficient (Attention-PPO: 0.001; CommNet, G2A: 0)."""
     value_coefficient: float = 1.0
-    """Coefficient of the value loss; matters where policy and value share a network (CommNet: 0.01, as in later
-    public code; the authors' has 0.03)."""
+    """Coefficient of the value loss, half the squared error; matters where policy and value share a network
+    (CommNet: 0.01; later public code has 0.01, the authors' 0.03, of the whole square)."""
     normalise: bool = True
     """Whether advantages are normalised over a batch (Attention-PPO: True; CommNet, G2A: False)."""
     gamma: float = 0.99
