@@ -1,5 +1,6 @@
 """`mag models`: how well the models of a run predict what D_e holds, by steps ahead."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,8 @@ from mag.algorithm import MAG, MAGState
 from mag.errors import UsageError
 from mag.imagination import OBSERVED, Imagination
 from mag.parallel import first_seed
-from mag.run_folder import load_config
 from mag.runtime import compile_options
-from mag.train import Build, build
-from mag.trained import Load, load_run
+from mag.trained import Trained, load_run
 from mag.types import Step
 
 HIGH = 0.01
@@ -25,13 +24,13 @@ WORST = 5
 """How many features of the observation are named."""
 
 
-def models_of_run(path: Path, batches: int, *, build: Build = build, load: Load = load_config) -> dict[str, Any]:
+def models_of_run(path: Path, batches: int, *, load: Callable[[Path], Trained] = load_run) -> dict[str, Any]:
     """What `compare` finds for `batches` batches of D_e, of the newest checkpoint's first seed.
 
     Raises UsageError where `path` holds no run, no usable checkpoint, an algorithm without models or too little to
     compare them with.
     """
-    config, algorithm, states, progress, warnings = load_run(path, build=build, load=load)
+    config, algorithm, states, progress, warnings = load(path)
     if not isinstance(algorithm, MAG):
         raise UsageError(f"{path} is a run of {config.algo}, which has no models; give one of mag or mamba")
     if (length := algorithm.config.replay.sequence_length) <= OBSERVED:

@@ -35,8 +35,8 @@ options:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 2 a mistake of the user's, 130 (Ctrl-C), 143 (SIGTERM) and 141 (nobody
-    reads the output) saved and stopped, 130 stopped at once."""
+    """Run the command line and exit: 0 done, 1 nobody reads the output, 2 a mistake of the user's; training that was
+    saved and stopped 130 (Ctrl-C), 143 (SIGTERM) or 141 (nobody reads the output); 130 stopped at once."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         dispatch(words)
@@ -258,21 +258,17 @@ def parse(made: Any, words: list[str], prog: str, description: str) -> Any:
     """An instance of the dataclass `made`; raises UsageError, in one sentence, where the words are wrong."""
     import tyro
 
-    complaint = io.StringIO()
+    complaint, columns = io.StringIO(), os.environ.get("COLUMNS")
+    if "--help" not in words:  # so wide that no line of a complaint is broken
+        os.environ["COLUMNS"] = "100000"
     try:
         with contextlib.redirect_stderr(complaint):
             return tyro.cli(made, args=words, prog=prog, description=description)
     except SystemExit as exit_:
         if not exit_.code:
             raise
-    # Once more, so wide that no line of the complaint is broken.
-    columns, os.environ["COLUMNS"] = os.environ.get("COLUMNS"), "100000"
-    complaint = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(complaint), contextlib.suppress(SystemExit):
-            tyro.cli(made, args=words, prog=prog, description=description)
     finally:
-        del os.environ["COLUMNS"]
+        os.environ.pop("COLUMNS", None)
         os.environ |= {} if columns is None else {"COLUMNS": columns}
     raise UsageError(f"{sentence(complaint.getvalue())}; `{prog} --help` explains")
 
@@ -321,7 +317,7 @@ def count(words: list[str], name: str, default: int) -> int:
 
 
 def nearest(word: str, known: Any, prefix: str = "") -> str:
-    """`; did you mean ...?` where something known is close."""
+    """` (did you mean ...?)` where something known is close."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f" (did you mean {prefix}{close[0]}?)" if close else ""
 

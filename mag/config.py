@@ -386,7 +386,8 @@ _LEAST = {
     "epochs": 1,
     "minibatch": 1,
     "episodes": 1,
-    "every": 1,
+    "evaluation.every": 1,
+    "checkpoint.every": 0,
     "keep": 1,
     "learning_rate": 0,
     "actor_learning_rate": 0,
@@ -408,7 +409,7 @@ _LEAST = {
     "target_every": 0,
     "epsilon_steps": 1,
 }
-"""Least value of the fields of that name, wherever they stand."""
+"""Least value of the fields of that name, wherever they stand, or of one by its full name."""
 
 _MOST = {"attention_layers": 100, "layers": 100, "rounds": 100}
 """Greatest value of the fields of that name: each is a part of the program that is compiled."""
@@ -423,7 +424,7 @@ PRESETS = {"paper": _paper, "cpu": _cpu, "debug": _debug}
 def validate(config: RunConfig) -> None:
     """Raise UsageError, naming the value and what is allowed, for sizes that cannot work together."""
     for name, value in flatten(dataclasses.asdict(config)).items():
-        least, most = (bounds.get(name.rpartition(".")[2]) for bounds in (_LEAST, _MOST))
+        least, most = (bounds.get(name, bounds.get(name.rpartition(".")[2])) for bounds in (_LEAST, _MOST))
         if least is not None and not value >= least:
             raise UsageError(f"{name} is {value}; it must be at least {least}")
         if most is not None and value > most:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
 
+from mag.algorithm import Algorithm
 from mag.memory import check_memory, size_of
 from mag.parallel import over_seeds, own_part, seed_keys
 from mag.types import TimeStep
@@ -41,7 +42,9 @@ class Playing(NamedTuple):
 Evaluator = Callable[[Any, Key[Array, " seeds"]], EvaluationResult]
 
 
-def evaluate(algorithm: Any, policy: Any, key: PRNGKeyArray, episodes: int, *, share: bool = False) -> EvaluationResult:
+def evaluate(
+    algorithm: Algorithm, policy: Any, key: PRNGKeyArray, episodes: int, *, share: bool = False
+) -> EvaluationResult:
     """Play `episodes` greedy episodes of one policy side by side; results are `[episodes]`.
 
     Each environment plays exactly one episode, to its end: short episodes count no more than long ones. Workers that
@@ -51,7 +54,7 @@ def evaluate(algorithm: Any, policy: Any, key: PRNGKeyArray, episodes: int, *, s
     return jax.vmap(lambda key: _play(algorithm, policy, key))(own_part(keys) if share else keys)
 
 
-def make_evaluator(algorithm: Any, episodes: int) -> Evaluator:
+def make_evaluator(algorithm: Algorithm, episodes: int) -> Evaluator:
     """`evaluate` for policies with a leading seed axis and one key per seed, compiled at its first call.
 
     Results do not depend on the workers, who share the episodes where they can take equal parts. Raises UsageError
@@ -80,7 +83,7 @@ def means(result: EvaluationResult) -> tuple[list[float], list[float], list[floa
     return won, returned, length
 
 
-def begin(algorithm: Any, key: PRNGKeyArray) -> Playing:
+def begin(algorithm: Algorithm, key: PRNGKeyArray) -> Playing:
     """An episode at its start. The key is consumed."""
     reset_key, key = jax.random.split(key)
     env_state, timestep = algorithm.env.reset(reset_key)
@@ -89,13 +92,13 @@ def begin(algorithm: Any, key: PRNGKeyArray) -> Playing:
     return Playing(key, env_state, algorithm.initial_state(), timestep, action, nothing)
 
 
-def is_running(algorithm: Any, playing: Playing) -> Bool[Array, ""]:
+def is_running(algorithm: Algorithm, playing: Playing) -> Bool[Array, ""]:
     """Whether the episode goes on."""
     ended = playing.timestep.terminated | playing.timestep.truncated
     return ~ended & (playing.result.length < algorithm.env.spec.episode_limit)
 
 
-def advance(algorithm: Any, policy: Any, playing: Playing) -> Playing:
+def advance(algorithm: Algorithm, policy: Any, playing: Playing) -> Playing:
     """One greedy step."""
     key, act_key, step_key = jax.random.split(playing.key, 3)
     action, agent_state = algorithm.act(act_key, policy, playing.agent_state, playing.timestep, greedy=True)
@@ -108,7 +111,7 @@ def advance(algorithm: Any, policy: Any, playing: Playing) -> Playing:
     return Playing(key, env_state, agent_state, timestep, action, result)
 
 
-def _play(algorithm: Any, policy: Any, key: PRNGKeyArray) -> EvaluationResult:
+def _play(algorithm: Algorithm, policy: Any, key: PRNGKeyArray) -> EvaluationResult:
     """One episode from its start to its end."""
     # Under vmap the loop runs until the last episode has ended and the others stand still.
     last = jax.lax.while_loop(

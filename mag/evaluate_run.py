@@ -1,20 +1,19 @@
 """`mag evaluate`: the newest checkpoint of a run, tested."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from mag.evaluate import evaluation_keys, make_evaluator, means
-from mag.run_folder import load_config
-from mag.train import Build, build
-from mag.trained import Load, load_run
+from mag.trained import Trained, load_run
 
 
-def evaluate_run(path: Path, episodes: int, *, build: Build = build, load: Load = load_config) -> dict[str, Any]:
+def evaluate_run(path: Path, episodes: int, *, load: Callable[[Path], Trained] = load_run) -> dict[str, Any]:
     """Results per seed; the keys are those of training's evaluation, so equal episodes give equal results.
 
     Raises UsageError where `path` holds no run or no usable checkpoint.
     """
-    config, algorithm, state, progress, warnings = load_run(path, build=build, load=load)
+    config, algorithm, state, progress, warnings = load(path)
     keys = evaluation_keys(config.seed, config.num_seeds, progress.iteration)
     result = make_evaluator(algorithm, episodes)(algorithm.policy(state), keys)
     win_rate, returned, length = means(result)

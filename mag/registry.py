@@ -8,7 +8,7 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, cast
 
 from mag.baselines.config import BASELINES, BaselineConfig, baseline_config
-from mag.config import PRESETS, MAGConfig, Preset, RunConfig, mag_config
+from mag.config import PRESETS, MAGConfig, Preset, RunConfig, flatten, mag_config
 from mag.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 ALGORITHMS = ("mag", "mamba", *BASELINES)
 """Algorithms that can be trained."""
+UNUSED = {
+    "mamba": (("planning.", "model_reward."), "does not plan"),
+    "commnet": (("learning.critic_learning_rate",), "has no critic of its own"),
+}
+"""Fields, by the beginning of their names, that an algorithm has no use for, and why."""
 
 
 def default_config(algo: str, env: str, preset: str) -> RunConfig:
@@ -37,13 +42,12 @@ def default_config(algo: str, env: str, preset: str) -> RunConfig:
 
 
 def check_used(config: RunConfig, default: RunConfig) -> None:
-    """Raise UsageError where MAMBA, which does not plan, is given other numbers of planning than its preset's."""
-    if config.algo != "mamba":
-        return
-    for group in ("planning", "model_reward"):
-        if getattr(config, group) != getattr(default, group):
-            options = f"--{group.replace('_', '-')}.*"
-            raise UsageError(f"mamba does not plan and takes no options {options}; leave them out or use --algo mag")
+    """Raise UsageError where a number that the algorithm has no use for differs from its preset's."""
+    fields, why = UNUSED.get(config.algo, ((), ""))
+    given, usual = (flatten(dataclasses.asdict(each)) for each in (config, default))
+    for name in given:
+        if name.startswith(fields) and given[name] != usual[name]:
+            raise UsageError(f"{config.algo} {why} and takes no option --{name.replace('_', '-')}; leave it out")
 
 
 def make(config: RunConfig, env: "Env") -> "Algorithm":

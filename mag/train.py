@@ -16,6 +16,7 @@ import jax
 import numpy as np
 
 from mag import curve
+from mag.algorithm import Algorithm
 from mag.checkpoint import Checkpoints
 from mag.config import RunConfig, validate
 from mag.errors import UsageError
@@ -25,11 +26,11 @@ from mag.logger import Logger, Row
 from mag.progress import Evaluation, Progress
 from mag.run_folder import RunFolder, claim, default_path, note_resumed, write_json
 
-Build = Callable[[RunConfig], tuple[Any, Any]]
+Build = Callable[[RunConfig], tuple[Algorithm, Any]]
 """From a configuration to an algorithm and the initial state of all its seeds."""
 
 
-def build(config: RunConfig) -> tuple[Any, Any]:
+def build(config: RunConfig) -> tuple[Algorithm, Any]:
     """The algorithm and environment that the configuration names; UsageError where sizes are impossible."""
     from mag import algorithm, envs, memory, registry
 
@@ -114,7 +115,7 @@ class Run:
 
     def __init__(
         self,
-        algorithm: Any,
+        algorithm: Algorithm,
         config: RunConfig,
         state: Any,
         progress: Progress,
@@ -209,7 +210,7 @@ class Run:
         self.progress.metrics_bytes = self.logger.rows(rows)
 
     def save(self) -> None:
-        """Write a checkpoint, unless the policy is broken: the last good one is worth more."""
+        """Write a checkpoint. Raises UsageError where the policy is broken: the last good one is worth more."""
         broken = [
             f"{jax.tree_util.keystr(path, simple=True, separator='.')} of the policy holds NaN"
             for path, leaf in jax.tree_util.tree_leaves_with_path(

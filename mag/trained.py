@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mag.algorithm import Algorithm
 from mag.checkpoint import Checkpoints
 from mag.config import RunConfig
 from mag.errors import UsageError
@@ -19,7 +20,7 @@ class Trained(NamedTuple):
     """A run as its newest checkpoint left it."""
 
     config: RunConfig
-    algorithm: Any
+    algorithm: Algorithm
     state: Any
     """Of all seeds."""
     progress: Progress

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,7 @@ from mag.errors import UsageError
 from mag.imagination import Imagination
 from mag.registry import default_config
 from mag.train import train
+from mag.trained import load_run
 from mag.types import Step
 from tests.fake import build, fake_config
 
@@ -97,7 +99,7 @@ def test_nothing_to_compare_is_said():
 def test_runs_without_models_are_refused(tmp_path):
     train(fake_config(), tmp_path, build=build)
     with pytest.raises(UsageError, match="has no models; give one of mag or mamba"):
-        models_of_run(tmp_path, 1, build=build, load=lambda folder: fake_config())
+        models_of_run(tmp_path, 1, load=partial(load_run, build=build, load=lambda folder: fake_config()))
 
 
 @pytest.mark.slow

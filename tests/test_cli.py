@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 
@@ -10,6 +11,7 @@ from mag import cli
 from mag.baselines.config import BASELINES
 from mag.evaluate_run import evaluate_run
 from mag.train import train
+from mag.trained import load_run
 from tests.fake import build, fake_config
 
 
@@ -91,6 +93,8 @@ BAD_INPUT = [
     ("train --ppo.clip much", "--ppo.clip: 'much' is not a number"),
     ("train --model-reward.layers 1000", "model_reward.layers is 1000; it can be at most 100"),
     ("train --algo commnet --networks.rounds 1000", "networks.rounds is 1000; it can be at most 100"),
+    ("train --checkpoint.every -1", "checkpoint.every is -1.0; it must be at least 0"),
+    ("train --evaluation.every 0", "evaluation.every is 0; it must be at least 1"),
     ("train --checkpoint.every inf", "checkpoint.every is inf; it must be a finite number"),
     ("train --planning.horizon 0", "planning.horizon is 0; it must be at least 1"),
     ("train --num-seeds 0", "num_seeds is 0; it must be at least 1"),
@@ -110,8 +114,15 @@ BAD_INPUT = [
     ("train --algo mog", "unknown algorithm 'mog'; there are mag, mamba, attention-ppo, commnet, g2a"),
     ("train --algo=", "unknown algorithm ''; there are mag, mamba"),
     ("train --env=", "environment ''"),
-    ("train --algo mamba --planning.horizon 7", "mamba does not plan and takes no options --planning.*"),
-    ("train --algo mamba --model-reward.layers 3", "mamba does not plan and takes no options --model-reward.*"),
+    (
+        "train --algo mamba --planning.horizon 7",
+        "mamba does not plan and takes no option --planning.horizon; leave it out",
+    ),
+    (
+        "train --algo commnet --learning.critic-learning-rate 0.1",
+        "commnet has no critic of its own and takes no option --learning.critic-learning-rate",
+    ),
+    ("train --algo mamba --model-reward.layers 3", "mamba does not plan and takes no option --model-reward.layers"),
     ("train --algo g2a --learning.minibatches 7 --preset debug", "the minibatches must divide the environments"),
     ("train --ppo.learning-rate-decay 1.1", "ppo.learning_rate_decay is 1.1; it must lie between 0 and 1"),
     ("train --models.averaging 1", "models.averaging is 1.0; it must be at least 0 and below 1"),
@@ -191,7 +202,9 @@ def test_environments_are_listed(capsys):
 def test_evaluation_of_a_run_repeats_its_last_test(tmp_path):
     summary = train(fake_config(), tmp_path, build=build)
     config = fake_config()
-    result = evaluate_run(tmp_path, config.evaluation.episodes, build=build, load=lambda folder: config)
+    result = evaluate_run(
+        tmp_path, config.evaluation.episodes, load=partial(load_run, build=build, load=lambda folder: config)
+    )
     assert result["eval_win_rate"] == summary["eval_win_rate"]
     assert result["eval_return"] == summary["eval_return"]
     assert json.loads(json.dumps(result)) == result

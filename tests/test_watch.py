@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import weakref
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +20,7 @@ from mag.evaluate import evaluate, evaluation_keys
 from mag.imagination import Imagination
 from mag.registry import default_config
 from mag.train import train
+from mag.trained import load_run
 from mag.watch import film, watch
 from mag.watch.page import page
 from mag.watch.record import OBSERVED, battles, result
@@ -93,7 +95,9 @@ def run(tmp_path_factory):
 
 
 def show(run, out, *, algorithm=FakeAlgorithm, env=Duel, episodes=3):
-    return watch(run, episodes, out, build=builder(algorithm, env), load=lambda folder: fake_config())
+    return watch(
+        run, episodes, out, load=partial(load_run, build=builder(algorithm, env), load=lambda folder: fake_config())
+    )
 
 
 @pytest.fixture(scope="module")

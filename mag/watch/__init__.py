@@ -2,14 +2,13 @@
 
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from mag.envs.view import FAMILIES
 from mag.errors import UsageError
 from mag.evaluate import evaluation_keys
-from mag.run_folder import load_config
-from mag.train import Build, build
-from mag.trained import Load, load_run
+from mag.trained import Trained, load_run
 from mag.watch.film import write_film
 from mag.watch.page import page
 from mag.watch.record import battles, result
@@ -17,7 +16,7 @@ from mag.watch.record import battles, result
 ENDINGS = (".html", ".gif", ".mp4")
 
 
-def watch(path: Path, episodes: int, out: Path | None = None, *, build: Build = build, load: Load = load_config) -> str:
+def watch(path: Path, episodes: int, out: Path | None = None, *, load: Callable[[Path], Trained] = load_run) -> str:
     """Write the first `episodes` test battles of a run's first seed to `out`, by default its `battles.html`.
 
     They are those that `mag evaluate` plays, so the same command writes the same file. Returns a sentence that
@@ -25,7 +24,7 @@ def watch(path: Path, episodes: int, out: Path | None = None, *, build: Build = 
     """
     if out is not None:
         check_ending(out)
-    run = load_run(path, build=build, load=load)
+    run = load(path)
     out = path / "battles.html" if out is None else out
     view = getattr(run.algorithm.env, "view", None)
     if view is None:
