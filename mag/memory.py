@@ -13,7 +13,8 @@ from mag.rollout import starts_at_once
 
 NUMBER = 4
 """Bytes of a float32 or int32."""
-
+CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
+"""Where Linux keeps the most bytes that a container may take; `max` where that is all there are."""
 
 ADVICE = {
     "replay": "lower replay.capacity or workers",
@@ -77,9 +78,8 @@ def available() -> int:
     if stats:
         return int(stats["bytes_limit"])
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit = Path("/sys/fs/cgroup/memory.max")
     try:
-        return min(physical, int(limit.read_text()))
+        return min(physical, int(CONTAINER_LIMIT.read_text()))
     except (OSError, ValueError):
         return physical
 

@@ -1,7 +1,5 @@
 """Checkpoints: whole or absent, the newest usable one, the last n."""
 
-import json
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -178,9 +176,3 @@ def test_another_structure_is_named(tmp_path, changes, message):
     checkpoints.save(make_state(), {}, 1)
     with pytest.raises(UsageError, match=message):
         checkpoints.restore(make_state() | changes)
-
-
-def test_nothing_is_pickled(tmp_path):
-    path = Checkpoints(tmp_path, keep=1).save(make_state(), {}, 1)
-    assert not any(file.suffix in (".pkl", ".pickle") for file in path.rglob("*"))
-    assert "state" in {name.split("/")[0] for name in json.loads((path / "manifest.json").read_text())}

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mag.evaluate import evaluate, evaluation_keys, make_evaluator, means
+from mag.evaluate import EvaluationResult, evaluate, evaluation_keys, make_evaluator, means
 from tests.fake import FakeAlgorithm, FakeEnv, fake_config
 
 ALGORITHM = FakeAlgorithm(fake_config())
@@ -67,10 +67,9 @@ def test_keys_depend_on_seed_and_iteration_alone():
 
 
 def test_means_are_over_episodes():
-    result = make_evaluator(FakeAlgorithm(fake_config(num_seeds=1)), 4)(LAST[None], evaluation_keys(0, 1, 0))
-    won, returned, length = means(result)
-    assert won == [float(np.mean(result.won[0]))]
-    assert returned == [2 * length[0]]
+    won = jnp.array([[True, False, False, True], [False, False, False, True]])
+    result = EvaluationResult(won, jnp.array([[1.0, 2, 3, 6], [0, 0, 0, 2]]), jnp.array([[4, 4, 6, 6], [1, 2, 3, 4]]))
+    assert means(result) == ([0.5, 0.25], [3.0, 0.5], [5.0, 2.5])
 
 
 def test_the_time_limit_ends_an_environment_that_never_does():

@@ -14,7 +14,6 @@ from mag.local_models import (
     Errors,
     LocalModels,
     Predictions,
-    initial_state,
     observe_sequence,
     one_step_loss,
     one_step_predictions,
@@ -181,11 +180,6 @@ def test_predict_draws_from_the_prior_after_the_action():
     logits = [reference.mlp(np, net.prior, d, reference.relu).reshape(2, 7) for d in deter]
     np.testing.assert_allclose(after.deter, deter, rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(after.stoch, np.argmax(logits, -1))
-
-
-def test_initial_state_is_never_read():
-    state = initial_state(SPEC, NETWORKS)
-    assert state.stoch.shape == (3, 2) and state.deter.shape == (3, 6)
 
 
 def test_an_environment_without_masks_learns_none():

@@ -1,6 +1,9 @@
 """The estimate of a run's memory: right about what dominates, and said before the run starts."""
 
 import dataclasses
+import math
+import os
+from types import SimpleNamespace
 
 import jax
 import pytest
@@ -66,5 +69,18 @@ def test_g2as_estimate_is_right_to_a_factor_of_2():
     assert taken / 2 < sum(algorithm.memory().values()) < 2 * taken
 
 
-def test_an_accelerator_or_container_limit_is_a_positive_number_of_bytes():
-    assert memory.available() > 2**28
+@pytest.mark.parametrize(("limit", "most"), [("4096\n", 4096), ("max\n", math.inf), (None, math.inf)])
+def test_a_run_may_take_what_its_container_may(tmp_path, monkeypatch, limit, most):
+    file = tmp_path / "memory.max"
+    if limit is not None:
+        file.write_text(limit)
+    monkeypatch.setattr(memory, "CONTAINER_LIMIT", file)
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert memory.available() == min(physical, most)
+
+
+def test_a_run_may_take_what_its_accelerator_has(monkeypatch):
+    device = SimpleNamespace(memory_stats=lambda: {"bytes_limit": 12345})
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(jax, "devices", lambda: [device])
+    assert memory.available() == 12345

@@ -73,13 +73,6 @@ def test_the_models_are_not_moved(learned):
     assert all((x != 0).any() for x in jax.tree.leaves(to_net))
 
 
-def test_score_is_minus_the_error_summed_over_agents():
-    state = random_state(0)
-    error, score = jax.jit(lambda net: (net.error(state), net.score(state)))(NET)
-    assert error.shape == (SPEC.n_agents,)
-    np.testing.assert_allclose(score, -np.asarray(error).sum(), rtol=1e-5)
-
-
 def test_error_reads_agents_one_by_one():
     state = random_state(0)
     error = jax.jit(lambda net, s: net.error(s))

@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import equinox as eqx
 import jax
 import numpy as np
 import pytest
@@ -168,18 +167,6 @@ def test_table_1(map_name, num_trajectories, horizon):
 
 def test_mamba_keeps_its_own_learning_rate():
     assert default_config("mamba", "smax/3s_vs_3z", "paper").models.learning_rate == 2e-4
-
-
-def test_eighteen_of_twenty_posteriors_start_a_rollout():
-    # 40 sequences x 18 steps = 720 start states: see `test_rollout.py` for which.
-    replay = PAPER.replay
-    assert replay.batch_size * (replay.sequence_length - 2) == 720
-
-
-def test_modules_hold_arrays_only():
-    models = shapes(lambda key: LocalModels(key, SPEC, PAPER.networks))
-    assert all(isinstance(x, jax.ShapeDtypeStruct) for x in jax.tree.leaves(models))
-    assert isinstance(models, eqx.Module)
 
 
 def of(algo):

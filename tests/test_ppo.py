@@ -15,7 +15,6 @@ from mag.config import PPOConfig
 from mag.optimise import Fitted
 from mag.policy import Actor, Critic
 from mag.ppo import (
-    Batch,
     PolicyState,
     actor_loss,
     clipped_loss,
@@ -213,7 +212,3 @@ def test_every_minibatch_decays_the_entropy_coefficient_and_moves_both():
     moved = jax.tree.map(lambda a, b: bool((a != b).any()), after.actor.params, ACTOR)
     assert all(jax.tree.leaves(moved))
     assert all(math.isfinite(float(x)) for x in jax.tree.leaves(metrics))
-
-
-def test_a_batch_is_named(batch):
-    assert isinstance(batch, Batch) and batch.action.shape == (STARTS * LENGTH, SPEC.n_agents)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from mag.baselines.config import G2ANetworksConfig
-from mag.baselines.g2a import G2A, gumbel_gate, others_of
+from mag.baselines.g2a import G2A, gumbel_gate
+from mag.envs import others_of
 from tests.baselines.test_commnet import lstm
 from tests.small import SPEC, filled, float64, random_batch
 

@@ -93,7 +93,7 @@ def test_listing_imports_no_simulator_and_making_leaves_the_standard_streams_alo
         ("corridr", "smax/corridor"),
         ("jaxmarl/MPE_simple_spred_v3", "jaxmarl/MPE_simple_spread_v3"),
         ("probe/onestep", "probe/one-step"),
-        ("probe/", "probe/counter"),
+        ("probe/", "probe/relay"),
     ],
 )
 def test_a_wrong_name_is_answered_with_the_nearest(name, nearest):
@@ -101,7 +101,7 @@ def test_a_wrong_name_is_answered_with_the_nearest(name, nearest):
         mag.envs.make(name)
     message = str(raised.value)
     assert repr(name) in message
-    assert ("Did you mean" in message and repr(nearest) in message) or name == "probe/"
+    assert f"Did you mean {nearest!r}?" in message
 
 
 def test_a_wrong_map_is_answered_with_what_is_allowed():
@@ -128,5 +128,5 @@ def test_a_module_of_ones_own_is_a_family(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     assert mag.envs.spec("my_tasks/mine").name == "my_tasks/mine"
     assert mag.envs.make("my_tasks/mine").spec.n_actions == 3
-    with pytest.raises(UsageError, match=r"no map 'yours'.*Did you mean 'my_tasks/mine'|`mag envs`"):
+    with pytest.raises(UsageError, match=r"no map 'yours'. Allowed: mine"):
         mag.envs.make("my_tasks/yours")

@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import mag.envs
 from mag.envs import smax
 from tests.envs.episodes import check_same_key_same_episode
 
@@ -129,10 +128,3 @@ def test_state_is_smaxs_world_state(battle):
 
 def test_same_key_same_episode_under_scan_and_vmap(battle):
     check_same_key_same_episode(*battle, steps=12)
-
-
-def test_jaxmarls_registry_is_left_alone():
-    mag.envs.make("smax/corridor")
-    from jaxmarl.environments.smax.smax_env import MAP_NAME_TO_SCENARIO
-
-    assert not {"corridor", "3s_vs_3z", "3s_vs_4z"} & set(MAP_NAME_TO_SCENARIO)
