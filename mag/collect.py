@@ -34,11 +34,12 @@ class Collector(NamedTuple):
 
 
 class Played(NamedTuple):
-    """What a call of `collect` brings home, `[envs, time]` in `steps` and `[time, envs]` elsewhere."""
+    """What is seen of one environment, or what a call of `collect` brings home of all: `[envs, time]` in `steps`, as
+    the replay wants them, and `[time, envs]` elsewhere."""
 
     steps: Step
     episodes: Episodes
-    transitions: Bool[Array, "time envs"]
+    transitions: Bool[Array, "*time_envs"]
     """Whether the item was reached by a transition of the environment (not a reset, nor an absorbing item)."""
 
 
@@ -57,7 +58,7 @@ def start(key: PRNGKeyArray, env: Env, agent_state: Any) -> Collector:
 
 
 def collect(key: PRNGKeyArray, collectors: Collector, *, env: Env, act: Act, steps: int) -> tuple[Collector, Played]:
-    """Play `steps` steps of each environment. The key is consumed."""
+    """Play `steps` steps of each environment; `collectors` are `[envs, ...]`. The key is consumed."""
 
     def step(collectors: Collector, key: PRNGKeyArray) -> tuple[Collector, Played]:
         keys = jax.random.split(key, collectors.absorbing.shape[0])
@@ -107,7 +108,7 @@ def advance(key: PRNGKeyArray, collector: Collector, action: Int[Array, " agents
     env_state, timestep = env.step(key_step, collector.env_state, action)
     stepped = collector._replace(
         env_state=env_state,
-        timestep=absorb(timestep, timestep.terminated),
+        timestep=absorb(timestep),
         previous_action=action,
         absorbing=timestep.terminated.astype(jnp.int32),
         returned=collector.returned + timestep.reward,
@@ -124,7 +125,7 @@ def advance(key: PRNGKeyArray, collector: Collector, action: Int[Array, " agents
     return _where(over, fresh, following)
 
 
-def absorb(timestep: TimeStep, ended: Bool[Array, ""]) -> TimeStep:
+def absorb(timestep: TimeStep) -> TimeStep:
     """Where the episode really ended: zero observation and state, nobody alive, every action available."""
     shown = timestep._replace(
         obs=jnp.zeros_like(timestep.obs),
@@ -132,7 +133,7 @@ def absorb(timestep: TimeStep, ended: Bool[Array, ""]) -> TimeStep:
         alive=jnp.zeros_like(timestep.alive),
         state=None if timestep.state is None else jnp.zeros_like(timestep.state),
     )
-    return _where(ended, shown, timestep)
+    return _where(timestep.terminated, shown, timestep)
 
 
 def _where(condition: Bool[Array, ""], yes: Any, no: Any) -> Any:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from mag.logger import Row, read_rows
+from mag.progress import WINDOW
 from mag.run_folder import RunFolder
 
 
@@ -30,7 +31,7 @@ def picture(rows: list[Row], title: str, *, has_wins: bool) -> Any:
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
     for part, name, colour in (
-        ("train", "training, last 20 episodes", "tab:orange"),
+        ("train", f"training, last {WINDOW} episodes", "tab:orange"),
         ("eval", "test, greedy", "tab:blue"),
     ):
         plot(axes, rows, f"{part}/{metric}", name, colour)

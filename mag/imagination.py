@@ -52,11 +52,9 @@ def imagine(
     def step(state: ModelState, inputs: tuple) -> tuple[ModelState, tuple]:
         key, time, action, seen = inputs
         predicted = predict(key, state, action)
-        arriving = ModelState(state.stoch, predicted.deter)
-        reward = models.reward(arriving).mean() / reward_scale
-        continues = jax.nn.sigmoid(models.continuation(arriving)).mean()
+        reward, continuation = models.transition(state.stoch, predicted.deter)
         state = jax.tree.map(lambda a, b: jnp.where(time < observed, a, b), seen, predicted)
-        return state, (state, reward, continues)
+        return state, (state, reward.mean() / reward_scale, jax.nn.sigmoid(continuation).mean())
 
     inputs = (jax.random.split(key_open, length), time, actions, posterior)
     _, (states, reward, continues) = jax.lax.scan(step, initial_state(models.spec, models.config), inputs)

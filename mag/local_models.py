@@ -23,15 +23,11 @@ from mag.distributions import (
 from mag.envs import EnvSpec
 from mag.nets import MLP, AgentAttention, FeatureMLP, GRUCell, Linear, SplitLinear
 from mag.optimise import Fitted, fit, optimiser_of
-from mag.types import Draw, Metrics, ModelState, Step
+from mag.types import Draw, Latent, Metrics, ModelState, Step
 
 
 class LocalModels(eqx.Module):
-    """The menu of predictions: `predict` and `observe` move the state, the other methods read it.
-
-    Reward and continuation of the transition t -> t+1 read (stoch_t, deter_{t+1}), since deter_{t+1} already
-    holds the joint action a_t; pass `ModelState(state.stoch, next_state.deter)`.
-    """
+    """The menu of predictions: `predict` and `observe` move the state, the other methods read it."""
 
     encoder: MLP
     recurrent_input: SplitLinear
@@ -132,6 +128,16 @@ class LocalModels(eqx.Module):
         action = self.action_output(jax.nn.relu(self.action_features(hidden)))
         return self.decoder_output(hidden), action
 
+    def transition(
+        self, before: Latent, deter: Float[Array, "agents deterministic"]
+    ) -> tuple[Float[Array, " agents"], Float[Array, " agents"]]:
+        """Reward, times its scale, and the logit of continuing, both of the transition t -> t+1.
+
+        They read (stoch_t, deter_{t+1}): deter_{t+1} already holds the joint action a_t.
+        """
+        state = ModelState(before, deter)
+        return self.reward(state)[..., 0], self.continuation(state)[..., 0]
+
     def _logits(self, x: Float[Array, "*batch latent"]) -> Float[Array, "*batch variables classes"]:
         return x.reshape(*x.shape[:-1], self.config.categoricals, self.config.classes)
 
@@ -204,11 +210,9 @@ def one_step_predictions(
     prior_logits = jax.vmap(models.prior_logits)(posterior.deter)
     prior = ModelState(sample_categorical(key_prior, jax.lax.stop_gradient(prior_logits)), posterior.deter)
     obs, action_logits = jax.vmap(models.decode)(posterior)
-    # (stoch_{t-1}, deter_t): rolled by one; what wraps around at t = 0 is not `known`.
+    # stoch_{t-1} for deter_t: rolled by one; what wraps around at t = 0 is not `known`.
     before = jax.tree.map(lambda x: jnp.roll(x, 1, axis=0), posterior.stoch)
-    arriving = ModelState(before, posterior.deter)
-    reward = jax.vmap(models.reward)(arriving)[..., 0]
-    continuation = jax.vmap(models.continuation)(arriving)[..., 0]
+    reward, continuation = jax.vmap(models.transition)(before, posterior.deter)
     if models.available_actions is None:
         available = jnp.zeros_like(reward)
     else:

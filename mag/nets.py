@@ -281,24 +281,20 @@ class AgentAttention(eqx.Module):
         self.layers = tuple(TransformerLayer(k, size, heads) for k in jax.random.split(key, layers))
 
     def __call__(
-        self,
-        x: Float[Array, "agents size"],
-        *,
-        key: PRNGKeyArray | None = None,
-        rate: float = 0.0,
-        together: bool = True,
+        self, x: Float[Array, "agents size"], *, key: PRNGKeyArray | None = None, rate: float = 0.0
     ) -> Float[Array, "agents size"]:
-        """With a key, dropout at the given rate (training of the local models only).
-
-        Not `together`, each agent attends to itself alone, and nothing is dropped out.
-        """
+        """With a key, dropout at the given rate (training of the local models only)."""
         x = x + agent_code(*x.shape)
         keys = (None,) * len(self.layers) if key is None else jax.random.split(key, len(self.layers))
         for layer, layer_key in zip(self.layers, keys, strict=True):
-            if together:
-                x = layer(x, key=layer_key, rate=rate)
-            else:
-                x = jax.vmap(lambda row, layer=layer: layer(row[None])[0])(x)
+            x = layer(x, key=layer_key, rate=rate)
+        return x
+
+    def alone(self, x: Float[Array, "agents size"]) -> Float[Array, "agents size"]:
+        """The same where each agent attends to itself only: nobody is heard."""
+        x = x + agent_code(*x.shape)
+        for layer in self.layers:
+            x = jax.vmap(lambda row, layer=layer: layer(row[None])[0])(x)
         return x
 
 

@@ -117,6 +117,14 @@ def weighted_mean(x: Float[Array, "*batch"], weight: Float[Array, "*batch"] | No
     return x.mean() if weight is None else (x * weight).sum() / jnp.maximum(weight.sum(), 1)
 
 
+def normalised(
+    advantage: Float[Array, "*batch"], weight: Float[Array, "*batch"] | None = None
+) -> Float[Array, "*batch"]:
+    """Mean 0 and standard deviation 1 over all workers' batches, of the parts that weigh something."""
+    centred = advantage - mean_over_workers(weighted_mean(advantage, weight))
+    return centred / (jnp.sqrt(mean_over_workers(weighted_mean(jnp.square(centred), weight))) + 1e-4)
+
+
 def actor_loss(
     actor: Actor, batch: Batch, entropy_coefficient: Float[Array, ""], clip: float
 ) -> tuple[Float[Array, ""], Metrics]:
@@ -146,9 +154,7 @@ def learning_batch(critic: Critic, rollouts: Rollout, config: PPOConfig) -> Batc
             reward, continues, value, gamma=config.gamma, lambda_=config.lambda_
         )
     )(rollouts.reward, rollouts.continues, jnp.concatenate([value, bootstrap[:, None]], 1))
-    advantage = returns - value
-    advantage = advantage - mean_over_workers(advantage.mean())
-    advantage = advantage / (jnp.sqrt(mean_over_workers(jnp.square(advantage).mean())) + 1e-4)
+    advantage = normalised(returns - value)
     batch = Batch(rollouts.state, rollouts.action, rollouts.avail, rollouts.log_prob, returns, advantage)
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), batch)
 

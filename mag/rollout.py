@@ -52,14 +52,14 @@ def rollout(
         key_act, key_predict = jax.random.split(key)
         action, avail, logits = imagine_action(key_act, actor, models, state)  # line 9
         next_state = predict(key_predict, state, action)  # lines 10-12
-        arriving = ModelState(state.stoch, next_state.deter)
+        reward, continuation = models.transition(state.stoch, next_state.deter)
         item = Rollout(
             state=state,
             action=action,
             avail=avail,
             log_prob=log_prob(logits, action),
-            reward=models.reward(arriving).mean(),
-            continues=jax.nn.sigmoid(models.continuation(arriving))[..., 0],
+            reward=reward.mean(),
+            continues=jax.nn.sigmoid(continuation),
             last=next_state,
         )
         return next_state, item  # line 13

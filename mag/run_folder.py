@@ -92,12 +92,12 @@ def claim(path: Path, config: RunConfig) -> Iterator[RunFolder]:
         take_lock(lock, path)
         resumed = folder.config.exists()
         if resumed:
-            about = read_description(folder)
+            about = read_config(folder)
             check_same(about, config, folder)
             steps = max(config.steps, about["config"]["steps"])
-            describe(folder, dataclasses.replace(config, steps=steps), about)
+            write_config(folder, dataclasses.replace(config, steps=steps), about)
         else:
-            describe(folder, config, description() | map_file(config))
+            write_config(folder, config, surroundings() | map_file(config))
         try:
             yield folder
         except UsageError:
@@ -165,7 +165,7 @@ def load_config(folder: RunFolder) -> RunConfig:
 
     if not folder.config.is_file():
         raise UsageError(f"{folder.path} is not a run folder (it has no config.json); `mag train --run` makes one")
-    values = read_description(folder)["config"]
+    values = read_config(folder)["config"]
     return replace(default_config(*(values[name] for name in IDENTITY)), values, folder.path)
 
 
@@ -191,7 +191,7 @@ def replace(default: Any, values: dict[str, Any], path: Path) -> Any:
     return dataclasses.replace(default, **new)
 
 
-def read_description(folder: RunFolder) -> dict[str, Any]:
+def read_config(folder: RunFolder) -> dict[str, Any]:
     """config.json."""
     try:
         values = json.loads(folder.config.read_text())
@@ -207,7 +207,7 @@ def read_description(folder: RunFolder) -> dict[str, Any]:
         raise UsageError(f"{folder.config} is not a run's configuration; choose another folder with --run") from error
 
 
-def describe(folder: RunFolder, config: RunConfig, about: dict[str, Any]) -> None:
+def write_config(folder: RunFolder, config: RunConfig, about: dict[str, Any]) -> None:
     """Write config.json."""
     write_json(folder.config, {**about, "config": to_json(config)})
 
@@ -219,7 +219,7 @@ def write_json(path: Path, value: Any) -> None:
     draft.replace(path)
 
 
-def description() -> dict[str, Any]:
+def surroundings() -> dict[str, Any]:
     """What besides the configuration decides a run's numbers: versions, hardware, source revision."""
     return {
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -237,7 +237,7 @@ def map_file(config: RunConfig) -> dict[str, Any]:
 
 def note_resumed(folder: RunFolder) -> str | None:
     """Where something decisive is new since a run was last worked on, note it in config.json and return a sentence."""
-    about, now = read_description(folder), description()
+    about, now = read_config(folder), surroundings()
     before = about.get("resumed", [about])[-1]
     different = [name for name in now if name != "started" and before.get(name) != now[name]]
     if not different:

@@ -1,8 +1,8 @@
 """The containers that pass between the lines of Algorithm 1.
 
-Axis order everywhere: `[seed, batch, time, agents, feature]`, which is the replay's; functions are written for one
+Axis order: `[seed, batch, time, agents, feature]`, which is the replay's; functions are written for one
 joint state (`[agents, feature]`) or one sequence of them and batched with `vmap` where they are called, so the shapes
-below are of one element.
+below are of one element. `Episodes` alone comes as `[seed, time, envs]`: its reader counts them in the order of time.
 """
 
 from typing import Any, NamedTuple

@@ -44,7 +44,7 @@ class AttentiveNet(eqx.Module):
     def encode(self, obs: Float[Array, "agents obs"]) -> Float[Array, "agents hidden"]:
         """What an agent makes of its observation and of the others'."""
         x = jax.nn.relu(self.embed(obs))
-        return jax.nn.relu(self.attention(x, together=self.together))
+        return jax.nn.relu(self.attention(x) if self.together else self.attention.alone(x))
 
 
 class AttentionPPO(eqx.Module):

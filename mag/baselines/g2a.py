@@ -8,7 +8,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from mag.baselines.config import G2ANetworksConfig
 from mag.distributions import mask_logits
-from mag.envs import EnvSpec
+from mag.envs import EnvSpec, others_of
 from mag.nets import MLP, GRUCell, Linear, LSTMCell, LSTMState
 from mag.types import Step
 
@@ -97,11 +97,6 @@ class G2A(eqx.Module):
         soft = jax.nn.softmax(mask_logits(score, alive[others]))
         weight = self.hard(key, h, alive) * soft * alive[others]
         return (weight[..., None] * jax.nn.relu(self.value(h))[others]).sum(1)
-
-
-def others_of(agents: int) -> np.ndarray:
-    """The other agents of each one, in order, `[agents, agents - 1]`."""
-    return np.array([[j for j in range(agents) if j != i] for i in range(agents)], int).reshape(agents, agents - 1)
 
 
 def read_pairs(

@@ -22,7 +22,7 @@ from mag.envs import Env, EnvSpec
 from mag.memory import size_of
 from mag.optimise import RULES, Fitted, descend, fit_epochs, untrained
 from mag.parallel import over_seeds
-from mag.ppo import lambda_returns, policy_loss, weighted_mean
+from mag.ppo import lambda_returns, normalised, policy_loss, weighted_mean
 from mag.types import Episodes, Metrics, Step, TimeStep
 
 Memory = Any
@@ -322,13 +322,7 @@ def learning_batch(
         return Batch(segment, log_prob(logs, actions(segment)), returns, returns - value[:-1], weight)
 
     batch = jax.vmap(one)(segments)
-    return batch._replace(advantage=normalised(batch)) if config.normalise else batch
-
-
-def normalised(batch: Batch) -> Float[Array, "envs time agents"]:
-    """Advantages with mean 0 and standard deviation 1 where they count."""
-    centred = batch.advantage - weighted_mean(batch.advantage, batch.weight)
-    return centred / (jnp.sqrt(weighted_mean(jnp.square(centred), batch.weight)) + 1e-4)
+    return batch._replace(advantage=normalised(batch.advantage, batch.weight)) if config.normalise else batch
 
 
 def loss(

@@ -15,6 +15,7 @@ import importlib
 import importlib.util
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 from jaxtyping import Array, Int, PRNGKeyArray
 
 from mag.errors import UsageError
@@ -45,6 +46,11 @@ class EnvSpec:
     """Whether some actions can be unavailable; where not, nothing learns to predict the masks."""
     has_wins: bool
     """Whether an episode can be won; where not, win rates are left out of reports."""
+
+
+def others_of(count: int) -> Int[np.ndarray, "count others"]:
+    """For each of `count` agents or units the numbers of all others, in order."""
+    return np.array([[j for j in range(count) if j != i] for i in range(count)], int).reshape(count, count - 1)
 
 
 @runtime_checkable

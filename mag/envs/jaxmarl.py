@@ -61,6 +61,18 @@ class Rules:
     """Whether JaxMARL's `done` is a real end. False where it only tells that time is up."""
 
 
+def battle_rules(env: Any, allies: int, alive: Callable[[Any], Bool[Array, " units"]]) -> Rules:
+    """Masks, deaths and wins of a battle: won where all enemies are dead and an ally is not.
+
+    `alive` tells of the units in JaxMARL's state, the `allies` first.
+    """
+
+    def won(inner: Any) -> Bool[Array, ""]:
+        return ~jnp.any(alive(inner)[allies:]) & jnp.any(alive(inner)[:allies])
+
+    return Rules(avail=env.get_avail_actions, alive=lambda inner: alive(inner)[:allies], won=won)
+
+
 class State(NamedTuple):
     """JaxMARL's own state, and the steps played in this episode."""
 

@@ -17,10 +17,9 @@ import re
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Bool
 
 from mag.envs import EnvSpec
-from mag.envs.jaxmarl import JaxMarlEnv, Rules, import_jaxmarl
+from mag.envs.jaxmarl import JaxMarlEnv, battle_rules, import_jaxmarl
 from mag.envs.smax_view import SMAXView
 
 _UNITS = "mMsZzh"
@@ -73,19 +72,8 @@ def make(map_name: str, *, episode_limit: int | None = None) -> JaxMarlEnv:
 
     # SMAX's own clock stops after ours, so that its `done` can only mean that a side is dead.
     env = HeuristicEnemySMAX(scenario=_scenario(found), max_steps=limit + 1)
-    return JaxMarlEnv(f"smax/{map_name}", env, episode_limit=limit, rules=_rules(env), view=SMAXView(env))
-
-
-def _rules(env: Any) -> Rules:
-    """SMAX's masks, deaths and wins."""
-
-    def alive(inner: Any) -> Bool[Array, " allies"]:
-        return inner.state.unit_alive[: env.num_allies]
-
-    def won(inner: Any) -> Bool[Array, ""]:
-        return ~jnp.any(inner.state.unit_alive[env.num_allies :]) & jnp.any(alive(inner))
-
-    return Rules(avail=env.get_avail_actions, alive=alive, won=won)
+    rules = battle_rules(env, env.num_allies, lambda inner: inner.state.unit_alive)
+    return JaxMarlEnv(f"smax/{map_name}", env, episode_limit=limit, rules=rules, view=SMAXView(env))
 
 
 def _scenario(found: _Map) -> Any:

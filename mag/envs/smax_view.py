@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from mag.envs import others_of
 from mag.envs.view import NOBODY, Frame, Kind, Scene, Sight
 
 OTHER = 7
@@ -58,7 +59,7 @@ class SMAXView:
         own_place = own[:, 1:3] * jnp.asarray([env.map_width, env.map_height])
         alive = own[:, OWN:].sum(1) > 0.5
         # Everybody but the agent itself, in the order of the units.
-        numbers = np.array([[j for j in range(units) if j != i] for i in range(count)])
+        numbers = others_of(units)[:count]
         reach = env.unit_type_sight_ranges[own[:, OWN:].argmax(1)]
         everybody = jnp.zeros((count, units, OTHER + types)).at[rows[:, None], numbers].set(others)
         seen = (everybody[..., OTHER:].sum(-1) > 0.5) & alive[:, None]

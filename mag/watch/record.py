@@ -92,7 +92,7 @@ def record(algorithm: Any, policy: Any, key: PRNGKeyArray) -> Recording:
 
 def _moment(algorithm: Any, playing: Playing) -> tuple[Frame, Step]:
     """What is drawn of a moment, and what D_e would keep of it."""
-    seen = absorb(playing.timestep, playing.timestep.terminated)
+    seen = absorb(playing.timestep)
     step = arrival(seen, playing.action)._replace(state=None)
     return algorithm.env.view.frame(playing.env_state), step
 

@@ -17,11 +17,8 @@ import dataclasses
 import json
 from typing import Any
 
-import jax.numpy as jnp
-from jaxtyping import Array, Bool
-
 from mag.envs import EnvSpec
-from mag.envs.jaxmarl import JaxMarlEnv, Rules
+from mag.envs.jaxmarl import JaxMarlEnv, battle_rules
 from mag.envs.smac_jax.battle import LOOPS_PER_SECOND
 from mag.envs.smac_jax.loading import load_map
 from mag.envs.smac_jax.maps import MAPS, Map
@@ -59,19 +56,8 @@ def make(map_name: str, *, ticks_per_second: Number = LOOPS_PER_SECOND, episode_
     # The battle's own clock stops after ours, so that its `done` can only mean that a side is dead.
     env = SMAC(dataclasses.replace(game_map, limit=limit + 1), ticks_per_second)
     view = SMACView(env.map, env.battle, env.layout)
-    return JaxMarlEnv(f"smac_jax/{map_name}", env, episode_limit=limit, rules=_rules(env), view=view)
-
-
-def _rules(env: Any) -> Rules:
-    """SMAC's masks, deaths and wins."""
-
-    def alive(inner: Any) -> Bool[Array, " allies"]:
-        return inner.units.alive[: env.num_agents]
-
-    def won(inner: Any) -> Bool[Array, ""]:
-        return ~jnp.any(inner.units.alive[env.num_agents :]) & jnp.any(alive(inner))
-
-    return Rules(avail=env.get_avail_actions, alive=alive, won=won)
+    rules = battle_rules(env, env.num_agents, lambda inner: inner.units.alive)
+    return JaxMarlEnv(f"smac_jax/{map_name}", env, episode_limit=limit, rules=rules, view=view)
 
 
 def _from_file(path: str) -> Map:

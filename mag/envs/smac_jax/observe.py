@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from mag.envs import others_of
 from mag.envs.smac_jax.battle import Battle, Units
 from mag.envs.smac_jax.maps import Map
 from mag.envs.smac_jax.rules import DIRECTIONS, FIRST_ATTACK, MOVE_AMOUNT
@@ -126,7 +127,7 @@ def observations(
     moves = available[:, 2:FIRST_ATTACK].astype(jnp.float32)
     attackable = available[:, FIRST_ATTACK:].astype(jnp.float32)
     enemies = _seen(units.position[:count], units.position[count:], attackable, enemy_vitals, alive[count:])
-    others = _others(count)
+    others = others_of(count)
     visible = jnp.ones((count, count - 1))
     allies = _seen(
         units.position[:count],
@@ -137,11 +138,6 @@ def observations(
     )
     features = jnp.concatenate([moves, enemies, allies, ally_vitals], axis=1)
     return jnp.where(alive[:count, None], features, 0.0)
-
-
-def _others(count: int) -> Int[np.ndarray, "agents others"]:
-    """For each agent the numbers of all other agents."""
-    return np.array([[j for j in range(count) if j != i] for i in range(count)], int).reshape(count, count - 1)
 
 
 def _fractions(battle: Battle, units: Units) -> tuple[Float[Array, " units"], Float[Array, " units"]]:
@@ -194,7 +190,7 @@ def sight(layout: Layout, obs: Float[Array, "agents features"]) -> Sight:
     moves, enemies, others, vitals = jnp.split(obs, parts, axis=1)
     own = jnp.concatenate([moves.max(1, keepdims=True), jnp.zeros((count, 3)), vitals], axis=1)
     allies = jnp.zeros((count, count, per_ally)).at[rows, rows].set(own)
-    allies = allies.at[rows[:, None], _others(count)].set(others.reshape(count, count - 1, per_ally))
+    allies = allies.at[rows[:, None], others_of(count)].set(others.reshape(count, count - 1, per_ally))
     enemies = enemies.reshape(count, layout.num_enemies, per_enemy)
     units = jnp.concatenate([_six(allies, layout.ally_shield), _six(enemies, layout.enemy_shield)], axis=1)
     flag, distance, dx, dy, health, shield = jnp.moveaxis(units, -1, 0)
