@@ -26,9 +26,11 @@ PLANS = {
     "corridor": ("hold_neck",),
     "3s5z_vs_3s6z": ("protect_wounded",),
 }
+GAMMA = 0.99
+"""Discount that learning uses (`ppo.gamma`)."""
 
 
-class Battle(NamedTuple):
+class Match(NamedTuple):
     """A battle being played, or its end."""
 
     key: PRNGKeyArray
@@ -39,26 +41,26 @@ class Battle(NamedTuple):
     """What it is worth to learning: the sum of the rewards, each times `gamma` to the power of its step."""
 
 
-def play(env: SMAC, player: Player, key: PRNGKeyArray, gamma: float = 0.99) -> Battle:
+def play(env: SMAC, player: Player, key: PRNGKeyArray, gamma: float = GAMMA) -> Match:
     """One battle from start to end."""
 
-    def step(battle: Battle) -> Battle:
+    def step(battle: Match) -> Match:
         key, key_player, key_step = jax.random.split(battle.key, 3)
         chosen = player(key_player, env, battle.state)
         actions = dict(zip(env.agents, chosen, strict=True))
         _, state, rewards, _, infos = env.step_env(key_step, battle.state, actions)
         reward = rewards[env.agents[0]]
         discounted = battle.discounted + gamma**battle.state.step * reward
-        return Battle(key, state, infos["won"], battle.returned + reward, discounted)
+        return Match(key, state, infos["won"], battle.returned + reward, discounted)
 
     _, state = env.reset(key)
     nothing = jnp.zeros(())
     return jax.lax.while_loop(
-        lambda battle: ~battle.state.done, step, Battle(key, state, jnp.bool_(False), nothing, nothing)
+        lambda battle: ~battle.state.done, step, Match(key, state, jnp.bool_(False), nothing, nothing)
     )
 
 
-def score(env: SMAC, player: str, battles: int, seed: int = 0, gamma: float = 0.99) -> dict[str, float]:
+def score(env: SMAC, player: str, battles: int, seed: int = 0, gamma: float = GAMMA) -> dict[str, float]:
     """Win rate, mean returns and mean length of a player in `battles` battles."""
     keys = jax.random.split(jax.random.key(seed), battles)
     playing = jax.jit(jax.vmap(lambda key: play(env, PLAYERS[player], key, gamma)), compiler_options=compile_options())
@@ -77,7 +79,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m mag.envs.smac_jax.tournament", description=__doc__)
     parser.add_argument("maps", nargs="*", metavar="MAP", help=f"one or several of {', '.join(MAPS)}; default: all")
     parser.add_argument("--battles", type=int, default=200, help="battles per player (default 200)")
-    parser.add_argument("--gamma", type=float, default=0.99, help="discount of discounted_return (default 0.99)")
+    parser.add_argument(
+        "--gamma", type=float, default=GAMMA, help="discount of discounted_return (default %(default)s)"
+    )
     parser.add_argument(
         "--smaclite-clock", action="store_true", help="16 ticks to the second and fixed reload times, as in SMAClite"
     )

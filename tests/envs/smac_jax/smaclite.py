@@ -31,7 +31,7 @@ from mag.envs.smac_jax.maps import Rect, get_map
 from mag.envs.smac_jax.observe import team_reward
 from mag.envs.smac_jax.players import PLAYERS, Player
 from mag.envs.smac_jax.rules import NO_OP, STOP
-from mag.envs.smac_jax.tournament import Battle, play
+from mag.envs.smac_jax.tournament import Match, play
 from tests.envs.smac_jax.play import jit
 
 RECORDED = json.loads((Path(__file__).parents[2] / "data" / "smaclite_battles.json").read_text())
@@ -146,7 +146,7 @@ def played_here(ground: Ground, *, collide: bool, battles: int) -> dict[str, tup
     """Each player's win rate and mean return by our rules on SMAClite's map."""
     env = ScatteredSMAC(ground, collide=collide)
 
-    def one(player: Array, key: PRNGKeyArray) -> Battle:
+    def one(player: Array, key: PRNGKeyArray) -> Match:
         def choose(key: PRNGKeyArray, env: SMAC, state: State) -> Array:
             return jax.lax.switch(player, [partial(PLAYERS[name], key, env, state) for name in COMPARED])
 
