@@ -176,7 +176,7 @@ class CheckpointConfig:
     """Saving the run so that it can be resumed."""
 
     every: float = 60.0
-    """Seconds between two checkpoints; the last state is always saved."""
+    """Seconds between two checkpoints, 0 for one after every iteration; the last state is always saved."""
     keep: int = 2
     """Checkpoints kept."""
 
