@@ -78,8 +78,11 @@ class Logger:
             writer = self._writers[seed] = EventsWriter(str(folder / "events"), f".{steps}")
             # Points after the checkpoint that a run goes on from are hidden: from here on they are played again.
             writer.write_event(Event(step=steps, session_log=SessionLog(status=SessionLog.START)))
-        names = [name for name, value in row.items() if value is not None and name not in ("seed", "env_steps")]
-        values = [Summary.Value(tag=name, simple_value=row[name]) for name in names]
+        values = [
+            Summary.Value(tag=name, simple_value=value)
+            for name, value in row.items()
+            if value is not None and name not in ("seed", "env_steps")
+        ]
         self._writers[seed].write_event(Event(wall_time=time.time(), step=steps, summary=Summary(value=values)))
         self._writers[seed].flush()
 

@@ -135,7 +135,7 @@ def check_same(about: dict[str, Any], config: RunConfig, folder: RunFolder) -> N
     """Raise UsageError naming the fields in which the folder's run differs from `config`, or its map from the file."""
     old, new = flatten(about["config"]), flatten(to_json(config))
     if "map" in about and old["env"] == new["env"]:
-        old, new = old | flatten(about["map"], "map."), new | flatten(map_file(config).get("map", {}), "map.")
+        old, new = old | flatten({"map": about["map"]}), new | flatten(map_file(config))
     fields = [name for name in sorted(old | new) if name.split(".")[0] not in FREE]
     missing = "nothing"
     differing = [

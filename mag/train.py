@@ -15,8 +15,8 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from mag import curve
-from mag.algorithm import Algorithm
+from mag import curve, envs, memory, registry
+from mag.algorithm import Algorithm, init_seeds
 from mag.checkpoint import Checkpoints
 from mag.config import RunConfig, validate
 from mag.errors import UsageError
@@ -32,12 +32,10 @@ Build = Callable[[RunConfig], tuple[Algorithm, Any]]
 
 def build(config: RunConfig) -> tuple[Algorithm, Any]:
     """The algorithm and environment that the configuration names; UsageError where sizes are impossible."""
-    from mag import algorithm, envs, memory, registry
-
     validate(config)
     made = registry.make(config, envs.make(config.env))
     memory.check_memory(made.memory(), config.num_seeds)
-    return made, algorithm.init_seeds(made)
+    return made, init_seeds(made)
 
 
 def train(config: RunConfig, path: Path | None = None, *, build: Build = build) -> dict[str, Any]:

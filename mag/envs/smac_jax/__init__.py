@@ -23,7 +23,7 @@ from mag.envs.smac_jax.battle import LOOPS_PER_SECOND
 from mag.envs.smac_jax.loading import load_map
 from mag.envs.smac_jax.maps import MAPS, Map
 from mag.envs.smac_jax.observe import make_layout, num_actions, observation_size, state_size
-from mag.envs.smac_jax.units import UNIT_TYPES, Number
+from mag.envs.smac_jax.units import Number
 from mag.envs.smac_jax.view import SMACView
 from mag.errors import UsageError
 
@@ -41,8 +41,7 @@ def spec_of_file(path: str) -> EnvSpec:
 def content_of_file(path: str) -> dict[str, Any]:
     """The map in a file and the units on it, as JSON gives them back. Raises as `spec_of_file`."""
     game_map = _from_file(path)
-    table = UNIT_TYPES if game_map.units is None else game_map.units
-    units = {squad.unit: table[squad.unit] for squad in (*game_map.allies, *game_map.enemies)}
+    units = {unit.name: unit for unit in (*game_map.ally_types, *game_map.enemy_types)}
     values: dict[str, Any] = dataclasses.asdict(dataclasses.replace(game_map, units=units))
     return json.loads(json.dumps(values, default=sorted))  # an attribute set has no order of its own
 

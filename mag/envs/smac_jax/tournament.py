@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
+from mag.config import PPOConfig
 from mag.envs.smac_jax.battle import LOOPS_PER_SECOND
 from mag.envs.smac_jax.env import SMAC, State
 from mag.envs.smac_jax.maps import MAPS
@@ -26,7 +27,7 @@ PLANS = {
     "corridor": ("hold_neck",),
     "3s5z_vs_3s6z": ("protect_wounded",),
 }
-GAMMA = 0.99
+GAMMA = PPOConfig().gamma
 """Discount that learning uses (`ppo.gamma`)."""
 
 
