@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 MOST_THREADS = 8
-"""Seeds times workers that a CPU runs side by side at most, a thread each (`mag.parallel.over_seeds`)."""
+"""Seeds times workers that a CPU runs side by side at most, a thread each (`mag.learning.parallel.over_seeds`)."""
 
 PATIENCE = [f"--xla_cpu_collective_call_{what}_timeout_seconds=86400" for what in ("warn_stuck", "terminate")]
 """Workers wait for each other, on a busy machine for longer than the 40 s after which XLA ends the process. A version

@@ -11,7 +11,7 @@ from mag.envs import smac_jax
 from mag.envs.smac_jax.env import SMAC
 from mag.envs.smac_jax.maps import get_map
 from mag.runtime import compile_options
-from tests.envs.episodes import check_same_key_same_episode
+from tests.support.episodes import check_same_key_same_episode
 
 NO_OP, STOP, ATTACK = 0, 1, 6
 STAY = jnp.array([STOP] * 3)

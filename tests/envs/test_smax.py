@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mag.envs import smax
-from tests.envs.episodes import check_same_key_same_episode
+from tests.support.episodes import check_same_key_same_episode
 
 STOP = 4
 STAY = jnp.array([STOP] * 3)

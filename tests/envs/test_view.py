@@ -13,7 +13,7 @@ from mag.envs.smac_jax.maps import MAPS
 from mag.envs.smac_jax.rules import RELOAD_VARIES
 from mag.envs.smac_jax.view import SMACView
 from mag.envs.view import FAMILIES, LEAST_HEALTH, NOBODY, Frame, Kind, Scene, Sight, place
-from tests.envs.smac_jax.play import random_battles, smac
+from tests.support.smac_play import random_battles, smac
 
 SCENE = Scene(10.0, 10.0, (), (), (Kind("a", 0.5, 100.0, 50.0), Kind("b", 1.0, 10.0, 0.0)), allies=2)
 REAL = Frame(

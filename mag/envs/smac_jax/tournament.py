@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from mag.config import PPOConfig
+from mag.algorithms.mag.config import PPOConfig
 from mag.envs.smac_jax.battle import LOOPS_PER_SECOND
 from mag.envs.smac_jax.env import SMAC, State
 from mag.envs.smac_jax.maps import MAPS

@@ -21,8 +21,8 @@ from mag.envs.smac_jax.battle import start_units
 from mag.envs.smac_jax.env import SMAC
 from mag.envs.smac_jax.observe import available_actions
 from mag.envs.smac_jax.rules import step_units
-from tests.envs.smac_jax.play import jit
-from tests.envs.smac_jax.smaclite import RECORDED, played_here
+from tests.support.smac_play import jit
+from tests.support.smaclite import RECORDED, played_here
 
 DATA = Path(__file__).parents[2] / "data"
 DUELS = json.loads((DATA / "smaclite_duels.json").read_text())["duels"]

@@ -16,7 +16,7 @@ from mag.envs.smac_jax.maps import MAPS
 from mag.envs.smac_jax.players import PLAYERS
 from mag.envs.smac_jax.terrain import is_walkable
 from mag.envs.smac_jax.tournament import score
-from tests.envs.smac_jax.play import Moment, by_name, jit, random_battles, smac
+from tests.support.smac_play import Moment, by_name, jit, random_battles, smac
 
 SHORT = ("3s_vs_5z", "corridor")
 """Open ground and a crowd between walls; the other maps are slow tests, with fewer battles."""

@@ -12,7 +12,7 @@ from mag.envs.smac_jax.battle import Units, start_units
 from mag.envs.smac_jax.env import SMAC
 from mag.envs.smac_jax.maps import MAPS, Rect
 from mag.envs.smac_jax.observe import available_actions, max_reward, observations, team_reward, world_state
-from tests.envs.smac_jax.play import jit, smac
+from tests.support.smac_play import jit, smac
 
 # map: allies, enemies, limit, observation, state, actions (SMAC's own figures)
 SIZES = {

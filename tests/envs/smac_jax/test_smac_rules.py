@@ -15,7 +15,7 @@ from mag.envs.smac_jax.combat import hits, make_pairs, pick_targets, shoot
 from mag.envs.smac_jax.env import SMAC
 from mag.envs.smac_jax.rules import Chance, give_orders, recover, step_units, tick
 from mag.envs.smac_jax.units import UNIT_TYPES
-from tests.envs.smac_jax.play import jit
+from tests.support.smac_play import jit
 
 MakeEnv = Callable[..., SMAC]
 

@@ -14,7 +14,7 @@ from mag.envs.smac_jax.env import SMAC
 from mag.envs.smac_jax.maps import MAPS, Rect
 from mag.envs.smac_jax.rules import step_units
 from mag.envs.smac_jax.terrain import Terrain, head_for, is_walkable, push_out
-from tests.envs.smac_jax.play import jit, smac
+from tests.support.smac_play import jit, smac
 
 WALL = (Rect(16, 10, 18, 22),)
 RADIUS = np.array([0.5], np.float32)

@@ -1,0 +1,1 @@
+"""The methods: a contract, a registry, and a package for each family of methods."""

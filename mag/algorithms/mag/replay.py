@@ -1,0 +1,58 @@
+"""The environment dataset D_e, on flashbax, and its time alignment.
+
+An item (`Step`) holds what is known on *arriving* at time t: observation o_t, available actions, the action
+a_{t-1} that led here, the reward r of t-1 -> t and whether the episode goes on. A sequence cut anywhere therefore
+carries every action and reward it needs:
+
+    posterior_t    from (posterior_{t-1}, a_{t-1}, o_t)            recurrence reset where `first`
+    decoder_t      from (stoch_t, deter_t)            -> o_t, available actions, a_{t-1}
+    reward head    from (stoch_{t-1}, deter_t)        -> r of t-1 -> t; not where `first`, nor at a cut's start
+    continuation   from (stoch_{t-1}, deter_t)        -> 1, or 0 if that transition really ended the episode
+
+After a real end two absorbing items are stored (zero observation, every action available, continuation 0), the
+first of them in place of the last observation and with the last reward. A time limit stores what was seen.
+"""
+
+from typing import Any
+
+import flashbax
+import jax.numpy as jnp
+from flashbax.buffers.trajectory_buffer import TrajectoryBuffer
+
+from mag.algorithms.mag.config import ReplayConfig
+from mag.envs import EnvSpec
+from mag.types import Step
+
+ReplayState = Any
+"""Flashbax's buffer state: a pytree of arrays."""
+
+
+def make_replay(config: ReplayConfig, num_envs: int) -> TrajectoryBuffer:
+    """A ring of `capacity // num_envs` items for each environment; samples `[batch, sequence, ...]` uniformly."""
+    return flashbax.make_trajectory_buffer(
+        add_batch_size=num_envs,
+        max_length_time_axis=config.capacity // num_envs,
+        min_length_time_axis=config.sequence_length,
+        sample_batch_size=config.batch_size,
+        sample_sequence_length=config.sequence_length,
+        period=1,
+    )
+
+
+def empty_step(spec: EnvSpec) -> Step:
+    """An item of zeros, from which the replay takes shapes and types."""
+    return Step(
+        obs=jnp.zeros((spec.n_agents, spec.obs_dim)),
+        avail=jnp.zeros((spec.n_agents, spec.n_actions), bool),
+        alive=jnp.zeros(spec.n_agents, bool),
+        previous_action=jnp.zeros(spec.n_agents, jnp.int32),
+        reward=jnp.zeros(()),
+        continues=jnp.zeros(()),
+        first=jnp.zeros((), bool),
+        state=None,
+    )
+
+
+def size(replay: ReplayState) -> Any:
+    """Items stored by each environment."""
+    return jnp.where(replay.is_full, replay.experience.first.shape[-1], replay.current_index)

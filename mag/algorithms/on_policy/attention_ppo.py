@@ -1,0 +1,82 @@
+"""Attention-PPO (Sec. 4.1): PPO with attention over the agents in actor and critic, as MAMBA without its models."""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from mag.algorithms.on_policy.config import AttentionNetworksConfig
+from mag.envs import EnvSpec
+from mag.learning.networks import MLP, AgentAttention, GRUCell, Linear
+from mag.types import Step
+
+
+class Both(NamedTuple):
+    """What actor and critic each have of their own: features or memories."""
+
+    actor: Float[Array, "agents hidden"]
+    critic: Float[Array, "agents hidden"]
+
+
+class AttentiveNet(eqx.Module):
+    """Observation, attention over the agents, memory, head: actor and critic differ in the head's outputs."""
+
+    embed: Linear
+    attention: AgentAttention
+    recurrence: GRUCell
+    head: MLP
+    together: bool = eqx.field(static=True)
+    """Whether agents attend to one another; else each to itself alone."""
+
+    def __init__(
+        self, key: PRNGKeyArray, obs_dim: int, outputs: int, config: AttentionNetworksConfig, *, together: bool
+    ):
+        keys = jax.random.split(key, 4)
+        hidden = config.hidden
+        self.embed = Linear(keys[0], obs_dim, hidden)
+        self.attention = AgentAttention(keys[1], hidden, config.heads, config.attention_layers)
+        self.recurrence = GRUCell(keys[2], hidden, hidden)
+        self.head = MLP(keys[3], (hidden, hidden, outputs), "relu", "orthogonal")
+        self.together = together
+
+    def encode(self, obs: Float[Array, "agents obs"]) -> Float[Array, "agents hidden"]:
+        """What an agent makes of its observation and of the others'."""
+        x = jax.nn.relu(self.embed(obs))
+        return jax.nn.relu(self.attention(x) if self.together else self.attention.alone(x))
+
+
+class AttentionPPO(eqx.Module):
+    """Actor and critic (`mag.algorithms.on_policy.algorithm.Network`)."""
+
+    actor: AttentiveNet
+    critic: AttentiveNet
+
+    def __init__(self, key: PRNGKeyArray, spec: EnvSpec, config: AttentionNetworksConfig):
+        key_actor, key_critic = jax.random.split(key)
+        self.actor = AttentiveNet(key_actor, spec.obs_dim, spec.n_actions, config, together=config.communicate)
+        self.critic = AttentiveNet(key_critic, spec.obs_dim, 1, config, together=True)
+
+    @staticmethod
+    def blank(spec: EnvSpec, config: AttentionNetworksConfig) -> Both:
+        """See `Network.blank`."""
+        nothing = jnp.zeros((spec.n_agents, config.hidden))
+        return Both(nothing, nothing)
+
+    def encode(self, step: Step) -> Both:
+        """See `Network.encode`."""
+        return Both(self.actor.encode(step.obs), self.critic.encode(step.obs))
+
+    def remember(self, memory: Both, encoded: Both, step: Step) -> Both:
+        """See `Network.remember`."""
+        return Both(
+            self.actor.recurrence(encoded.actor, memory.actor),
+            self.critic.recurrence(encoded.critic, memory.critic),
+        )
+
+    def decide(
+        self, key: PRNGKeyArray | None, memory: Both, step: Step
+    ) -> tuple[Float[Array, "agents actions"], Float[Array, " agents"]]:
+        """See `Network.decide`; nothing is drawn."""
+        return self.actor.head(memory.actor), self.critic.head(memory.critic)[..., 0]

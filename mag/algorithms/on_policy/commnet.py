@@ -1,0 +1,64 @@
+"""CommNet (Sukhbaatar et al. 2016), recurrent: each agent's LSTM hears the mean of what the others remember."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+from mag.algorithms.on_policy.config import CommNetNetworksConfig
+from mag.envs import EnvSpec
+from mag.learning.networks import Linear, LSTMCell, LSTMState
+from mag.types import Step
+
+
+class CommNet(eqx.Module):
+    """Policy and value on one trunk (`mag.algorithms.on_policy.algorithm.Network`)."""
+
+    encoder: Linear
+    message: Linear
+    """C of the publication's Eq. 1."""
+    recurrence: LSTMCell
+    policy: Linear
+    value: Linear
+    rounds: int = eqx.field(static=True)
+    communicate: bool = eqx.field(static=True)
+
+    def __init__(self, key: PRNGKeyArray, spec: EnvSpec, config: CommNetNetworksConfig):
+        keys = jax.random.split(key, 5)
+        hidden = config.hidden
+        self.encoder = Linear(keys[0], spec.obs_dim, hidden)
+        self.message = Linear(keys[1], hidden, hidden)
+        self.recurrence = LSTMCell(keys[2], hidden, hidden)
+        self.policy = Linear(keys[3], hidden, spec.n_actions)
+        self.value = Linear(keys[4], hidden, 1)
+        self.rounds, self.communicate = config.rounds, config.communicate
+
+    @staticmethod
+    def blank(spec: EnvSpec, config: CommNetNetworksConfig) -> LSTMState:
+        """See `Network.blank`."""
+        nothing = jnp.zeros((spec.n_agents, config.hidden))
+        return LSTMState(nothing, nothing)
+
+    def encode(self, step: Step) -> Float[Array, "agents hidden"]:
+        """See `Network.encode`."""
+        return self.encoder(step.obs)
+
+    def remember(self, memory: LSTMState, encoded: Float[Array, "agents hidden"], step: Step) -> LSTMState:
+        """See `Network.remember`: one pass through the LSTM for each round of messages."""
+        for _ in range(self.rounds):
+            heard = self.message(mean_of_others(memory.hidden, step.alive)) if self.communicate else 0.0
+            memory = self.recurrence(encoded + heard, memory)
+        return memory
+
+    def decide(
+        self, key: PRNGKeyArray | None, memory: LSTMState, step: Step
+    ) -> tuple[Float[Array, "agents actions"], Float[Array, " agents"]]:
+        """See `Network.decide`; nothing is drawn."""
+        return self.policy(memory.hidden), self.value(memory.hidden)[..., 0]
+
+
+def mean_of_others(x: Float[Array, "agents size"], alive: Bool[Array, " agents"]) -> Float[Array, "agents size"]:
+    """For each agent the mean over the others that live; zeros where there are none."""
+    living = alive[:, None].astype(x.dtype)
+    others = living.sum(0) - living
+    return ((living * x).sum(0) - living * x) / jnp.maximum(others, 1)

@@ -1,0 +1,130 @@
+"""G2A (Liu et al. 2020), its form GA-Comm: a hard attention chooses whom to hear, a soft one how much."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+from mag.algorithms.on_policy.config import G2ANetworksConfig
+from mag.envs import EnvSpec, others_of
+from mag.learning.distributions import mask_logits
+from mag.learning.networks import MLP, GRUCell, Linear, LSTMCell, LSTMState
+from mag.types import Step
+
+
+class HardAttention(eqx.Module):
+    """For each agent i, an LSTM that reads the pairs [h_i; h_j] of all others j in both directions (Eq. 4)."""
+
+    forward: LSTMCell
+    backward: LSTMCell
+    score: Linear
+
+    def __init__(self, key: PRNGKeyArray, size: int, hidden: int):
+        keys = jax.random.split(key, 3)
+        self.forward = LSTMCell(keys[0], 2 * size, hidden)
+        self.backward = LSTMCell(keys[1], 2 * size, hidden)
+        self.score = Linear(keys[2], 2 * hidden, 2)
+
+    def __call__(
+        self, key: PRNGKeyArray | None, h: Float[Array, "agents size"], alive: Bool[Array, " agents"]
+    ) -> Float[Array, "agents others"]:
+        """A gate in {0, 1} for each other agent; the dead are passed over."""
+        read = (read_pairs(cell, h, alive, reverse=cell is self.backward) for cell in (self.forward, self.backward))
+        return gumbel_gate(key, self.score(jnp.concatenate(list(read), -1)))
+
+
+class G2A(eqx.Module):
+    """Policy, and a central value as its baseline (`mag.algorithms.on_policy.algorithm.Network`)."""
+
+    encoder: Linear
+    recurrence: GRUCell
+    hard: HardAttention
+    query: Linear
+    key: Linear
+    value: Linear
+    head: Linear
+    critic: MLP
+    communicate: bool = eqx.field(static=True)
+
+    def __init__(self, key: PRNGKeyArray, spec: EnvSpec, config: G2ANetworksConfig):
+        keys = jax.random.split(key, 8)
+        hidden, size, wide = config.hidden, config.attention, config.critic_hidden
+        state = spec.n_agents * spec.obs_dim if spec.state_dim is None else spec.state_dim
+        self.encoder = Linear(keys[0], spec.obs_dim + spec.n_actions + spec.n_agents, hidden)
+        self.recurrence = GRUCell(keys[1], hidden, hidden)
+        self.hard = HardAttention(keys[2], hidden, config.gate_hidden)
+        self.query, self.key, self.value = (Linear(k, hidden, size) for k in keys[3:6])
+        self.head = Linear(keys[6], hidden + size, spec.n_actions)
+        self.critic = MLP(keys[7], (state, wide, wide, 1), "relu")
+        self.communicate = config.communicate
+
+    @staticmethod
+    def blank(spec: EnvSpec, config: G2ANetworksConfig) -> Float[Array, "agents hidden"]:
+        """See `Network.blank`."""
+        return jnp.zeros((spec.n_agents, config.hidden))
+
+    def encode(self, step: Step) -> Float[Array, "agents hidden"]:
+        """See `Network.encode`: observation, last action and the agent's index."""
+        agents, n_actions = step.avail.shape
+        last_action = jax.nn.one_hot(step.previous_action, n_actions)
+        return jax.nn.relu(self.encoder(jnp.concatenate([step.obs, last_action, jnp.eye(agents)], -1)))
+
+    def remember(
+        self, memory: Float[Array, "agents hidden"], encoded: Float[Array, "agents hidden"], step: Step
+    ) -> Float[Array, "agents hidden"]:
+        """See `Network.remember`."""
+        return self.recurrence(encoded, memory)
+
+    def decide(
+        self, key: PRNGKeyArray | None, memory: Float[Array, "agents hidden"], step: Step
+    ) -> tuple[Float[Array, "agents actions"], Float[Array, " agents"]]:
+        """See `Network.decide`; the gates are drawn. Every agent's value is the central one."""
+        heard = self.hear(key, memory, step.alive)
+        state = step.obs.ravel() if step.state is None else step.state
+        value = jnp.broadcast_to(self.critic(state), step.alive.shape)
+        return self.head(jnp.concatenate([memory, heard], -1)), value
+
+    def hear(
+        self, key: PRNGKeyArray | None, h: Float[Array, "agents hidden"], alive: Bool[Array, " agents"]
+    ) -> Float[Array, "agents size"]:
+        """Gated sum of what the others that live say (Eqs. 4-6)."""
+        size = self.value.bias.shape[0]
+        if not self.communicate:
+            return jnp.zeros((*alive.shape, size))
+        others = others_of(len(alive))
+        score = (self.query(h)[:, None] * self.key(h)[others]).sum(-1) / np.sqrt(size)
+        soft = jax.nn.softmax(mask_logits(score, alive[others]))
+        weight = self.hard(key, h, alive) * soft * alive[others]
+        return (weight[..., None] * jax.nn.relu(self.value(h))[others]).sum(1)
+
+
+def read_pairs(
+    cell: LSTMCell, h: Float[Array, "agents size"], alive: Bool[Array, " agents"], *, reverse: bool
+) -> Float[Array, "agents others hidden"]:
+    """What an LSTM remembers at each pair [h_i; h_j], having read the pairs before it of j that live.
+
+    The product with a pair is that with h_i plus that with h_j: once for each agent, not for each pair.
+    """
+    agents, size = h.shape
+    own, other = h @ cell.inputs.weight[:size], h @ cell.inputs.weight[size:] + cell.inputs.bias
+
+    def read(state: LSTMState, j: Array) -> tuple[LSTMState, Array]:
+        read = cell.update(own + other[j], state)
+        state = jax.tree.map(lambda new, old: jnp.where(alive[j][:, None], new, old), read, state)
+        return state, state.hidden
+
+    nothing = jnp.zeros((agents, cell.hidden.weight.shape[0]))
+    _, hidden = jax.lax.scan(read, LSTMState(nothing, nothing), jnp.asarray(others_of(agents).T), reverse=reverse)
+    return hidden.swapaxes(0, 1)
+
+
+def gumbel_gate(key: PRNGKeyArray | None, logits: Float[Array, "*batch 2"]) -> Float[Array, "*batch"]:
+    """Gumbel-softmax of "shut" and "open", rounded to {0, 1}; its gradient is that of the softmax.
+
+    Without a key the likelier of the two. The key is consumed.
+    """
+    if key is not None:
+        logits = logits + jax.random.gumbel(key, logits.shape)
+    soft = jax.nn.softmax(logits)[..., 1]
+    return jax.lax.stop_gradient(jnp.round(soft)) + (soft - jax.lax.stop_gradient(soft))

@@ -1,0 +1,82 @@
+"""The policy update on the model dataset (Algorithm 1, lines 16-18): lambda-returns and PPO's clipped loss."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from mag.learning.distributions import entropy, log_prob
+from mag.learning.parallel import mean_over_workers
+from mag.types import Metrics
+
+
+def lambda_returns(
+    reward: Float[Array, " k"] | Float[Array, "k agents"],
+    continues: Float[Array, "k agents"],
+    value: Float[Array, "k_plus_1 agents"],
+    *,
+    gamma: float,
+    lambda_: float,
+) -> Float[Array, "k agents"]:
+    """R_t = r_t + gamma c_t ((1 - lambda) v_{t+1} + lambda R_{t+1}), from R_k = v_k (Dreamer V2, Eq. 4)."""
+
+    def step(following: Array, inputs: tuple) -> tuple[Array, Array]:
+        reward, continues, next_value = inputs
+        mixed = (1 - lambda_) * next_value + lambda_ * following
+        current = reward + gamma * continues * mixed
+        return current, current
+
+    return jax.lax.scan(step, value[-1], (reward, continues, value[1:]), reverse=True)[1]
+
+
+def clipped_loss(
+    log_ratio: Float[Array, "*batch"], advantage: Float[Array, "*batch"], clip: float
+) -> Float[Array, "*batch"]:
+    """PPO's clipped surrogate (Schulman et al. 2017, Eq. 7), to be minimised."""
+    ratio = jnp.exp(log_ratio)
+    return -jnp.minimum(ratio * advantage, jnp.clip(ratio, 1 - clip, 1 + clip) * advantage)
+
+
+def policy_loss(
+    logits: Float[Array, "*batch actions"],
+    action: Int[Array, "*batch"],
+    *,
+    log_prob_then: Float[Array, "*batch"],
+    advantage: Float[Array, "*batch"],
+    clip: float,
+    entropy_coefficient: float | Float[Array, ""],
+    weight: Float[Array, "*batch"] | None = None,
+) -> tuple[Float[Array, ""], Metrics]:
+    """Clipped surrogate minus the entropy bonus: their mean, weighted where `weight` is given.
+
+    `log_prob_then` is the action's log-probability when it was drawn. Where the policy is still that of then, the
+    gradient is the policy gradient.
+    """
+
+    def mean(x: Array) -> Array:
+        return weighted_mean(x, weight)
+
+    log_ratio = log_prob(logits, action) - log_prob_then
+    if weight is not None:  # an action that does not count may be impossible: infinity times 0
+        log_ratio = jnp.where(weight > 0, log_ratio, 0)
+    surrogate = mean(clipped_loss(log_ratio, advantage, clip))
+    spread = mean(entropy(logits))
+    metrics = {
+        "policy/loss": surrogate,
+        "policy/entropy": spread,
+        "policy/kl": -mean(log_ratio),
+        "policy/clipped": mean((jnp.abs(jnp.expm1(log_ratio)) > clip).astype(jnp.float32)),
+    }
+    return surrogate - entropy_coefficient * spread, metrics
+
+
+def weighted_mean(x: Float[Array, "*batch"], weight: Float[Array, "*batch"] | None) -> Float[Array, ""]:
+    """Mean, of the parts that weigh something where `weight` is given; 0 where none does."""
+    return x.mean() if weight is None else (x * weight).sum() / jnp.maximum(weight.sum(), 1)
+
+
+def normalised(
+    advantage: Float[Array, "*batch"], weight: Float[Array, "*batch"] | None = None
+) -> Float[Array, "*batch"]:
+    """Mean 0 and standard deviation 1 over all workers' batches, of the parts that weigh something."""
+    centred = advantage - mean_over_workers(weighted_mean(advantage, weight))
+    return centred / (jnp.sqrt(mean_over_workers(weighted_mean(jnp.square(centred), weight))) + 1e-4)

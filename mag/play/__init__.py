@@ -1,0 +1,1 @@
+"""Playing episodes: the one stepper of episodes, players that collect, and tests."""

@@ -1,0 +1,1 @@
+"""What is made of finished runs: tests, diagnoses, pictures of battles, benchmarks."""

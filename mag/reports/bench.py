@@ -1,0 +1,327 @@
+"""`mag bench`: how fast each part runs, beside what the machine can do, measured in the same process.
+
+Machines are noisy, so each repetition is paired with a matrix product timed just before and just after it, and
+what is compared is the ratio: `effective_utilisation` = dense floating-point operations / (seconds x SGEMM rate).
+Dense operations count every weight matrix as multiplied in full, also where look-ups or shared work avoid it.
+"""
+
+import contextlib
+import dataclasses
+import importlib
+import io
+import json as jsonlib
+import time
+from collections.abc import Callable
+from functools import partial
+from statistics import median
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Key, PRNGKeyArray
+
+from mag import envs
+from mag.algorithms import contract, registry
+from mag.algorithms.mag.config import MAGConfig, NetworksConfig
+from mag.algorithms.mag.local_models import LocalModels, fit_models
+from mag.algorithms.mag.model_reward import ModelReward
+from mag.algorithms.mag.policy import Actor
+from mag.algorithms.mag.policy_update import PolicyState, fit_policy, init_policy
+from mag.algorithms.mag.replay import empty_step
+from mag.algorithms.mag.rollout import planned, rollouts, starts_at_once
+from mag.algorithms.registry import default_config
+from mag.envs import EnvSpec
+from mag.errors import UsageError
+from mag.learning.distributions import sample_categorical
+from mag.learning.optimise import Fitted, optimiser_of, untrained
+from mag.learning.parallel import most_workers, over_seeds
+from mag.play import collect
+from mag.runtime import compile_options, own_cores
+from mag.types import Metrics, ModelState, Rollout, Step
+
+REFERENCE_SPEC = EnvSpec("reference/size", 3, 101, None, 10, 60, True, True)
+"""The size at which the official code was timed (obs 101, A 10, N 3)."""
+STARTS = 760
+"""Start states of the timed rollouts."""
+UPDATES = 5
+"""Updates of the models timed as one, so that the memory they all use is laid out once."""
+TIMED_ENVS = ("smax/3s_vs_3z", "smac_jax/3s_vs_5z", "smac_jax/3s5z_vs_3s6z", "smac_jax/2c_vs_64zg")
+"""The environments whose speed is measured."""
+Result = dict[str, Any]
+
+
+def run(name: str, *, json: bool = False, algo: str | None = None, env: str | None = None) -> None:
+    """Run one benchmark and print its result as a table or as one JSON object.
+
+    `iteration` alone is of an algorithm on an environment.
+    """
+    if name not in BENCHMARKS:
+        raise UsageError(f"unknown benchmark {name!r}; there are {', '.join(BENCHMARKS)}")
+    chosen = {option: value for option, value in (("algo", algo), ("env", env)) if value is not None}
+    for option, value in chosen.items():
+        if name != "iteration":
+            raise UsageError(f"--{option} is {value}, but `mag bench {name}` does not depend on it; iteration does")
+    measured = BENCHMARKS[name](**chosen)
+    result = {"benchmark": name, "device": jax.devices()[0].device_kind} | measured
+    print(jsonlib.dumps(result) if json else _as_table(result))
+
+
+def planning() -> Result:
+    """Planned rollouts (lines 7-15) at the reference size: L 5, H 10, k 15."""
+    config = default_config("mag", "reference/size", "paper")
+    assert isinstance(config, MAGConfig)
+    keys = jax.random.split(jax.random.key(0), 5)
+    models, actor = LocalModels(keys[0], REFERENCE_SPEC, config.networks), Actor(keys[1], 10, config.networks)
+    model_reward = ModelReward(keys[2], config.networks, config.model_reward.layers)
+    trajectories, horizon, length = config.planning.num_trajectories, config.planning.horizon, config.rollout.length
+
+    at_once = starts_at_once(config.rollout, STARTS, trajectories * REFERENCE_SPEC.n_agents)
+
+    def play(key: PRNGKeyArray, models: LocalModels, model_reward: ModelReward, actor: Actor) -> Rollout:
+        predict = planned(models, model_reward, actor, num_trajectories=trajectories, horizon=horizon)
+        starts = _random_states(keys[3], STARTS, config.networks)
+        return rollouts(key, starts, models=models, actor=actor, predict=predict, length=length, at_once=at_once)
+
+    step = trajectories * horizon * (_predict_flops(models) + _dense_flops(model_reward))
+    step += trajectories * (horizon - 1) * _act_flops(models, actor)
+    step += _act_flops(models, actor) + _dense_flops((models.reward, models.continuation))
+    flops = float(STARTS * length * REFERENCE_SPEC.n_agents * step)
+    sizes = {"starts": STARTS, "L": trajectories, "H": horizon, "k": length, "at_once": at_once}
+    return sizes | _measure(play, keys[4], models, model_reward, actor, flops=flops, repeats=2)
+
+
+def world_model() -> Result:
+    """Updates of the local models (line 4) at the reference size, 40 sequences of 20 steps, in a row as in training.
+
+    On a CPU a worker on each core takes its part of them.
+    """
+    config = default_config("mag", "reference/size", "paper")
+    assert isinstance(config, MAGConfig)
+    fitted_config = dataclasses.replace(config.models, batches=UPDATES)
+    models = LocalModels(jax.random.key(0), REFERENCE_SPEC, config.networks)
+    fitted = untrained(models, optimiser_of(fitted_config), fitted_config.averaging)
+    batch = _random_batch(jax.random.key(1), config.replay.batch_size, config.replay.sequence_length)
+
+    def update(key: PRNGKeyArray, fitted: Fitted, batch: Step) -> Fitted:
+        return fit_models(key, fitted, lambda key: batch, fitted_config)[0]
+
+    sequences, steps = batch.first.shape
+    most = min(own_cores(), most_workers())
+    workers = max(count for count in range(1, most + 1) if sequences % count == 0)
+    args = jax.tree.map(lambda x: jnp.asarray(x)[None], (jax.random.key(2), fitted, batch))
+    flops = 3.0 * sequences * steps * REFERENCE_SPEC.n_agents * _dense_flops(models)
+    return {"sequences": sequences, "steps": steps, "workers": workers} | _measure(
+        over_seeds(update, 1, workers=workers, divided=(2,)), *args, flops=flops, repeats=5, updates=UPDATES
+    )
+
+
+def ppo() -> Result:
+    """One policy update (lines 16-18) on a rollout of the reference size: 760 starts, k 15, 5 epochs."""
+    config = default_config("mag", "reference/size", "paper")
+    assert isinstance(config, MAGConfig)
+    keys = jax.random.split(jax.random.key(0), 4)
+    policy = init_policy(keys[0], 10, config.networks, config.ppo)
+    model_data = _random_rollouts(keys[1], STARTS, config.rollout.length, config.networks)
+
+    def fit(key: PRNGKeyArray, policy: PolicyState, model_data: Rollout) -> PolicyState:
+        return fit_policy(key, policy, model_data, config.ppo)[0]
+
+    rows = STARTS * config.rollout.length * REFERENCE_SPEC.n_agents
+    both = _dense_flops((policy.actor.params, policy.critic.params))
+    flops = float(rows * (3 * config.ppo.epochs * both + _dense_flops(policy.critic.params)))
+    return {"starts": STARTS, "k": config.rollout.length, "epochs": config.ppo.epochs} | _measure(
+        fit, keys[2], policy, model_data, flops=flops, repeats=3
+    )
+
+
+def env(names: tuple[str, ...] = TIMED_ENVS) -> Result:
+    """Environment steps per second under random legal play, episodes following one another.
+
+    Beside maps that SMAClite has, too, its own rate with one environment, if it can be imported.
+    """
+    rates: Result = {}
+    for name in names:
+        for num_envs in (1, 64, 1024):
+            rates[f"{name} {num_envs} envs"] = _env_rate(name, num_envs)
+        family, _, map_name = name.partition("/")
+        if family == "smac_jax":
+            rates[f"smaclite/{map_name} 1 env"] = _smaclite_rate(map_name)
+    return rates
+
+
+def iteration(algo: str = "mag", env: str = "smac_jax/3s_vs_3z", preset: str = "auto") -> Result:
+    """One whole iteration of an algorithm (MAG's lines 3-18) with the preset that this machine gets by default."""
+    config = default_config(algo, env, preset)
+    made = registry.make(config, envs.make(env))
+    state = contract.init_seeds(made)
+    begin = time.perf_counter()
+    metrics: Metrics = {}
+    while not metrics:  # until there is enough to learn from, and everything is compiled
+        state, metrics, _, _ = made.iteration(state)
+    first = time.perf_counter() - begin
+    seconds, steps = [], []
+    for _ in range(3):
+        begin = time.perf_counter()
+        state, metrics, _, played = jax.block_until_ready(made.iteration(state))
+        seconds.append(time.perf_counter() - begin)
+        steps.append(int(played[0]))
+    rates = [count / each for count, each in zip(steps, seconds, strict=True)]
+    sizes = {"algo": algo, "env": env, "preset": config.preset, "num_envs": config.collect.num_envs}
+    sizes |= {"workers": config.workers, "env_steps": steps[0]}
+    return sizes | {"seconds": median(seconds), "env_steps_per_second": median(rates), "seconds_until_warm": first}
+
+
+BENCHMARKS: dict[str, Callable[..., Result]] = {
+    "planning": planning,
+    "world-model": world_model,
+    "ppo": ppo,
+    "env": env,
+    "iteration": iteration,
+}
+
+
+def _measure(function: Callable, *args: Any, flops: float | None, repeats: int, updates: int = 1) -> Result:
+    """Median seconds of the compiled function, and its utilisation pair by pair with the machine's SGEMM.
+
+    Of a function that makes several `updates`, the seconds of one; `flops` are one's, too.
+    """
+    begin = time.perf_counter()
+    if not isinstance(function, jax.stages.Wrapped):
+        function = jax.jit(function, compiler_options=compile_options())
+    compiled = function.lower(*args).compile()
+    compile_seconds = time.perf_counter() - begin
+    args = jax.device_put(args, compiled.input_shardings[0])
+    jax.block_until_ready(compiled(*args))
+    sgemm = (lambda: 0.0) if flops is None else _sgemm()
+    seconds, rates = [], [sgemm()]
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        jax.block_until_ready(compiled(*args))
+        seconds.append((time.perf_counter() - begin) / updates)
+        rates.append(sgemm())
+    result: Result = {"seconds": median(seconds), "compile_seconds": compile_seconds}
+    if flops is None:
+        return result
+    pairs = zip(seconds, rates[:-1], rates[1:], strict=True)
+    utilisation = median(flops / (each * (before + after) / 2) for each, before, after in pairs)
+    return result | {
+        "dense_tflop": flops / 1e12,
+        "sgemm_gflops": median(rates) / 1e9,
+        "effective_utilisation": utilisation,
+    }
+
+
+def _sgemm(size: int = 2048, products: int = 4) -> Callable[[], float]:
+    """A function that times a few large matrix products and returns operations per second."""
+    x = jax.random.normal(jax.random.key(0), (size, size))
+    product = jax.jit(lambda x: x @ x)
+    jax.block_until_ready(product(x))
+
+    def rate() -> float:
+        begin = time.perf_counter()
+        for _ in range(products):
+            jax.block_until_ready(product(x))
+        return 2 * size**3 * products / (time.perf_counter() - begin)
+
+    return rate
+
+
+def _dense_flops(module: Any) -> int:
+    """Operations of one row through every weight matrix of a module (or several)."""
+    return sum(2 * leaf.size for leaf in jax.tree.leaves(module) if leaf.ndim == 2)
+
+
+def _predict_flops(models: LocalModels) -> int:
+    return _dense_flops((models.recurrent_input, models.attention, models.recurrence, models.prior))
+
+
+def _act_flops(models: LocalModels, actor: Actor) -> int:
+    return _dense_flops((actor, models.available_actions))
+
+
+def _random_states(key: PRNGKeyArray, count: int, networks: NetworksConfig) -> ModelState:
+    key_stoch, key_deter = jax.random.split(key)
+    agents = REFERENCE_SPEC.n_agents
+    stoch = jax.random.randint(key_stoch, (count, agents, networks.categoricals), 0, networks.classes)
+    return ModelState(stoch, jax.random.normal(key_deter, (count, agents, networks.deterministic)))
+
+
+def _random_batch(key: PRNGKeyArray, sequences: int, steps: int) -> Step:
+    empty = empty_step(REFERENCE_SPEC)
+    batch = jax.tree.map(lambda x: jnp.zeros((sequences, steps, *x.shape), x.dtype), empty)
+    key_obs, key_action = jax.random.split(key)
+    return batch._replace(
+        obs=jax.random.normal(key_obs, batch.obs.shape),
+        avail=jnp.ones_like(batch.avail),
+        previous_action=jax.random.randint(key_action, batch.previous_action.shape, 0, REFERENCE_SPEC.n_actions),
+        continues=jnp.ones_like(batch.continues),
+    )
+
+
+def _random_rollouts(key: PRNGKeyArray, starts: int, length: int, networks: NetworksConfig) -> Rollout:
+    keys = jax.random.split(key, 4)
+    agents, actions = REFERENCE_SPEC.n_agents, REFERENCE_SPEC.n_actions
+    state = _random_states(keys[0], starts * length, networks)
+    shape = (starts, length, agents)
+    return Rollout(
+        state=jax.tree.map(lambda x: x.reshape(starts, length, *x.shape[1:]), state),
+        action=jax.random.randint(keys[1], shape, 0, actions),
+        avail=jnp.ones((*shape, actions), bool),
+        log_prob=jnp.full(shape, -jnp.log(actions)),
+        reward=jax.random.normal(keys[2], shape[:2]),
+        continues=jnp.ones(shape),
+        last=_random_states(keys[3], starts, networks),
+    )
+
+
+def _env_rate(name: str, num_envs: int) -> float:
+    """Steps per second of `num_envs` environments side by side."""
+    task, steps = envs.make(name), max(10, 3200 // num_envs)
+    keys = jax.random.split(jax.random.key(0), num_envs)
+    timing = _measure(partial(_play_randomly, task, steps), keys, flops=None, repeats=3)
+    return num_envs * steps / timing["seconds"]
+
+
+def make_smaclite(map_name: str) -> Any:
+    """One of SMAClite's maps, without what it prints. Raises ImportError where SMAClite is not installed."""
+    importlib.import_module("smaclite")  # names its maps to gymnasium
+    gymnasium = importlib.import_module("gymnasium")
+    with contextlib.redirect_stdout(io.StringIO()):
+        return gymnasium.make(f"smaclite/{map_name}-v0").unwrapped
+
+
+def _smaclite_rate(map_name: str, seconds: float = 5.0) -> float | str:
+    """Steps per second of SMAClite, or a word on why there is none."""
+    try:
+        theirs = make_smaclite(map_name)
+    except ImportError:
+        return "SMAClite is not installed"
+    random, steps, done = np.random.default_rng(0), 0, True
+    begin = time.perf_counter()
+    while time.perf_counter() - begin < seconds:
+        if done:
+            theirs.reset()
+        actions = [int(random.choice(np.flatnonzero(row))) for row in theirs.get_avail_actions()]
+        done = theirs.step(actions)[2]
+        steps += 1
+    return steps / (time.perf_counter() - begin)
+
+
+def _play_randomly(task: envs.Env, steps: int, keys: Key[Array, " envs"]) -> Array:
+    """Rewards of random legal play in one environment per key."""
+
+    def act(key: PRNGKeyArray, memory: None, timestep: Any) -> tuple[Array, None]:
+        return sample_categorical(key, jnp.where(timestep.avail, 0.0, -1e10)), memory
+
+    collectors = jax.vmap(lambda key: collect.start(key, task, None))(keys)
+    return collect.collect(keys[0], collectors, env=task, act=act, steps=steps)[1].episodes.returned
+
+
+def _as_table(result: Result) -> str:
+    width = max(map(len, result))
+    lines = (
+        f"{key:<{width}}  {value:.4g}" if isinstance(value, float) else f"{key:<{width}}  {value}"
+        for key, value in result.items()
+    )
+    return "\n".join(lines)

@@ -1,0 +1,164 @@
+"""`mag models`: how well the models of a run predict what D_e holds, by steps ahead."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import PRNGKeyArray
+
+from mag.algorithms.mag.algorithm import MAG, MAGState
+from mag.algorithms.mag.imagination import OBSERVED, Imagination
+from mag.errors import UsageError
+from mag.learning.parallel import first_seed
+from mag.runs.trained import Trained, load_run
+from mag.runtime import compile_options
+from mag.types import Step
+
+HIGH = 0.01
+"""This share of rewards counts as the highest: kills and wins, which models learn last and policies live on."""
+STREAM = 0x30DE15
+"""Folded into the seed: keys that no run trains with."""
+WORST = 5
+"""How many features of the observation are named."""
+
+
+def models_of_run(path: Path, batches: int, *, load: Callable[[Path], Trained] = load_run) -> dict[str, Any]:
+    """What `compare` finds for `batches` batches of D_e, of the newest checkpoint's first seed.
+
+    Raises UsageError where `path` holds no run, no usable checkpoint, an algorithm without models or too little to
+    compare them with.
+    """
+    config, algorithm, states, progress, warnings = load(path)
+    if not isinstance(algorithm, MAG):
+        raise UsageError(f"{path} is a run of {config.algo}, which has no models; give one of mag or mamba")
+    if (length := algorithm.config.replay.sequence_length) <= OBSERVED:
+        raise UsageError(f"{path} was trained on sequences of {length} steps; more than {OBSERVED} are needed")
+    if not algorithm.can_learn(states.replay):
+        raise UsageError(f"{path} has not collected enough to learn from yet; train it for longer")
+
+    def batch(key: PRNGKeyArray, states: MAGState) -> tuple[Step, Imagination]:
+        state = first_seed(states)
+        key_sample, key_imagine = jax.random.split(key)
+        sequences = algorithm.sequences(state.replay, key_sample)
+        keys = jax.random.split(key_imagine, sequences.first.shape[0])
+        return sequences, jax.vmap(lambda key, each: algorithm.imagine(key, state, each, observed=OBSERVED))(
+            keys, sequences
+        )
+
+    key = jax.random.fold_in(jax.random.key(config.seed), STREAM)
+    compiled = jax.jit(batch, compiler_options=compile_options())
+    found = [compiled(key, states) for key in jax.random.split(key, batches)]
+    real, imagined = jax.tree.map(lambda *parts: np.concatenate(parts), *found)
+    return {
+        "run": str(path),
+        "env": config.env,
+        "algo": config.algo,
+        "preset": config.preset,
+        "seed": config.seed,
+        "env_steps": progress.env_steps[0],
+        "sequences": len(real.first),
+        "observed": OBSERVED,
+        **compare(real, imagined, OBSERVED),
+        "warnings": warnings,
+    }
+
+
+def compare(real: Step, imagined: Imagination, observed: int) -> dict[str, Any]:
+    """Real and imagined sequences `[sequences, time, ...]`, the first `observed` steps seen, the rest predicted.
+
+    Unexplained is the squared error over the variance: 0 is perfect, 1 as good as the mean, None where all is the
+    same. `worst_features` are those of the observation that hold most of its squared error one step ahead. What
+    follows the end of an episode inside a sequence is left out. Raises UsageError where nothing is left.
+    """
+    first, obs, reward, continues = (np.asarray(x) for x in (real.first, real.obs, real.reward, real.continues))
+    seen, guess, goes_on = (np.asarray(x) for x in (imagined.obs, imagined.reward, imagined.continues))
+    over = first[:, observed:] | (continues[:, observed - 1 : -1] == 0)
+    inside = ~np.logical_or.accumulate(over, axis=1)
+    if not inside.any():
+        raise UsageError("every sequence drawn ends with the steps that are seen; give more --batches")
+    start = observed - 1
+    rows: list[dict[str, Any]] = [{"ahead": 0, "obs_unexplained": _unexplained(obs[:, start], seen[:, start])}]
+    for time in range(observed, observed + int(inside.any(0).sum())):
+        here = inside[:, time - observed]
+        rows.append(
+            {
+                "ahead": time - start,
+                "obs_unexplained": _unexplained(obs[here, time], seen[here, time]),
+                "reward_unexplained": _unexplained(reward[here, time], guess[here, time]),
+                "reward": float(reward[here, time].mean()),
+                "reward_imagined": float(guess[here, time].mean()),
+            }
+        )
+    ahead = inside[:, 0]
+    worst = _worst_features(obs[ahead, observed], seen[ahead, observed])
+    reward, guess, continues, goes_on = (x[:, observed:][inside] for x in (reward, guess, continues, goes_on))
+    high, ended = np.argsort(reward)[-max(1, round(HIGH * len(reward))) :], continues == 0
+    return {
+        "by_steps_ahead": rows,
+        "worst_features": worst,
+        "high_reward": float(reward[high].mean()),
+        "high_reward_imagined": float(guess[high].mean()),
+        "ends": float(ended.mean()),
+        "ends_imagined": float(1 - goes_on.mean()),
+        "ends_imagined_there": float(1 - goes_on[ended].mean()) if ended.any() else None,
+    }
+
+
+def _unexplained(real: np.ndarray, guess: np.ndarray) -> float | None:
+    """Squared error over variance, the last axis being features, summed over all (`[n]` is a single feature)."""
+    real, guess = (x.reshape(-1, x.shape[-1] if x.ndim > 1 else 1).astype(float) for x in (real, guess))
+    variance = np.square(real - real.mean(0)).sum()
+    return float(np.square(real - guess).sum() / variance) if variance > 0 else None
+
+
+def _worst_features(real: np.ndarray, guess: np.ndarray) -> list[dict[str, Any]]:
+    """The features `[..., features]` with most of the squared error, worst first; none where there is no error."""
+    error = np.square(real - guess, dtype=float).reshape(-1, real.shape[-1]).sum(0)
+    worst = [int(feature) for feature in np.argsort(-error, kind="stable")[:WORST] if error[feature] > 0]
+    return [
+        {
+            "feature": feature,
+            "share_of_error": float(error[feature] / error.sum()),
+            "unexplained": _unexplained(real[..., feature].ravel(), guess[..., feature].ravel()),
+        }
+        for feature in worst
+    ]
+
+
+def _share(value: float | None, width: int) -> str:
+    return f"{value:{width}.3f}" if value is not None else f"{'-':>{width}}"
+
+
+def tell(result: dict[str, Any]) -> str:
+    """The result for people."""
+    rows = result["by_steps_ahead"]
+    shown = [row for row in rows if row["ahead"] in (0, 1, 2, 4, 8, len(rows) - 1)]
+    lines = [
+        *result["warnings"],
+        f"{result['algo']} on {result['env']}, seed {result['seed']}, {result['env_steps']} env steps: "
+        f"{result['sequences']} sequences of D_e, {result['observed']} steps seen, the rest predicted from the actions "
+        "really taken",
+        "steps   share unexplained        mean reward",
+        "ahead   observation   reward     real   imagined",
+        f"{0:5}   {_share(rows[0]['obs_unexplained'], 11)}",
+    ]
+    for row in shown[1:]:
+        lines.append(
+            f"{row['ahead']:5}   {_share(row['obs_unexplained'], 11)}   {_share(row['reward_unexplained'], 6)}   "
+            f"{row['reward']:6.3f}   {row['reward_imagined']:8.3f}"
+        )
+    named = (
+        f"{worst['feature']} ({worst['share_of_error']:.0%}, unexplained {_share(worst['unexplained'], 1)})"
+        for worst in result["worst_features"]
+    )
+    lines.append("most of the observation's error one step ahead, by feature: " + (", ".join(named) or "none"))
+    there = result["ends_imagined_there"]
+    lines += [
+        f"highest {100 * HIGH:g} % of rewards: mean {result['high_reward']:.2f}, "
+        f"imagined {result['high_reward_imagined']:.2f}",
+        f"ends per step: {result['ends']:.4f}, imagined {result['ends_imagined']:.4f}"
+        + ("" if there is None else f"; {there:.2f} where there was one"),
+    ]
+    return "\n".join(lines)

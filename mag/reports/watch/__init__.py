@@ -1,0 +1,69 @@
+"""`mag watch`: battles of a trained run, to be looked at in a browser or as a film."""
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from mag.envs.view import FAMILIES
+from mag.errors import UsageError
+from mag.play.testing import evaluation_keys
+from mag.reports.watch.film import write_film
+from mag.reports.watch.page import page
+from mag.reports.watch.record import battles, result
+from mag.runs.trained import Trained, load_run
+
+ENDINGS = (".html", ".gif", ".mp4")
+
+
+def watch(path: Path, episodes: int, out: Path | None = None, *, load: Callable[[Path], Trained] = load_run) -> str:
+    """Write the first `episodes` test battles of a run's first seed to `out`, by default its `battles.html`.
+
+    They are those that `mag evaluate` plays, so the same command writes the same file. Returns a sentence that
+    says what was written. Raises UsageError where there is nothing to watch or nowhere to write it.
+    """
+    if out is not None:
+        check_ending(out)
+    run = load(path)
+    out = path / "battles.html" if out is None else out
+    view = getattr(run.algorithm.env, "view", None)
+    if view is None:
+        raise UsageError(
+            f"{run.config.env} has no battles to draw; of the package's families {' and '.join(FAMILIES)} can be "
+            "watched, and environments of your own that have a `view` (`mag.envs.view`)"
+        )
+    check_writable(out)
+    config = run.config
+    key = evaluation_keys(config.seed, config.num_seeds, run.progress.iteration)[0]
+    played = battles(run.algorithm, run.state, key, episodes)
+    title = f"{config.algo} on {config.env}"
+    subtitle = f"seed {config.seed} after {run.progress.slowest} environment steps, playing greedily"
+    if out.suffix.lower() == ".html":
+        out.write_text(page(played, view.scene, title, subtitle), encoding="utf-8")
+    else:
+        write_film(out, played, view.scene, title)
+    won = sum(result(battle) == "won" for battle in played)
+    return " ".join([*run.warnings, f"wrote {out}: {episodes} battles of {title}, {won} won"])
+
+
+def check_ending(out: Path) -> None:
+    """Raise UsageError where the file name does not say what to write, or it cannot be written here."""
+    if out.suffix.lower() not in ENDINGS:
+        raise UsageError(
+            f"--out is {out}, of which the kind of file is unclear; let its name end in one of {', '.join(ENDINGS)}"
+        )
+    if out.suffix.lower() == ".mp4" and shutil.which("ffmpeg") is None:
+        raise UsageError(f"--out is {out}, but films of that kind need the program ffmpeg; install it or write .gif")
+
+
+def check_writable(out: Path) -> None:
+    """Raise UsageError where the file cannot be written, before the battles are played."""
+    problem = "it is a folder"
+    if not out.is_dir():
+        try:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            with out.open("ab") if out.exists() else tempfile.TemporaryFile(dir=out.parent):
+                return
+        except OSError as error:
+            problem = error.strerror or str(error)
+    raise UsageError(f"cannot write {out} ({problem}); choose another file with --out")

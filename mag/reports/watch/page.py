@@ -1,0 +1,71 @@
+"""Battles as one HTML page that needs nothing but a browser: `page.html` with the recordings in its middle."""
+
+import json
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Bool
+
+from mag.envs.view import Frame, Scene
+from mag.reports.watch.record import OBSERVED, Battle, imagined_end, result
+
+PLACE = "{{DATA}}"
+"""Where the template wants its data."""
+
+
+def page(battles: list[Battle], scene: Scene, title: str, subtitle: str) -> str:
+    """The page's source; texts and numbers go in as JSON, in which nothing can end the script that holds it."""
+    data = {
+        "title": title,
+        "subtitle": subtitle,
+        "scene": {**scene._asdict(), "kinds": [kind._asdict() for kind in scene.kinds]},
+        "battles": [describe(battle) for battle in battles],
+    }
+    template = files("mag.reports.watch").joinpath("page.html").read_text(encoding="utf-8")
+    return template.replace(PLACE, json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"))
+
+
+def describe(battle: Battle) -> dict[str, Any]:
+    """A battle as the page takes it: lists by step, and within them by unit; see `Frame` for what they hold."""
+    real = battle.real
+    described: dict[str, Any] = {
+        "length": int(real.result.length),
+        "result": result(battle),
+        "kind": real.frames.kind[0].tolist(),
+        "reward": rounded(real.steps.reward, digits=4),
+        "real": track(battle.real.frames, battle.fired),
+        "imagined": None,
+    }
+    if battle.imagined is not None:
+        frames, prediction = battle.imagined.frames, battle.imagined.prediction
+        described["imagined"] = {
+            **track(frames, np.zeros_like(battle.fired)),
+            "observed": OBSERVED,
+            "end": int(imagined_end(prediction)),
+            "reward": rounded(prediction.reward, digits=4),
+            "error": rounded(prediction.error, digits=4),
+            "one_step": rounded(prediction.one_step, digits=4),
+        }
+    return described
+
+
+def track(frames: Frame, fired: Bool[np.ndarray, "time units"]) -> dict[str, Any]:
+    """Frames by what is drawn of them; `fired` names the units that did."""
+    return {
+        "x": rounded(frames.position[..., 0]),
+        "y": rounded(frames.position[..., 1]),
+        "health": rounded(frames.health),
+        "shield": rounded(frames.shield),
+        "target": frames.target.tolist(),
+        "fired": [np.flatnonzero(step).tolist() for step in fired],
+    }
+
+
+def rounded(values: ArrayLike, digits: int = 2) -> list[Any]:
+    """Numbers as short as they can be written: 5 rather than 5.0."""
+    nested: list[Any] = np.vectorize(lambda x: int(x) if x == int(x) else x, otypes=[object])(
+        np.round(np.asarray(values, np.float64), digits)
+    ).tolist()
+    return nested

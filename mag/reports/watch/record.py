@@ -1,0 +1,135 @@
+"""Battles as they are watched: greedy episodes with all that is to be drawn, and what the models expected of them."""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Int, PRNGKeyArray
+
+from mag.algorithms.contract import Imagines
+from mag.algorithms.mag.imagination import OBSERVED, Imagination
+from mag.envs.view import NOBODY, Frame, View, place
+from mag.learning.parallel import first_seed
+from mag.play.collect import absorb, arrival
+from mag.play.testing import EvaluationResult, Playing, advance, begin, is_running
+from mag.runtime import compile_options
+from mag.types import Step
+
+IMAGINATION = 0x1DEA
+"""Sets the keys of what is imagined apart from those of what is played."""
+
+
+class Recording(NamedTuple):
+    """One episode `[time, ...]` from its start to its end; on the device all are as long as the limit allows, and
+    the last moment repeats."""
+
+    frames: Frame
+    steps: Step
+    """As the models were taught: where the episode really ended nothing is observed."""
+    result: EvaluationResult
+
+
+class Imagined(NamedTuple):
+    """A battle as the models expected it, `[time, ...]`, with what they got wrong."""
+
+    frames: Frame
+    prediction: Imagination
+
+
+class Battle(NamedTuple):
+    """One battle to be watched, in NumPy arrays of its length."""
+
+    real: Recording
+    fired: Bool[np.ndarray, "time units"]
+    """Whether the unit's weapon was fired in the step that led to the moment."""
+    imagined: Imagined | None
+    """None where the algorithm has no models."""
+
+
+def battles(algorithm: Any, state: Any, key: PRNGKeyArray, episodes: int) -> list[Battle]:
+    """Play `episodes` greedy episodes of a state's first seed: the first ones that `evaluate` plays with this key.
+
+    The environment must have a view. The key is consumed.
+    """
+    keys = jax.random.split(key, episodes)
+
+    def play(policy: Any, keys: Array) -> Recording:
+        return jax.vmap(lambda key: record(algorithm, first_seed(policy), key))(keys)
+
+    def imagine(state: Any, keys: Array, recordings: Recording) -> Imagined:
+        def one(inputs: tuple[PRNGKeyArray, Recording]) -> Imagined:
+            key, recording = inputs
+            key = jax.random.fold_in(key, IMAGINATION)
+            prediction = algorithm.imagine(key, first_seed(state), recording.steps, observed=OBSERVED)
+            return Imagined(imagined_frames(algorithm.env.view, prediction, recording.frames), prediction)
+
+        return jax.lax.map(one, (keys, recordings))
+
+    jit = partial(jax.jit, compiler_options=compile_options())
+    recordings = jit(play)(algorithm.policy(state), keys)
+    imagined = jit(imagine)(state, keys, recordings) if isinstance(algorithm, Imagines) else None
+    found = jax.device_get((recordings, imagined))
+    return [_battle(*jax.tree.map(lambda x, index=index: x[index], found)) for index in range(episodes)]
+
+
+def record(algorithm: Any, policy: Any, key: PRNGKeyArray) -> Recording:
+    """Play one greedy episode, as `evaluate` does. The key is consumed."""
+
+    def step(playing: Playing, _: None) -> tuple[Playing, tuple[Frame, Step]]:
+        goes_on = is_running(algorithm, playing)
+        following = advance(algorithm, policy, playing)
+        playing = jax.tree.map(lambda a, b: jnp.where(goes_on, a, b), following, playing)
+        return playing, _moment(algorithm, playing)
+
+    start = begin(algorithm, key)
+    last, rest = jax.lax.scan(step, start, length=algorithm.env.spec.episode_limit)
+    first = _moment(algorithm, start)
+    moments = jax.tree.map(lambda one, more: jnp.concatenate([one[None], more]), first, rest)
+    return Recording(moments[0], moments[1], last.result)
+
+
+def _moment(algorithm: Any, playing: Playing) -> tuple[Frame, Step]:
+    """What is drawn of a moment, and what D_e would keep of it."""
+    seen = absorb(playing.timestep)
+    step = arrival(seen, playing.action)._replace(state=None)
+    return algorithm.env.view.frame(playing.env_state), step
+
+
+def imagined_frames(view: View, prediction: Imagination, real: Frame) -> Frame:
+    """The decoded observations as units; from where the models expect the end on, the battle stands still.
+
+    Of the targets only the allies' are known: they are in the actions given.
+    """
+    scene = view.scene
+
+    def frame(obs: Array, real: Frame) -> Frame:
+        imagined = place(view.sight(obs), real, scene)
+        return imagined._replace(target=imagined.target.at[scene.allies :].set(NOBODY))
+
+    frames = jax.vmap(frame)(prediction.obs, real)
+    last = imagined_end(prediction) - 1
+    time = jnp.minimum(jnp.arange(len(prediction.error)), last)
+    return jax.tree.map(lambda x: x[time], frames)
+
+
+def imagined_end(prediction: Imagination) -> Int[Array, ""]:
+    """The first step at which the models expect the episode to be over; the number of steps if there is none."""
+    over = prediction.continues < 0.5
+    return jnp.where(over.any(), over.argmax(), len(over))
+
+
+def _battle(real: Recording, imagined: Imagined | None) -> Battle:
+    """One battle, cut to its length."""
+    moments = int(real.result.length) + 1
+    frames, steps, imagined = jax.tree.map(lambda x: x[:moments], (real.frames, real.steps, imagined))
+    rose = np.diff(frames.cooldown, axis=0, prepend=np.inf) > 0
+    return Battle(Recording(frames, steps, real.result), rose, imagined)
+
+
+def result(battle: Battle) -> str:
+    """How the battle ended."""
+    if battle.real.result.won:
+        return "won"
+    return "undecided" if battle.real.steps.continues[-1] else "lost"

@@ -1,0 +1,88 @@
+"""Imagined episodes: what was observed is used, what comes later is not."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mag.algorithms.mag.imagination import imagine
+from mag.algorithms.mag.local_models import LocalModels, observe_sequence
+from mag.learning.distributions import smooth_l1
+from mag.types import ModelState
+from tests.support.small import NETWORKS, SPEC, filled, quick_compiles, random_batch
+
+KEY = jax.random.key(0)
+MODELS = filled(lambda key: LocalModels(key, SPEC, NETWORKS))
+LENGTH, OBSERVED = 6, 3
+EPISODE = jax.tree.map(lambda x: x[0], random_batch(0, [[True] + [False] * (LENGTH - 1)])._replace(state=None))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compile_quickly():
+    yield from quick_compiles()
+
+
+@jax.jit
+def imagined(episode):
+    return imagine(KEY, episode, models=MODELS, predict=MODELS.predict, observed=OBSERVED, reward_scale=2.0)
+
+
+@pytest.fixture(scope="module")
+def found():
+    return jax.tree.map(np.asarray, imagined(EPISODE))
+
+
+def test_observed_steps_are_decoded_from_what_was_observed(found):
+    posterior = observe_sequence(MODELS, jax.random.split(KEY, 3)[0], EPISODE, training=False)[1]
+    decoded = jax.vmap(MODELS.decode)(posterior)[0]
+    np.testing.assert_allclose(found.obs[:OBSERVED], decoded[:OBSERVED], rtol=1e-5, atol=1e-6)
+    assert not np.allclose(found.obs[OBSERVED:], decoded[OBSERVED:])
+
+
+def test_later_observations_change_nothing_but_the_errors(found):
+    other = EPISODE._replace(obs=EPISODE.obs.at[OBSERVED:].add(1.0))
+    changed = imagined(other)
+    for name in ("obs", "reward", "continues"):
+        np.testing.assert_array_equal(getattr(changed, name), getattr(found, name))
+    assert (changed.error[OBSERVED:] != found.error[OBSERVED:]).all()
+
+
+def test_the_error_is_the_distance_of_the_observations(found):
+    size = np.abs(np.asarray(found.obs) - np.asarray(EPISODE.obs))
+    each = np.where(size < 1, size**2 / 2, size - 0.5)
+    np.testing.assert_allclose(found.error, each.sum(-1).mean(-1), rtol=1e-5)
+
+
+def test_the_actions_are_the_real_ones(found):
+    action = EPISODE.previous_action[OBSERVED]
+    other = EPISODE._replace(previous_action=EPISODE.previous_action.at[OBSERVED].set((action + 1) % SPEC.n_actions))
+    changed = imagined(other)
+    np.testing.assert_array_equal(changed.obs[:OBSERVED], found.obs[:OBSERVED])
+    assert (changed.reward[OBSERVED] != found.reward[OBSERVED]).all()
+
+
+def test_nothing_leads_to_the_first_step(found):
+    assert (found.reward[0], found.continues[0]) == (0.0, 1.0)
+    np.testing.assert_allclose(found.one_step[0], found.error[0], rtol=1e-6)
+
+
+def test_one_step_predictions_start_from_what_was_observed_the_step_before():
+    """With a `predict` that stays where it is, the prediction of a step is the posterior of the one before."""
+
+    def stay(key, state, action):
+        return ModelState(state.stoch, state.deter)
+
+    result = jax.jit(lambda: imagine(KEY, EPISODE, models=MODELS, predict=stay, observed=2, reward_scale=1.0))()
+    posterior = observe_sequence(MODELS, jax.random.split(KEY, 3)[0], EPISODE, training=False)[1]
+    decoded = jax.vmap(MODELS.decode)(posterior)[0]
+    expected = smooth_l1(decoded[:-1] - EPISODE.obs[1:]).sum(-1).mean(-1)
+    np.testing.assert_allclose(result.one_step[1:], expected, rtol=1e-4)
+    # On its own from step 2 on it stays at step 1.
+    np.testing.assert_allclose(result.obs[2:], jnp.broadcast_to(decoded[1], result.obs[2:].shape), rtol=1e-4, atol=1e-5)
+
+
+def test_rewards_are_in_the_environments_units(found):
+    half = jax.jit(
+        lambda: imagine(KEY, EPISODE, models=MODELS, predict=MODELS.predict, observed=OBSERVED, reward_scale=1.0)
+    )()
+    np.testing.assert_allclose(half.reward, 2 * found.reward, rtol=1e-5)

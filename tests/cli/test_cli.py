@@ -1,0 +1,270 @@
+"""The command line: what it understands, and one clear sentence for what it does not."""
+
+import json
+import subprocess
+import sys
+from functools import partial
+
+import pytest
+
+from mag import cli
+from mag.algorithms.on_policy.config import BASELINES
+from mag.reports.evaluate import evaluate_run
+from mag.runs.train import train
+from mag.runs.trained import load_run
+from tests.support.fake import build, fake_config
+
+
+def run(capsys, *words):
+    """Exit code, standard output and standard error of `mag WORDS`."""
+    code = 0
+    try:
+        cli.main(words)
+    except SystemExit as exit_:
+        code = exit_.code or 0
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """Takes the place of training: collects `(config, run folder)`."""
+    calls = []
+    monkeypatch.setattr("mag.runs.train.train", lambda config, path: calls.append((config, path)))
+    return calls
+
+
+def test_fields_of_every_group_can_be_set(capsys, trained, tmp_path):
+    words = "train --env probe/two-step --algo mamba --preset debug --steps 7 --seed 3 --num-seeds 2"
+    code, _, errors = run(capsys, *words.split(), "--run", str(tmp_path), "--rollout.length", "7")
+    assert (code, errors) == (0, "")
+    ((config, path),) = trained
+    assert (config.env, config.algo, config.preset) == ("probe/two-step", "mamba", "debug")
+    assert (config.steps, config.seed, config.num_seeds, config.rollout.length) == (7, 3, 2, 7)
+    assert path == tmp_path
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--num-seeds 2 --ppo.lambda 0.5 --ppo.actor-learning-rate 1e-3",
+        "--num_seeds 2 --ppo.lambda_ 0.5 --ppo.actor_learning_rate 1e-3",
+        "--num-seeds=2 --ppo.lambda=0.5 --ppo.actor-learning-rate=1e-3",
+    ],
+)
+def test_spellings_of_the_same(capsys, trained, words):
+    assert run(capsys, "train", "--preset", "debug", *words.split())[0] == 0
+    config = trained[0][0]
+    assert (config.num_seeds, config.ppo.lambda_, config.ppo.actor_learning_rate) == (2, 0.5, 1e-3)
+
+
+def test_the_preset_sets_the_defaults_and_options_override_them(capsys, trained):
+    run(capsys, "train", "--preset", "debug")
+    run(capsys, "train", "--preset=paper", "--networks.hidden", "128")
+    debug, paper = (config for config, _ in trained)
+    assert debug.networks.hidden == 16 and debug.steps == 300
+    assert (paper.networks.hidden, paper.networks.deterministic) == (128, 256)
+
+
+@pytest.mark.parametrize("algo", BASELINES)
+def test_baselines_have_their_own_options(capsys, trained, algo):
+    words = f"train --algo {algo} --preset debug --learning.lambda 0.5 --networks.communicate False"
+    assert run(capsys, *words.split())[0] == 0
+    config = trained[0][0]
+    assert (config.algo, config.learning.lambda_, config.networks.communicate) == (algo, 0.5, False)
+
+
+def test_help_of_a_baseline_gives_the_publications_values(capsys):
+    code, output, _ = run(capsys, "train", "--algo", "g2a", "--help")
+    text = " ".join(output.replace("│", " ").split())
+    assert code == 0 and "(Attention-PPO: 5; CommNet, G2A: 1)" in text
+
+
+def test_auto_is_resolved(capsys, trained):
+    run(capsys, "train")
+    assert trained[0][0].preset in ("cpu", "paper")
+
+
+BAD_INPUT = [
+    ("trian", "unknown command trian (did you mean train?); known are train, evaluate, watch, models, bench, envs"),
+    ("train --planning.horizn 7", "unknown option --planning.horizn (did you mean --planning.horizon?)"),
+    ("train --planning.horizon seven", "--planning.horizon: 'seven' is not a whole number"),
+    (f"train --steps {'9' * 90}x", f"--steps: '{'9' * 90}x' is not a whole number"),
+    ("train --ppo.clip much", "--ppo.clip: 'much' is not a number"),
+    ("train --model-reward.layers 1000", "model_reward.layers is 1000; it can be at most 100"),
+    ("train --algo commnet --networks.rounds 1000", "networks.rounds is 1000; it can be at most 100"),
+    ("train --checkpoint.every -1", "checkpoint.every is -1.0; it must be at least 0"),
+    ("train --evaluation.every 0", "evaluation.every is 0; it must be at least 1"),
+    ("train --checkpoint.every inf", "checkpoint.every is inf; it must be a finite number"),
+    ("train --planning.horizon 0", "planning.horizon is 0; it must be at least 1"),
+    ("train --num-seeds 0", "num_seeds is 0; it must be at least 1"),
+    ("train --workers 0", "workers is 0; it must be at least 1"),
+    ("train --workers 3 --preset cpu", "replay.batch_size is 16 and workers 3; the workers must divide it"),
+    ("train --preset cpu --ppo.minibatch 501", "ppo.minibatch is 501 and workers 2; the workers must divide it"),
+    ("train --workers 16 --preset cpu", "workers is 16; it can be at most 8"),
+    ("train --workers 2 --algo g2a", "workers is 2; g2a learns with 1 (mag and mamba can have more)"),
+    ("train --steps", "Missing value for argument '--steps'"),
+    ("train extra", "extra"),
+    ("train --env smax/3s_vs_9z", "'3s_vs_9z'"),
+    ("train --env starcraft", "'starcraft'"),
+    ("train --env ./my_tasks/corridor", "there is no family '.'"),
+    ("train --env smac_jax/no.toml", "cannot read the map file no.toml (No such file or directory)"),
+    ("train --seed 2147483647 --num-seeds 2", "seeds must stay below 2147483648"),
+    ("train --preset cpu --replay.capacity 1500", "replay.capacity is 1500 and replay.learning_starts 2000"),
+    ("train --algo mog", "unknown algorithm 'mog'; there are mag, mamba, attention-ppo, commnet, g2a"),
+    ("train --algo=", "unknown algorithm ''; there are mag, mamba"),
+    ("train --env=", "environment ''"),
+    (
+        "train --algo mamba --planning.horizon 7",
+        "mamba does not plan and takes no option --planning.horizon; leave it out",
+    ),
+    (
+        "train --algo commnet --learning.critic-learning-rate 0.1",
+        "commnet has no critic of its own and takes no option --learning.critic-learning-rate",
+    ),
+    ("train --algo mamba --model-reward.layers 3", "mamba does not plan and takes no option --model-reward.layers"),
+    ("train --algo g2a --learning.minibatches 7 --preset debug", "the minibatches must divide the environments"),
+    ("train --ppo.learning-rate-decay 1.1", "ppo.learning_rate_decay is 1.1; it must lie between 0 and 1"),
+    ("train --models.averaging 1", "models.averaging is 1.0; it must be at least 0 and below 1"),
+    ("train --models.optimiser sgd", "sgd"),
+    ("train --models.reward-threshold 0", "models.reward_threshold is 0.0; it must be above 0"),
+    ("train --models.reward-weight nan", "models.reward_weight is nan; it must be at least 0"),
+    ("train --algo commnet --planning.horizon 7", "unknown option --planning.horizon"),
+    ("train --preset big", "unknown preset 'big'; there are auto, paper, cpu, debug"),
+    ("evaluate", "RUN"),
+    ("evaluate nowhere", "nowhere is not a run folder (it has no config.json)"),
+    ("evaluate nowhere --episodes 0", "--episodes is 0 but must be at least 1"),
+    ("evaluate nowhere --jsn", "unknown option --jsn (did you mean --json?)"),
+    ("watch", "RUN"),
+    ("watch nowhere", "nowhere is not a run folder (it has no config.json)"),
+    ("watch nowhere --episodes 0", "--episodes is 0 but must be at least 1"),
+    ("watch nowhere --out film.avi", "let its name end in one of .html, .gif, .mp4"),
+    ("models", "RUN"),
+    ("models nowhere", "nowhere is not a run folder (it has no config.json)"),
+    ("models nowhere --batches 0", "--batches is 0 but must be at least 1"),
+    ("bench speed", "invalid choice 'speed'"),
+    ("envs --all", "unknown option --all"),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), BAD_INPUT)
+def test_mistakes_get_one_sentence_and_code_2(capsys, monkeypatch, tmp_path, words, message):
+    monkeypatch.chdir(tmp_path)
+    code, output, errors = run(capsys, *words.split())
+    assert code == 2
+    assert message in errors
+    assert errors.startswith("mag: ") and errors.count("\n") == 1
+    assert "Traceback" not in errors + output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_folder_that_cannot_be_used_is_named(capsys, tmp_path):
+    (tmp_path / "thesis.tex").write_text("mine")
+    code, _, errors = run(capsys, "train", "--env", "probe/two-step", "--preset", "debug", "--run", str(tmp_path))
+    assert code == 2
+    assert "thesis.tex" in errors and "--run" in errors and errors.count("\n") == 1
+
+
+def test_help_names_every_command(capsys):
+    for words in ((), ("--help",), ("-h",)):
+        code, output, _ = run(capsys, *words)
+        assert code == 0
+        assert all(f"\n  {name} " in output for name in ("train", "evaluate", "watch", "models", "bench", "envs"))
+
+
+@pytest.mark.parametrize("word", ["--help", "-h"])
+def test_help_of_train_explains_fields_with_the_paper_values(capsys, word):
+    code, output, _ = run(capsys, "train", word)
+    assert code == 0
+    text = " ".join(output.replace("│", " ").split())
+    assert "k: steps of a rollout (paper: 15)." in text
+    assert "--run DIR" in text and "with preset cpu" in text
+
+
+def test_help_and_mistakes_do_not_wait_for_jax():
+    script = (
+        "import sys; from mag.cli import main\n"
+        "for words in (['--help'], ['trian'], ['evaluate', '--help'], ['watch', '--help'], ['models', '--help'],\n"
+        "              ['bench', 'nothing']):\n"
+        "    try: main(words)\n"
+        "    except SystemExit: pass\n"
+        "assert 'jax' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+
+
+def test_environments_are_listed(capsys):
+    code, output, _ = run(capsys, "envs")
+    assert code == 0
+    assert any(line.startswith("smax/3s_vs_3z ") and "3 agents" in line for line in output.splitlines())
+
+
+def test_evaluation_of_a_run_repeats_its_last_test(tmp_path):
+    summary = train(fake_config(), tmp_path, build=build)
+    config = fake_config()
+    result = evaluate_run(
+        tmp_path, config.evaluation.episodes, load=partial(load_run, build=build, load=lambda folder: config)
+    )
+    assert result["eval_win_rate"] == summary["eval_win_rate"]
+    assert result["eval_return"] == summary["eval_return"]
+    assert json.loads(json.dumps(result)) == result
+
+
+def test_signals_give_their_exit_codes(capsys, monkeypatch):
+    from mag.runs.interrupt import Interrupted
+
+    def stop(config, path):
+        raise Interrupted(15)
+
+    monkeypatch.setattr("mag.runs.train.train", stop)
+    assert run(capsys, "train", "--preset", "debug")[0] == 143
+
+
+def test_the_module_is_the_command():
+    done = subprocess.run([sys.executable, "-m", "mag", "--version"], check=True, capture_output=True, text=True)
+    assert done.stdout.startswith("mag ")
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        ("--preset debug", (1, 1, 1)),
+        ("--preset debug --workers 4", (4, 1, 4)),
+        ("--preset cpu", (2, 1, 2)),
+        ("--preset cpu --num-seeds=3 --workers=2", (2, 3, 2)),
+    ],
+)
+def test_a_task_that_computes_when_it_is_imported_has_its_threads(options, found, tmp_path):
+    """Workers, seeds and the threads they get on one core."""
+    (tmp_path / "my_tasks.py").write_text(
+        "import jax.numpy as jnp\nfrom mag.envs.probe import make, specs\nTABLE = jnp.arange(3)\n"
+    )
+    script = (
+        "import sys, jax, mag.runtime, mag.runs.train; from mag.cli import main\n"
+        "mag.runtime.own_cores = lambda: 1\n"
+        "mag.runs.train.train = lambda config, run: print(config.workers, config.num_seeds, len(jax.devices()))\n"
+        "main(['train', '--env', 'my_tasks/two-step', *sys.argv[1:]])"
+    )
+    command = [sys.executable, "-c", script, *options.split()]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path)
+    assert done.stdout.split() == [str(number) for number in found]
+
+
+@pytest.mark.parametrize("words", [["envs"], ["--help"], ["train", "--help"]])
+def test_an_output_that_cannot_be_written_is_told(words):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "mag", *words], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (done.returncode, done.stderr) == (
+        2,
+        "mag: the output cannot be written: No space left on device; send it elsewhere\n",
+    )
+
+
+def test_an_output_that_nobody_reads_ends_quietly():
+    with subprocess.Popen(
+        [sys.executable, "-m", "mag", "envs"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait()) == ("", 1)

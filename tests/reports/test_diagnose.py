@@ -1,0 +1,113 @@
+"""What `mag models` reports, by hand and of a small run."""
+
+import dataclasses
+import json
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mag.algorithms.mag.imagination import Imagination
+from mag.algorithms.registry import default_config
+from mag.errors import UsageError
+from mag.reports.diagnose import compare, models_of_run, tell
+from mag.runs.train import train
+from mag.runs.trained import load_run
+from mag.types import Step
+from tests.support.fake import build, fake_config
+
+OBSERVED = 2
+LABELS = {"algo": "mag", "env": "a/b", "seed": 0, "env_steps": 1, "sequences": 3, "observed": OBSERVED, "warnings": []}
+
+
+def made(seen, reward, continues):
+    """Three sequences of five steps and one agent, of which two steps are observed, and what models made of them."""
+    first = np.zeros((3, 5), bool)
+    first[0, 4] = first[1, 4] = True  # the last step belongs to the next episode
+    obs = np.zeros((3, 5, 1, 2), np.float32)
+    obs[:, :, 0, 0] = [[0, 1, 2, 6, 0], [0, 3, 4, 8, 0], [0, 5, 9, 0, 0]]
+    real = Step(
+        obs=obs,
+        avail=np.ones((3, 5, 1, 3), bool),
+        alive=np.ones((3, 5, 1), bool),
+        previous_action=np.zeros((3, 5, 1), np.int32),
+        reward=np.array([[0, 1, 1, 0, 9], [0, 1, 2, 4, 9], [0, 1, 3, 7, 9]], np.float32),
+        continues=np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 1], [1, 1, 0, 0, 0]], np.float32),
+        first=first,
+        state=None,
+    )
+    guess = np.array(obs)
+    guess[:, :, 0, 0] = seen
+    zeros = np.zeros((3, 5), np.float32)
+    return jax.tree.map(
+        jnp.asarray,
+        (real, Imagination(guess, np.array(reward, np.float32), np.array(continues, np.float32), zeros, zeros)),
+    )
+
+
+def test_accuracy_by_hand():
+    found = compare(
+        *made(
+            seen=[[9, 2, 2, 5, 99], [9, 3, 5, 8, 99], [9, 5, 7, 99, 99]],
+            reward=[[9, 9, 1, 1, 99], [9, 9, 2, 2, 99], [9, 9, 1, 99, 99]],
+            continues=[[0, 0, 1, 0.9, 0], [0, 0, 1, 0.5, 0], [0, 0, 0.8, 0, 0]],
+        ),
+        OBSERVED,
+    )
+    posterior, one, two = found["by_steps_ahead"]
+    # Observations 1, 3, 5 have squares 8 around their mean 3; 2, 4, 9 have 26 around 5; 6 and 8 have 2 around 7.
+    assert posterior == {"ahead": 0, "obs_unexplained": pytest.approx(1 / 8)}
+    assert one == pytest.approx(
+        {"ahead": 1, "obs_unexplained": 5 / 26, "reward_unexplained": 4 / 2, "reward": 2, "reward_imagined": 4 / 3}
+    )
+    assert two == pytest.approx(
+        {"ahead": 2, "obs_unexplained": 1 / 2, "reward_unexplained": 5 / 8, "reward": 2, "reward_imagined": 1.5}
+    )
+    assert (found["high_reward"], found["high_reward_imagined"]) == (4, 2)
+    assert found["ends"] == pytest.approx(2 / 5)
+    assert found["ends_imagined"] == pytest.approx((0.1 + 0.5 + 0.2) / 5)
+    assert found["ends_imagined_there"] == pytest.approx((0.5 + 0.2) / 2)
+
+
+def test_the_worst_features_are_named():
+    real, imagined = made(np.zeros((3, 5)), np.zeros((3, 5)), np.ones((3, 5)))
+    # One step ahead: errors of 1, 0 and 2 in the first feature (2, 4, 9 have squares 26), of 1, 1 and 4 in the second.
+    guess = jnp.asarray(real.obs).at[:, 2, 0].add(jnp.array([[1, 1], [0, 1], [2, 4]]))
+    found = compare(real, imagined._replace(obs=guess), OBSERVED)
+    second, first = found["worst_features"]
+    assert second == {"feature": 1, "share_of_error": pytest.approx(18 / 23), "unexplained": None}
+    assert first == {"feature": 0, "share_of_error": pytest.approx(5 / 23), "unexplained": pytest.approx(5 / 26)}
+    assert "by feature: 1 (78%, unexplained -), 0 (22%, unexplained 0.192)" in tell({**LABELS, **found})
+    assert compare(real, imagined._replace(obs=real.obs), OBSERVED)["worst_features"] == []
+
+
+def test_what_does_not_vary_has_no_share_to_explain():
+    real, imagined = made(np.zeros((3, 5)), np.zeros((3, 5)), np.ones((3, 5)))
+    found = compare(real._replace(reward=jnp.full((3, 5), -0.1)), imagined, OBSERVED)
+    assert [row["reward_unexplained"] for row in found["by_steps_ahead"][1:]] == [None, None]
+    assert "    1         " in tell({**LABELS, **found})
+
+
+def test_nothing_to_compare_is_said():
+    real, imagined = made(np.zeros((3, 5)), np.zeros((3, 5)), np.ones((3, 5)))
+    with pytest.raises(UsageError, match="give more --batches"):
+        compare(real._replace(first=jnp.ones((3, 5), bool)), imagined, OBSERVED)
+
+
+def test_runs_without_models_are_refused(tmp_path):
+    train(fake_config(), tmp_path, build=build)
+    with pytest.raises(UsageError, match="has no models; give one of mag or mamba"):
+        models_of_run(tmp_path, 1, load=partial(load_run, build=build, load=lambda folder: fake_config()))
+
+
+@pytest.mark.slow
+def test_a_run_is_compared_with_what_it_saw(tmp_path):
+    train(dataclasses.replace(default_config("mamba", "probe/memory", "debug"), num_seeds=2), tmp_path)
+    found = models_of_run(tmp_path, 2)
+    assert json.loads(json.dumps(found)) == found
+    assert found["sequences"] == 2 * 4
+    assert [row["ahead"] for row in found["by_steps_ahead"]] == [0, 1]
+    assert np.isfinite([row["obs_unexplained"] for row in found["by_steps_ahead"]]).all()
+    assert "8 sequences of D_e, 5 steps seen" in tell(found)

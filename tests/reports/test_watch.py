@@ -1,0 +1,353 @@
+"""`mag watch`: what is recorded is what was played, and the page and the films show it."""
+
+import json
+import re
+import shutil
+import weakref
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mag.algorithms.mag.algorithm import MAG
+from mag.algorithms.mag.imagination import Imagination
+from mag.algorithms.registry import default_config
+from mag.envs import smac_jax
+from mag.envs.view import NOBODY, Frame, Kind, Scene, Sight
+from mag.errors import UsageError
+from mag.learning.distributions import smooth_l1
+from mag.play.testing import evaluate, evaluation_keys
+from mag.reports.watch import film, watch
+from mag.reports.watch.page import page
+from mag.reports.watch.record import OBSERVED, battles, result
+from mag.runs.train import train
+from mag.runs.trained import load_run
+from tests.support import browser
+from tests.support.fake import FakeAlgorithm, FakeEnv, fake_config
+from tests.support.small import quick_compiles
+
+
+class DuelView:
+    """Two allies walk up to an enemy that has a tenth of a point of health for each step left."""
+
+    scene = Scene(
+        width=12.0,
+        height=8.0,
+        walls=((0.0, 0.0, 12.0, 1.0),),
+        cliffs=((5.0, 5.0, 7.0, 7.0),),
+        kinds=(Kind("zealot", 0.5, 100.0, 50.0), Kind("zergling", 0.375, 0.6, 0.0)),
+        allies=2,
+    )
+
+    def frame(self, state):
+        left, played = state
+        return Frame(
+            kind=jnp.array([0, 0, 1]),
+            position=jnp.stack([jnp.array([1.0 + played, 2.0]), jnp.array([1.0 + played, 4.0]), jnp.array([9.0, 3.0])]),
+            health=jnp.stack([jnp.float32(100), jnp.float32(40), 0.1 * left]),
+            shield=jnp.array([50.0, 0.123456, 0.0]),
+            target=jnp.where(played > 0, jnp.array([2, NOBODY, 0]), NOBODY),
+            cooldown=jnp.stack([(played % 2) * 1.0, jnp.float32(0), -1.0 * played]),
+        )
+
+    def sight(self, obs):
+        offset = jnp.broadcast_to(obs[:, :, None], (2, 3, 2))
+        return Sight(jnp.ones((2, 3), bool), offset, jnp.ones((2, 3)), jnp.ones((2, 3)), own_position=None)
+
+
+class Duel(FakeEnv):
+    """`FakeEnv` as a battle."""
+
+    view = DuelView()
+
+
+class Dreamer(FakeAlgorithm):
+    """Imagines that it sees the units 2 away, a reward of 1 a step, and the end at step 4."""
+
+    def imagine(self, key, state, episode, *, observed):
+        time = jnp.arange(len(episode.first))
+        return Imagination(
+            obs=jnp.full_like(episode.obs, 2.0),
+            reward=jnp.ones(len(time)),
+            continues=jnp.where(time == 4, 0.0, 1.0),
+            error=0.25 * time,
+            one_step=jnp.ones(len(time)),
+        )
+
+
+def builder(algorithm, env=Duel):
+    def build(config):
+        made = algorithm(config, env())
+        keys = jax.vmap(jax.random.key)(jnp.arange(config.seed, config.seed + config.num_seeds))
+        return made, jax.vmap(made.init)(keys)
+
+    return build
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run folder of two seeds."""
+    path = tmp_path_factory.mktemp("runs") / "run"
+    train(fake_config(), path, build=builder(FakeAlgorithm))
+    return path
+
+
+def show(run, out, *, algorithm=FakeAlgorithm, env=Duel, episodes=3):
+    return watch(
+        run, episodes, out, load=partial(load_run, build=builder(algorithm, env), load=lambda folder: fake_config())
+    )
+
+
+@pytest.fixture(scope="module")
+def played():
+    algorithm = Dreamer(fake_config(), Duel())
+    state = builder(Dreamer)(fake_config())[1]
+    key = evaluation_keys(0, 2, 3)[0]
+    return algorithm, state, key, battles(algorithm, state, key, 6)
+
+
+def data_of(source):
+    """The data inside a page."""
+    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', source, re.S).group(1))
+
+
+def test_battles_are_those_that_evaluation_plays(played):
+    algorithm, state, key, found = played
+    policy = jax.tree.map(lambda x: x[0], algorithm.policy(state))
+    expected = evaluate(algorithm, policy, key, 6)
+    for index, battle in enumerate(found):
+        for one, other in zip(battle.real.result, expected, strict=True):
+            np.testing.assert_allclose(one, other[index], rtol=1e-6)
+    assert len({int(battle.real.result.length) for battle in found}) > 1
+
+
+def test_a_recording_goes_from_the_start_to_the_end(played):
+    for battle in played[3]:
+        length = int(battle.real.result.length)
+        frames, steps = battle.real.frames, battle.real.steps
+        assert len(frames.health) == len(steps.reward) == len(battle.fired) == length + 1
+        np.testing.assert_allclose(frames.position[:, 0, 0], 1 + np.arange(length + 1))
+        np.testing.assert_allclose(frames.health[:, 2], 0.1 * np.arange(length, -1, -1), atol=1e-6)
+        np.testing.assert_allclose(steps.reward.sum(), battle.real.result.returned, rtol=1e-6)
+        np.testing.assert_array_equal(steps.first, [True] + [False] * length)
+        np.testing.assert_array_equal(steps.continues, [1] * length + [0])
+        assert (steps.previous_action[0] == -1).all() and (steps.previous_action[1:] >= 0).all()
+        assert result(battle) == ("won" if length > 3 else "lost")
+
+
+def test_a_weapon_whose_cooldown_rose_was_fired(played):
+    for battle in played[3]:
+        # 0, 1, 0, 1, ...: it rises in every second step, beginning with the first; the others' never does.
+        rises = np.arange(len(battle.fired)) % 2 == 1
+        np.testing.assert_array_equal(battle.fired, np.stack([rises, np.zeros_like(rises), np.zeros_like(rises)], 1))
+
+
+def test_the_imagined_battle_stands_still_where_its_end_is_expected(played):
+    for battle in played[3]:
+        frames = battle.imagined.frames
+        time = np.minimum(np.arange(len(battle.fired)), 3)
+        # The first ally is where the second, in its real place, sees it: 2 to the right and 2 up.
+        np.testing.assert_allclose(frames.position[:, 0], np.stack([1 + time + 2, 6 + 0 * time], 1))
+        np.testing.assert_array_equal(frames.target[:, 2], NOBODY)
+
+
+def test_the_limit_leaves_a_battle_undecided():
+    class Endless(Duel):
+        def step(self, key, state, action):
+            state, seen = super().step(key, (state[0] + 100, state[1]), action)
+            return state, seen._replace(truncated=state[1] >= self.spec.episode_limit)
+
+    algorithm = FakeAlgorithm(fake_config(), Endless())
+    state = builder(FakeAlgorithm)(fake_config())[1]
+    (battle,) = battles(algorithm, state, jax.random.key(0), 1)
+    assert result(battle) == "undecided" and battle.imagined is None
+    assert battle.real.result.length == Endless.spec.episode_limit
+
+
+def test_the_page_holds_the_battles_and_nothing_from_elsewhere(played):
+    algorithm, _, _, found = played
+    source = page(found, algorithm.env.view.scene, "</script>", "a & b")
+    for foreign in ("http:", "https:", "src=", "href=", "import ", "url(", "fetch("):
+        assert foreign not in source
+    data = data_of(source)
+    assert (data["title"], data["subtitle"]) == ("</script>", "a & b")
+    assert data["scene"]["kinds"][0] == {"name": "zealot", "radius": 0.5, "health": 100, "shield": 50}
+    for shown, battle in zip(data["battles"], found, strict=True):
+        frames = battle.real.frames
+        assert shown["length"] == battle.real.result.length == len(shown["reward"]) - 1
+        assert shown["result"] == result(battle)
+        assert shown["kind"] == [0, 0, 1]
+        np.testing.assert_allclose(shown["real"]["x"], frames.position[..., 0])
+        np.testing.assert_allclose(shown["real"]["health"], frames.health, atol=0.005)
+        assert shown["real"]["shield"][0] == [50, 0.12, 0]
+        assert shown["real"]["target"] == frames.target.tolist()
+        assert shown["real"]["fired"][:2] == [[], [0]]
+        imagined = shown["imagined"]
+        assert imagined["error"][:3] == [0, 0.25, 0.5][: len(imagined["error"])]
+        assert (imagined["observed"], imagined["end"]) == (OBSERVED, min(4, len(imagined["error"])))
+
+
+def test_the_same_command_writes_the_same_page(run, tmp_path):
+    out = tmp_path / "new folder" / "page.html"
+    message = show(run, out)
+    assert message.startswith(f"wrote {out}: 3 battles of fake on fake/drawn_length, ") and "\n" not in message
+    first = out.read_bytes()
+    show(run, out)
+    assert out.read_bytes() == first
+    data = data_of(first.decode())
+    assert len(data["battles"]) == 3 and data["battles"][0]["imagined"] is None
+    show(run, None, episodes=1)
+    assert data_of((run / "battles.html").read_text())["battles"] == data["battles"][:1]
+
+
+@pytest.mark.parametrize(("algorithm", "episodes"), [(FakeAlgorithm, 1), (Dreamer, 2)])
+def test_a_gif_has_a_frame_for_every_moment(run, tmp_path, algorithm, episodes):
+    from PIL import Image
+
+    out = tmp_path / "battles.gif"
+    show(run, out, algorithm=algorithm, episodes=episodes)
+    show(run, tmp_path / "page.html", episodes=episodes)
+    lengths = [battle["length"] for battle in data_of((tmp_path / "page.html").read_text())["battles"]]
+    with Image.open(out) as shown:
+        assert shown.n_frames == sum(length + 1 for length in lengths)
+
+
+def test_a_gifs_pictures_are_handed_on_as_they_are_drawn(run, tmp_path, monkeypatch):
+    made, alive = [], []
+
+    def watched(canvas, picture=film.picture):
+        alive.append(sum(each() is not None for each in made))
+        image = picture(canvas)
+        made.append(weakref.ref(image))
+        return image
+
+    monkeypatch.setattr(film, "picture", watched)
+    show(run, tmp_path / "battles.gif", episodes=1)
+    # The first, whose `save` writes the others, and the latest one.
+    assert len(made) > film.HOLD and max(alive) <= 2
+
+
+def test_films_in_mp4_need_ffmpeg(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda program: None)
+    with pytest.raises(UsageError, match=r"need the program ffmpeg; install it or write \.gif"):
+        show(run, tmp_path / "battles.mp4")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="there is no ffmpeg")
+def test_films_in_mp4_are_written_where_there_is_ffmpeg(run, tmp_path):
+    show(run, tmp_path / "battles.mp4", episodes=1)
+    assert (tmp_path / "battles.mp4").read_bytes()[4:8] == b"ftyp"
+
+
+def test_environments_without_battles_are_refused(run, tmp_path):
+    message = "fake/drawn_length has no battles to draw; of the package's families smac_jax and smax can be watched"
+    with pytest.raises(UsageError, match=message):
+        show(run, tmp_path / "page.html", env=FakeEnv)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_runs_without_a_checkpoint_are_refused(tmp_path):
+    with pytest.raises(UsageError, match="has no checkpoint yet"):
+        show(tmp_path, None)
+
+
+@pytest.mark.parametrize("name", ["", "folder/file/page.html"])
+def test_files_that_cannot_be_written_are_refused_before_anything_is_played(run, tmp_path, monkeypatch, name):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "file").write_text("mine")
+    (tmp_path / "folder.html").mkdir()
+    out = tmp_path / (name or "folder.html")
+    monkeypatch.setattr("mag.reports.watch.battles", lambda *_: pytest.fail("played"))
+    with pytest.raises(UsageError, match=rf"cannot write {re.escape(str(out))} \(.*; choose another file with --out"):
+        show(run, out)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(browser.find() is None, reason="there is no Chromium")
+def test_a_browser_plays_the_page_from_disk(run, tmp_path):
+    plain, dreamt = tmp_path / "plain.html", tmp_path / "dreamt.html"
+    show(run, plain)
+    show(run, dreamt, algorithm=Dreamer)
+    shown = data_of(dreamt.read_text())["battles"]
+    with browser.Browser(tmp_path / "profile") as tab:
+        tab.open(plain.as_uri())
+        assert tab.evaluate("document.getElementById('imagined-card').hidden") is True
+        tab.open(dreamt.as_uri())
+        assert tab.evaluate("document.getElementById('imagined-card').hidden") is False
+        for index, battle in enumerate(shown):
+            tab.evaluate(f"choose({index})")
+            plays(tab, battle)
+        longest = max(range(len(shown)), key=lambda index: shown[index]["length"])
+        tab.evaluate(f"choose({longest})")
+        steps(tab, shown[longest]["length"])
+        assert len(set(tab.requests()) - {"about:blank"}) == 2
+        assert all(url.startswith("file:") for url in set(tab.requests()) - {"about:blank"})
+        assert tab.exceptions() == []
+
+
+def plays(tab, battle):
+    """A battle is played from its start to its recorded end at a click."""
+    length = battle["length"]
+    assert (tab.text("step"), tab.text("result"), tab.text("play")) == (f"0 of {length}", "", "Play")
+    assert (tab.text("allies"), tab.text("enemies")) == ("2 of 2", "1 of 1")
+    drawn = picture(tab, "real")
+    tab.evaluate("document.getElementById('speed').value = 4")
+    tab.click("play")
+    assert tab.text("play") == "Pause"
+    tab.wait_for("state.time > 0.5")
+    assert picture(tab, "real") != drawn
+    tab.wait_for("!state.playing")
+    assert (tab.text("step"), tab.text("play")) == (f"{length} of {length}", "Replay")
+    assert tab.text("result") == {"won": "Won", "lost": "Lost"}[battle["result"]]
+    assert tab.text("reward") == f"{sum(battle['reward']):.2f}"
+    assert (tab.text("allies"), tab.text("enemies")) == ("2 of 2", "0 of 1")
+    assert "end at step 4" in tab.text("imagined-note") or length < OBSERVED
+
+
+def steps(tab, length):
+    """Keys, buttons, the slider's place and the curves move one and the same cursor."""
+    assert length > 4
+    for move, step in [
+        (lambda: tab.press("ArrowRight"), 1),
+        (lambda: tab.click("forward"), 2),
+        (lambda: tab.press("ArrowLeft"), 1),
+        (lambda: tab.press("End"), length),
+        (lambda: tab.click("back"), length - 1),
+        (lambda: tab.press("Home"), 0),
+        (lambda: tab.click("error", across=0.97), length),
+        (lambda: tab.click("rewards", across=0.09), 0),
+    ]:
+        move()
+        assert tab.text("step") == f"{step} of {length}"
+        assert tab.evaluate("Number(document.getElementById('slider').value)") == step
+    tab.press(" ")
+    assert tab.evaluate("state.playing") is True
+    tab.press(" ")
+    assert tab.evaluate("state.playing") is False
+
+
+def picture(tab, canvas):
+    """What a canvas shows."""
+    return tab.evaluate(f"document.getElementById('{canvas}').toDataURL()")
+
+
+@pytest.fixture
+def compile_quickly():
+    yield from quick_compiles()
+
+
+@pytest.mark.slow
+def test_models_imagine_real_battles(compile_quickly):
+    env = smac_jax.make("3s_vs_3z", episode_limit=8)
+    algorithm = MAG(default_config("mag", "smac_jax/3s_vs_3z", "debug"), env)
+    state = jax.jit(jax.vmap(algorithm.init))(jax.random.key(0)[None])
+    (battle,) = battles(algorithm, state, jax.random.key(1), 1)
+    frames, prediction = battle.imagined
+    assert battle.real.frames.position.shape == frames.position.shape == (9, 6, 2)
+    decoded = jnp.asarray(prediction.obs - battle.real.steps.obs)
+    np.testing.assert_allclose(prediction.error, smooth_l1(decoded).sum(-1).mean(-1), rtol=1e-5)
+    assert all(np.isfinite(each).all() for each in jax.tree.leaves((frames, prediction)))
+    assert data_of(page([battle], env.view.scene, "", ""))["battles"][0]["result"] == "undecided"

@@ -1,0 +1,189 @@
+"""The run folder: who may use it, what it says about a run."""
+
+import dataclasses
+import json
+
+import pytest
+
+from mag.runs import folder as run_folder
+from mag.algorithms.mag.config import PRESETS
+from mag.algorithms.config import CheckpointConfig, EvaluationConfig, flatten
+from mag.errors import UsageError
+from mag.algorithms.registry import ALGORITHMS, default_config
+from mag.runs.folder import RunFolder, default_path
+from mag.runs.config_file import claim, load_config
+from mag.runs.train import train
+from tests.support.fake import build, fake_config
+
+
+def take(path, config):
+    with claim(path, config):
+        pass
+
+
+def test_the_configuration_is_written_with_versions_and_hardware(tmp_path):
+    take(tmp_path / "a" / "run", fake_config(seed=7))
+    described = json.loads((tmp_path / "a" / "run" / "config.json").read_text())
+    assert described["config"]["seed"] == 7
+    assert described["config"]["collect"] == {"num_envs": 1, "steps": 4}
+    assert described["versions"].keys() >= {"python", "jax", "jaxlib", "equinox"}
+    assert described["hardware"]["cores"] >= 1
+    assert described["hardware"]["device"]
+    assert "revision" in described
+
+
+def test_the_default_name_tells_runs_apart():
+    assert str(default_path(fake_config(seed=3))) == "runs/fake_drawn_length-fake-debug-seed3"
+
+
+def test_other_fields_are_refused_with_both_values(tmp_path):
+    take(tmp_path, fake_config())
+    other = fake_config(seed=5, evaluation=EvaluationConfig(every=12, episodes=6))
+    with pytest.raises(UsageError) as error:
+        take(tmp_path, other)
+    assert "seed (run: 0, command: 5)" in str(error.value)
+    assert "evaluation.episodes (run: 5, command: 6)" in str(error.value)
+    assert json.loads((tmp_path / "config.json").read_text())["config"]["seed"] == 0
+
+
+def test_a_run_does_not_go_on_with_a_map_file_that_has_changed(tmp_path):
+    path = tmp_path / "map.toml"
+    path.write_text(
+        "limit = 50\n"
+        'allies = [{ unit = "stalker", count = 2, at = [9, 16] }]\n'
+        'enemies = [{ unit = "zealot", count = 1, at = [23, 16] }]\n'
+    )
+    config = fake_config(env=f"smac_jax/{path}")
+    take(tmp_path / "run", config)
+    path.write_text("# the same map\n" + path.read_text())
+    take(tmp_path / "run", config)
+    path.write_text(path.read_text().replace("limit = 50", "limit = 60"))
+    with pytest.raises(UsageError, match=r"differing in map\.limit \(run: 50, command: 60\); delete it"):
+        take(tmp_path / "run", config)
+    about = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert about["map"]["limit"] == 50
+    with pytest.raises(UsageError, match=r"differing in env \("):
+        take(tmp_path / "run", fake_config(env="smac_jax/3s_vs_3z"))
+
+
+def test_steps_and_checkpoints_may_change_and_are_noted(tmp_path):
+    take(tmp_path, fake_config(steps=10))
+    take(tmp_path, fake_config(steps=99, checkpoint=CheckpointConfig(every=5.0, keep=7)))
+    config = json.loads((tmp_path / "config.json").read_text())["config"]
+    assert config["steps"] == 99 and config["checkpoint"]["keep"] == 7
+    take(tmp_path, fake_config(steps=10))
+    assert json.loads((tmp_path / "config.json").read_text())["config"]["steps"] == 99
+
+
+def test_what_is_new_when_a_run_goes_on_is_noted_and_told(tmp_path, monkeypatch, capsys):
+    def go_on(steps):
+        train(fake_config(steps=steps), tmp_path, build=build)
+        described = json.loads((tmp_path / "config.json").read_text())
+        return [each["revision"] for each in described.get("resumed", [])], capsys.readouterr().out
+
+    for steps in (8, 16):
+        assert go_on(steps)[0] == []
+    monkeypatch.setattr(run_folder, "revision", lambda: "another")
+    assert go_on(16)[0] == []  # finished: nothing goes on
+    noted, told = go_on(24)
+    assert noted == ["another"] and "last worked on with other revision: it need not repeat bit for bit" in told
+    noted, told = go_on(32)
+    assert noted == ["another"] and "revision" not in told
+
+
+def test_a_run_of_which_nothing_was_saved_can_be_deleted(tmp_path):
+    take(tmp_path, fake_config())
+    with pytest.raises(UsageError, match="delete it, for nothing was saved, or give another --run"):
+        take(tmp_path, fake_config(seed=5))
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(UsageError, match="give the same values to resume it, or give another --run"):
+        take(tmp_path, fake_config(seed=5))
+
+
+def test_a_foreign_folder_is_refused_and_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(UsageError, match=r"holds other files \(thesis.tex\).*--run"):
+        take(tmp_path, fake_config())
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match=r"cannot write to the run folder .*Not a directory.*--run"):
+        take(tmp_path / "file" / "run", fake_config())
+
+
+def test_a_broken_configuration_is_refused(tmp_path):
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(UsageError, match="not a run's configuration"):
+        take(tmp_path, fake_config())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("algo", None), ("steps", "x"), ("num_seeds", "x"), ("num_seeds", True), ("collect", 5), ("seed", 1.5)],
+)
+def test_values_of_other_types_are_no_configuration(tmp_path, name, value):
+    config = default_config("mag", "probe/memory", "debug")
+    take(tmp_path, config)
+    about = json.loads((tmp_path / "config.json").read_text())
+    about["config"][name] = value
+    (tmp_path / "config.json").write_text(json.dumps(about))
+    with pytest.raises(UsageError, match="not a run's configuration"):
+        load_config(RunFolder(tmp_path))
+
+
+@pytest.mark.parametrize("resumed", [[], {}, 5, [["ab"]]])
+def test_a_damaged_history_is_no_configuration(tmp_path, resumed):
+    take(tmp_path, fake_config())
+    about = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**about, "resumed": resumed}))
+    with pytest.raises(UsageError, match="not a run's configuration"):
+        take(tmp_path, fake_config())
+
+
+@pytest.mark.parametrize("algo", ALGORITHMS)
+@pytest.mark.parametrize("preset", PRESETS)
+def test_what_was_written_is_what_is_loaded(tmp_path, algo, preset):
+    config = default_config(algo, "smax/2s3z", preset)
+    take(tmp_path, config)
+    assert load_config(RunFolder(tmp_path)) == config
+
+
+def test_a_run_refused_before_it_began_makes_way_for_another(tmp_path):
+    with pytest.raises(UsageError, match="too large"), claim(tmp_path, fake_config(seed=1)):
+        raise UsageError("too large")
+    take(tmp_path, fake_config(seed=2))
+    assert json.loads((tmp_path / "config.json").read_text())["config"]["seed"] == 2
+
+
+def test_a_run_that_failed_later_keeps_its_configuration(tmp_path):
+    with pytest.raises(UsageError, match="diverged"), claim(tmp_path, fake_config(seed=1)) as folder:
+        folder.metrics.write_text("{}")
+        raise UsageError("diverged")
+    assert folder.config.exists()
+
+
+def test_one_process_at_a_time(tmp_path):
+    with (
+        claim(tmp_path, fake_config()),
+        pytest.raises(UsageError, match=r"in use by process \d+"),
+        claim(tmp_path, fake_config()),
+    ):
+        pass
+    take(tmp_path, fake_config())
+
+
+def test_loading_needs_a_run(tmp_path):
+    with pytest.raises(UsageError, match=r"not a run folder.*mag train --run"):
+        load_config(RunFolder(tmp_path))
+
+
+def test_flatten_names_nested_fields():
+    assert flatten({"a": 1, "b": {"c": {"d": 2}}}) == {"a": 1, "b.c.d": 2}
+
+
+def test_fields_that_may_change_exist():
+    from mag.runs.config_file import FREE
+
+    assert set(FREE) <= {field.name for field in dataclasses.fields(fake_config())}
