@@ -1,0 +1,1 @@
+"""A training run: its folder, configuration, checkpoints, progress, and the host loop."""

@@ -1,0 +1,159 @@
+"""A run's config.json: its configuration, its map's content and its surroundings, written, read back and compared."""
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mag import envs
+from mag.algorithms.config import RunConfig, flatten
+from mag.errors import UsageError
+from mag.runs.folder import (
+    LOCK,
+    RunFolder,
+    check_ours,
+    take_lock,
+    write_json,
+)
+from mag.runs.surroundings import surroundings
+
+FREE = ("steps", "checkpoint")
+"""Fields and groups that may differ when a run is resumed: none of them changes what is learned."""
+IDENTITY = ("algo", "env", "preset")
+"""Fields on which the others' defaults depend."""
+
+
+@contextmanager
+def claim(path: Path, config: RunConfig) -> Iterator[RunFolder]:
+    """Make the folder, or check that it holds the same run, and keep other processes out while entered.
+
+    Raises UsageError where it cannot be written, is in use, holds other things, or holds a run of another
+    configuration. A new run that is refused before it began leaves no configuration behind.
+    """
+    folder = RunFolder(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        check_ours(folder)
+        lock = (path / LOCK).open("a+")
+    except OSError as error:
+        raise UsageError(
+            f"cannot write to the run folder {path} ({error.strerror}); choose another with --run"
+        ) from error
+    with lock:
+        take_lock(lock, path)
+        resumed = folder.config.exists()
+        if resumed:
+            about = read_config(folder)
+            check_same(about, config, folder)
+            steps = max(config.steps, about["config"]["steps"])
+            write_config(folder, dataclasses.replace(config, steps=steps), about)
+        else:
+            write_config(folder, config, surroundings() | map_file(config))
+        try:
+            yield folder
+        except UsageError:
+            if not resumed and not folder.metrics.exists():
+                folder.config.unlink()
+            raise
+
+
+def check_same(about: dict[str, Any], config: RunConfig, folder: RunFolder) -> None:
+    """Raise UsageError naming the fields in which the folder's run differs from `config`, or its map from the file."""
+    old, new = flatten(about["config"]), flatten(to_json(config))
+    if "map" in about and old["env"] == new["env"]:
+        old, new = old | flatten({"map": about["map"]}), new | flatten(map_file(config))
+    fields = [name for name in sorted(old | new) if name.split(".")[0] not in FREE]
+    missing = "nothing"
+    differing = [
+        f"{name} (run: {old.get(name, missing)}, command: {new.get(name, missing)})"
+        for name in fields
+        if old.get(name, missing) != new.get(name, missing)
+    ]
+    if differing:
+        way_out = (
+            "give the same values to resume it" if folder.checkpoints.exists() else "delete it, for nothing was saved"
+        )
+        raise UsageError(
+            f"{folder.path} holds a run of another configuration, differing in {', '.join(differing)}; "
+            f"{way_out}, or give another --run"
+        )
+
+
+def to_json(config: RunConfig) -> dict[str, Any]:
+    """A configuration as JSON gives it back."""
+    values: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config)))
+    return values
+
+
+def load_config(folder: RunFolder) -> RunConfig:
+    """The configuration of the run in a folder; raises UsageError where that is none."""
+    from mag.algorithms.registry import default_config
+
+    if not folder.config.is_file():
+        raise UsageError(f"{folder.path} is not a run folder (it has no config.json); `mag train --run` makes one")
+    values = read_config(folder)["config"]
+    return replace(default_config(*(values[name] for name in IDENTITY)), values, folder.path)
+
+
+def replace(default: Any, values: dict[str, Any], path: Path) -> Any:
+    """The dataclass `default` with every field from `values`; raises UsageError where fields or their types differ."""
+    names = {field.name for field in dataclasses.fields(default)}
+    if names != set(values):
+        raise UsageError(
+            f"{path} was written by another program version (it differs in the field "
+            f"{sorted(names ^ set(values))[0]}); use the version that wrote it"
+        )
+    new = {}
+    for name, value in values.items():
+        old = getattr(default, name)
+        allowed = (int, float) if isinstance(old, float) else (type(old),)
+        if dataclasses.is_dataclass(old) and isinstance(value, dict):
+            value = replace(old, value, path)
+        elif type(value) not in allowed:
+            raise UsageError(
+                f"{path / 'config.json'} is not a run's configuration ({name} is {value!r}); choose another folder"
+            )
+        new[name] = value
+    return dataclasses.replace(default, **new)
+
+
+def read_config(folder: RunFolder) -> dict[str, Any]:
+    """config.json."""
+    try:
+        values = json.loads(folder.config.read_text())
+        config = values["config"]
+        texts = all(isinstance(config[name], str) for name in IDENTITY)
+        earlier = values.get("resumed", [{}])
+        maps = isinstance(values.get("map", {}), dict)
+        lists = isinstance(earlier, list) and earlier and all(isinstance(each, dict) for each in earlier)
+        if not (texts and lists and maps and isinstance(config["steps"], int)):
+            raise TypeError
+        return values
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{folder.config} is not a run's configuration; choose another folder with --run") from error
+
+
+def write_config(folder: RunFolder, config: RunConfig, about: dict[str, Any]) -> None:
+    """Write config.json."""
+    write_json(folder.config, {**about, "config": to_json(config)})
+
+
+def map_file(config: RunConfig) -> dict[str, Any]:
+    """`{"map": content}` where the environment's map comes from a file, which may change while its name does not."""
+    content = envs.content(config.env)
+    return {} if content is None else {"map": content}
+
+
+def note_resumed(folder: RunFolder) -> str | None:
+    """Where something decisive is new since a run was last worked on, note it in config.json and return a sentence."""
+    about, now = read_config(folder), surroundings()
+    before = about.get("resumed", [about])[-1]
+    different = [name for name in now if name != "started" and before.get(name) != now[name]]
+    if not different:
+        return None
+    write_json(folder.config, {**about, "resumed": [*about.get("resumed", []), now]})
+    return f"this run was last worked on with other {' and '.join(different)}: it need not repeat bit for bit"
+
+

@@ -1,0 +1,44 @@
+"""Ctrl-C and SIGTERM as a request that is met between two iterations."""
+
+import contextlib
+import signal
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Any
+
+
+class Interrupted(Exception):  # noqa: N818 - asked for by the user, not an error
+    """The run was asked to stop, or nobody reads what it tells, and has been saved."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signal.Signals(signum).name)
+        self.exit_code = 128 + signum
+
+
+class StopRequest:
+    """While entered, the first SIGINT or SIGTERM is noted in `signum`; a second one ends the work at once."""
+
+    SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+    def __init__(self, notify: Callable[[str], None]) -> None:
+        self.signum: int | None = None
+        self._notify = notify
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> "StopRequest":
+        for signum in self.SIGNALS:
+            self._previous[signum] = signal.signal(signum, self._handle)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for signum, handler in self._previous.items():
+            signal.signal(signum, handler)
+
+    def _handle(self, signum: int, frame: FrameType | None) -> None:
+        if self.signum is not None:
+            raise KeyboardInterrupt
+        self.signum = signum
+        with contextlib.suppress(BrokenPipeError):
+            self._notify(f"{signal.Signals(signum).name}: finishing this iteration, then saving; again to stop at once")

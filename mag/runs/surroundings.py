@@ -1,0 +1,82 @@
+"""What besides the configuration decides a run's numbers: versions, hardware, source revision."""
+
+import datetime
+import importlib.metadata
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from mag.runtime import own_cores
+
+PACKAGES = (
+    "models-as-agents",
+    "jax",
+    "jaxlib",
+    "equinox",
+    "optax",
+    "flashbax",
+    "jaxmarl",
+    "numpy",
+    "orbax-checkpoint",
+)
+
+
+def surroundings() -> dict[str, Any]:
+    """What besides the configuration decides a run's numbers: versions, hardware, source revision."""
+    return {
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "versions": versions(),
+        "hardware": hardware(),
+        "revision": revision(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that compute."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def hardware() -> dict[str, Any]:
+    """The machine, and the device of JAX's that is used: the first."""
+    import jax
+
+    device = jax.devices()[0]
+
+    return {
+        "system": platform.platform(),
+        "cpu": cpu_model(),
+        "cores": own_cores(),
+        "device": f"{device.platform}: {device.device_kind}",
+    }
+
+
+def cpu_model() -> str:
+    """The processor's name."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def revision() -> str | None:
+    """The source's git commit, with `+changes` where files differ from it; None outside a repository."""
+    source = Path(__file__).parent
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(source), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", "errors.py")
+        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "--", ".") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None

@@ -1,0 +1,296 @@
+"""The host loop: iterate; log, evaluate and checkpoint when due; resume.
+
+Every algorithm is trained by this file and none is named in it. What is learned depends on the configuration
+alone, not on when the run was saved, stopped or resumed.
+"""
+
+import json
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from mag import envs
+from mag.algorithms import registry
+from mag.runs import curve
+from mag.runs import footprint as memory
+from mag.algorithms.contract import Algorithm, init_seeds
+from mag.runs.checkpoint import Checkpoints
+from mag.algorithms.config import RunConfig, validate
+from mag.errors import UsageError
+from mag.play.testing import Evaluator, evaluation_keys, make_evaluator, means
+from mag.runs.interrupt import Interrupted, StopRequest
+from mag.runs.logger import Logger, Row
+from mag.runs.progress import Evaluation, Progress
+from mag.runs.folder import RunFolder, default_path, write_json
+from mag.runs.config_file import claim, note_resumed
+
+Build = Callable[[RunConfig], tuple[Algorithm, Any]]
+"""From a configuration to an algorithm and the initial state of all its seeds."""
+
+
+def build(config: RunConfig) -> tuple[Algorithm, Any]:
+    """The algorithm and environment that the configuration names; UsageError where sizes are impossible."""
+    validate(config)
+    made = registry.make(config, envs.make(config.env))
+    memory.check_memory(made.memory(), config.num_seeds)
+    return made, init_seeds(made)
+
+
+def train(config: RunConfig, path: Path | None = None, *, build: Build = build) -> dict[str, Any]:
+    """Train until every seed has played `config.steps` environment steps; returns the summary.
+
+    A folder that holds the same run is resumed. Raises UsageError where it cannot be used or written, or where the
+    run diverges, and Interrupted after SIGINT or SIGTERM, when the run has been saved.
+    """
+    path = path or default_path(config)
+    try:
+        return train_in(path, config, build)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise UsageError(
+            f"the run in {path} cannot go on ({error.strerror or error}: {error.filename or path}); what was saved "
+            "stands, and when that is mended the same command resumes it"
+        ) from error
+
+
+def train_in(path: Path, config: RunConfig, build: Build) -> dict[str, Any]:
+    """`train`, but OSError where files cannot be written."""
+    with claim(path, config) as folder, StopRequest(notify=print) as stop:
+        if finished := read_summary(folder, config):
+            print(f"{tell(finished, folder)}; more --steps extend it")
+            return finished
+        algorithm, state = build(config)
+        evaluator = make_evaluator(algorithm, config.evaluation.episodes)
+        checkpoints = Checkpoints(folder.checkpoints, config.checkpoint.keep)
+        state, progress = resume(checkpoints, state, config, folder)
+        if progress.iteration and (news := note_resumed(folder)):
+            print(news)
+        with Logger(
+            folder,
+            steps=config.steps,
+            offset=progress.metrics_bytes,
+            done=progress.slowest,
+            has_wins=algorithm.env.spec.has_wins,
+        ) as logger:
+            run = Run(algorithm, config, state, progress, evaluator, checkpoints, logger)
+            try:
+                run.until_done(stop)
+            finally:  # of a run that was stopped or diverged, too
+                title = f"{config.algo} on {config.env}"
+                if complaint := curve.draw(folder, title, has_wins=algorithm.env.spec.has_wins):
+                    logger.say(complaint)
+            return finish(run, folder)
+
+
+def resume(checkpoints: Checkpoints, state: Any, config: RunConfig, folder: RunFolder) -> tuple[Any, Progress]:
+    """The state and progress of the newest usable checkpoint; `state` and no progress where there is none.
+
+    Raises UsageError where a run that was finished has lost its checkpoints.
+    """
+    restored = checkpoints.restore(state)
+    if restored is None:
+        if folder.summary.exists():
+            raise UsageError(
+                f"{folder.path} holds a finished run, but no checkpoint is left in {checkpoints.folder.name} to go on "
+                "from; restore that folder from a copy or start again with another --run"
+            )
+        if folder.metrics.exists() and folder.metrics.stat().st_size:
+            print(f"nothing was saved in {folder.path} before it stopped: starting at 0 env steps again")
+        return state, Progress.start(config.num_seeds)
+    for sentence in restored.damaged:
+        print(sentence)
+    progress = Progress.from_json(restored.progress)
+    run = checkpoints.folder.parent
+    print(f"resuming {run} at iteration {progress.iteration}, {progress.slowest} env steps")
+    return restored.state, progress
+
+
+class Run:
+    """A run under way: the state, what is known about it, and where it is told."""
+
+    def __init__(
+        self,
+        algorithm: Algorithm,
+        config: RunConfig,
+        state: Any,
+        progress: Progress,
+        evaluator: Evaluator,
+        checkpoints: Checkpoints,
+        logger: Logger,
+    ) -> None:
+        self.algorithm = algorithm
+        self.config = config
+        self.state = state
+        self.progress = progress
+        self.checkpoints = checkpoints
+        self.logger = logger
+        self._evaluator = evaluator
+        self._clock = self._saved = time.monotonic()
+
+    def until_done(self, stop: StopRequest) -> None:
+        """Iterate until every seed has played its steps; evaluate at the start, when due, and at the end."""
+        if self.progress.iteration == 0:
+            self.log({}, self.evaluate())
+        while self.progress.slowest < self.config.steps:
+            metrics = self.iterate()
+            self.log(metrics, self.evaluate() if self.is_evaluation_due() else {})
+            if stop.signum is not None or not self.logger.is_heard:
+                self.save()
+                self.logger.say(f"saved in {self.checkpoints.folder.parent}; the same command resumes it")
+                raise Interrupted(stop.signum or signal.SIGPIPE)
+            if time.monotonic() - self._saved >= self.config.checkpoint.every:
+                self.save()
+        if not self.progress.is_evaluated:
+            self.log({}, self.evaluate())
+        self.save()
+
+    def iterate(self) -> dict[str, np.ndarray]:
+        """One iteration of the algorithm; returns its metrics, `[seeds]` each.
+
+        Raises UsageError where one of them is not finite.
+        """
+        begin = time.monotonic()
+        self.state, *outputs = self.algorithm.iteration(self.state)
+        metrics, episodes, env_steps = jax.device_get(outputs)
+        self.check_returns(episodes.returned[episodes.ended])
+        self.progress.advance(episodes, env_steps)
+        broken = [
+            f"{name} is {value} for seed {self.config.seed + seed}"
+            for name, values in metrics.items()
+            for seed, value in enumerate(values)
+            if not np.isfinite(value)
+        ]
+        if broken:
+            raise self.diverged(broken)
+        seconds = np.full(self.config.num_seeds, time.monotonic() - begin)
+        return {**metrics, "time/iteration": seconds}
+
+    def evaluate(self) -> dict[str, np.ndarray]:
+        """Test the greedy policies; returns the `eval/` metrics, `[seeds]` each."""
+        begin = time.monotonic()
+        keys = evaluation_keys(self.config.seed, self.config.num_seeds, self.progress.iteration)
+        result = self._evaluator(self.algorithm.policy(self.state), keys)
+        self.check_returns(np.asarray(result.returned))
+        evaluation = Evaluation(self.progress.iteration, *means(result))
+        self.progress.add_evaluation(evaluation, self.config.evaluation.every)
+        return {
+            "eval/win_rate": np.asarray(evaluation.win_rate),
+            "eval/return": np.asarray(evaluation.returned),
+            "eval/episode_length": np.asarray(evaluation.length),
+            "time/evaluation": np.full(self.config.num_seeds, time.monotonic() - begin),
+        }
+
+    def is_evaluation_due(self) -> bool:
+        """Whether the next evaluation's steps, or the last of all, have been played."""
+        return self.progress.slowest >= min(self.progress.next_evaluation, self.config.steps)
+
+    def log(self, metrics: dict[str, np.ndarray], evaluation: dict[str, np.ndarray]) -> None:
+        """Write one row per seed and let the run's clock go on."""
+        now = time.monotonic()
+        self.progress.wall_seconds += now - self._clock
+        self._clock = now
+        rows: list[Row] = []
+        for index in range(self.config.num_seeds):
+            row: Row = {
+                "env_steps": self.progress.env_steps[index],
+                "seed": self.config.seed + index,
+                "iteration": self.progress.iteration,
+                **self.progress.training(index),
+                **{name: values[index].item() for name, values in (evaluation | metrics).items()},
+                "time/elapsed": self.progress.wall_seconds,
+            }
+            if not self.algorithm.env.spec.has_wins:
+                row = {name: value for name, value in row.items() if not name.endswith("/win_rate")}
+            rows.append(row)
+        self.progress.metrics_bytes = self.logger.rows(rows)
+
+    def save(self) -> None:
+        """Write a checkpoint. Raises UsageError where the policy is broken: the last good one is worth more."""
+        broken = [
+            f"{jax.tree_util.keystr(path, simple=True, separator='.')} of the policy holds NaN"
+            for path, leaf in jax.tree_util.tree_leaves_with_path(
+                eqx.filter(self.algorithm.policy(self.state), eqx.is_inexact_array)
+            )
+            if np.isnan(leaf).any()
+        ]
+        if broken:
+            raise self.diverged(broken[:1])
+        self.checkpoints.save(self.state, self.progress.to_json(), self.progress.iteration)
+        self._saved = time.monotonic()
+
+    def check_returns(self, returns: np.ndarray) -> None:
+        """Raise UsageError where the environment's rewards do not add up to numbers."""
+        if not np.isfinite(returns).all():
+            wrong = returns[~np.isfinite(returns)].flat[0]
+            raise UsageError(
+                f"an episode of {self.config.env} has the return {wrong}; its rewards have to be finite numbers"
+            )
+
+    def diverged(self, broken: list[str]) -> UsageError:
+        """The sentence that ends a run whose numbers are no longer numbers."""
+        saved = self.checkpoints.iterations()
+        kept = (
+            f"the last good checkpoint is {self.checkpoints.folder / str(saved[-1])}" if saved else "nothing was saved"
+        )
+        others = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
+        return UsageError(
+            f"training diverged in iteration {self.progress.iteration} at {self.progress.slowest} env steps: "
+            f"{broken[0]}{others}; {kept}; try smaller learning rates or gradient norms in a new --run"
+        )
+
+
+def finish(run: Run, folder: RunFolder) -> dict[str, Any]:
+    """Write and tell the summary."""
+    config, progress, spec = run.config, run.progress, run.algorithm.env.spec
+    evaluation = progress.evaluation
+    assert evaluation is not None
+    summary = {
+        "env": config.env,
+        "algo": config.algo,
+        "preset": config.preset,
+        "env_steps": progress.slowest,
+        "wall_seconds": round(progress.wall_seconds, 3),
+        "iterations": progress.iteration,
+        "seeds": [config.seed + index for index in range(config.num_seeds)],
+        "eval_episodes": config.evaluation.episodes,
+        "eval_win_rate": evaluation.win_rate if spec.has_wins else None,
+        "eval_return": evaluation.returned,
+        "train_win_rate": [progress.training(index)["train/win_rate"] for index in range(config.num_seeds)]
+        if spec.has_wins
+        else None,
+    }
+    write_json(folder.summary, summary)
+    run.logger.say(tell(summary, folder))
+    return summary
+
+
+def tell(summary: dict[str, Any], folder: RunFolder) -> str:
+    """A summary in one line."""
+    results = [
+        f"{name} {' '.join(f'{value:.3g}' for value in summary[name])}"
+        for name in ("eval_win_rate", "eval_return")
+        if summary[name] is not None
+    ]
+    return (
+        f"finished {folder.path}: {summary['env_steps']} env steps in {summary['wall_seconds']:.0f} s, "
+        f"{', '.join(results)} (per seed, {summary['eval_episodes']} greedy episodes)"
+    )
+
+
+def read_summary(folder: RunFolder, config: RunConfig) -> dict[str, Any] | None:
+    """The summary of a run that has played `config.steps`, else None."""
+    if not folder.summary.is_file():
+        return None
+    try:
+        summary = json.loads(folder.summary.read_text())
+        tell(summary, folder)
+        return summary if summary["env_steps"] >= config.steps else None
+    except (ValueError, LookupError, TypeError):
+        return None  # it is damaged, and the newest checkpoint knows all that it said
