@@ -1,7 +1,7 @@
 """Models as Agents: model-based multi-agent reinforcement learning in JAX.
 
 The public names are `plan` and `Plan`, the planner that plugs into any world model. Everything else is imported
-from its module: `mag.envs.make`, 
+from its module: `mag.envs.make`,
 `mag.algorithms.registry.default_config`, `mag.algorithms.registry.make`, `mag.runs.train.train`.
 """
 

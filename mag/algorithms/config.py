@@ -1,148 +1,100 @@
-"""What every method's configuration has in common, and how any configuration is checked."""
+"""The options that every method has, and how a configuration is checked."""
 
 import dataclasses
-import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from mag.errors import UsageError
+from mag.options import check_bounds, choice, number
 
-Preset = Literal["auto", "paper", "cpu", "debug"]
+SEED_LIMIT = 2**31
+"""Seeds are 32-bit integers."""
+Size = Literal["paper", "small", "debug", "auto"]
+Recipe = Literal["paper", "tuned", "auto"]
+Precision = Literal["float32", "tensorfloat32"]
 
 
 @dataclass(frozen=True)
 class CollectConfig:
     """Line 3: playing in the real environment."""
 
-    num_envs: int = 1
-    """Environments played in parallel (paper: 1)."""
-    steps: int = 60
-    """Steps of each environment in one iteration (paper: one episode, about 60)."""
+    num_envs: int = number(1, least=1)
+    """Environments played in parallel."""
+    steps: int = number(60, least=1)
+    """Steps of each environment in one iteration; in the paper one episode, which has about 60."""
 
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    """Testing the greedy policy in separate environments; its steps do not count."""
+    """Tests of the greedy policy in separate environments, whose steps do not count."""
 
-    every: int = 10_000
-    """Environment steps between two evaluations (SMAC: 10 000)."""
-    episodes: int = 32
-    """Episodes of an evaluation (SMAC: 32)."""
+    every: int = number(10_000, least=1, source="SMAC")
+    """Environment steps between two tests."""
+    episodes: int = number(32, least=1, source="SMAC")
+    """Episodes of a test."""
 
 
 @dataclass(frozen=True)
 class CheckpointConfig:
     """Saving the run so that it can be resumed."""
 
-    every: float = 60.0
-    """Seconds between two checkpoints, 0 for one after every iteration; the last state is always saved."""
-    keep: int = 2
+    every: float = number(60.0, least=0, source=None)
+    """Seconds between two checkpoints; 0 saves after every iteration. The last state is always saved."""
+    keep: int = number(2, least=1, source=None)
     """Checkpoints kept."""
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """What every algorithm has in common."""
+    """The options that every method has."""
 
     env: str = "smac_jax/3s_vs_3z"
     """Environment, family/map; `mag envs` lists them."""
     algo: str = "mag"
-    """Algorithm."""
-    preset: Preset = "auto"
-    """Defaults: `paper` has the paper's numbers, `cpu` is for two cores, `debug` for seconds; `auto` is `paper`
-    where there is an accelerator and `cpu` elsewhere."""
-    steps: int = 100_000
+    """Method: mag, mamba, attention-ppo, commnet, g2a, or the module path of one's own."""
+    size: Size = "auto"
+    """Networks, batches and updates: `paper`, `small` (for two cores) or `debug` (seconds); `auto` is `paper` on an
+    accelerator and `small` elsewhere."""
+    recipe: Recipe = "auto"
+    """How to learn: `paper` (every number as published) or `tuned` (what learns best here); `auto` is `paper` with
+    size `paper` and `tuned` with the others."""
+    steps: int = number(100_000, least=1)
     """Real environment steps to train for; a finished run goes on when given more."""
-    seed: int = 0
+    seed: int = number(0, least=0, source=None)
     """Random seed of the first run."""
-    num_seeds: int = 1
+    num_seeds: int = number(1, least=1, source=None)
     """Independent runs trained side by side in one process, with the seeds `seed`, `seed + 1`, ..."""
-    workers: int = 1
-    """Cores that share the learning and the tests of one seed, each with its part of every batch (paper: 1). Where
-    there are as many seeds as cores, 1 is faster."""
+    workers: int = number(1, least=1)
+    """Cores that share the learning and the tests of one seed, each with its part of every batch. Where there are as
+    many seeds as cores, 1 is faster."""
+    precision: Precision = choice("float32", source=None)
+    """How an accelerator multiplies matrices: in full `float32`, or in the faster `tensorfloat32` with 10 bits of
+    mantissa; a CPU always multiplies in float32."""
     collect: CollectConfig = field(default_factory=CollectConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
 
     def check(self) -> None:
-        """Raise UsageError, naming the values and what is allowed, where they cannot work together."""
-
-
-REWARD_SCALE = {"smax": 10.0}
-"""Where an environment's returns do not reach SMAC's 20: SMAX's reach 2, and reward errors of a hundredth would
-drown among the other terms of the models' loss."""
-
-
-_LEAST = {
-    "steps": 1,
-    "seed": 0,
-    "num_seeds": 1,
-    "workers": 1,
-    "num_envs": 1,
-    "capacity": 1,
-    "sequence_length": 3,
-    "batch_size": 1,
-    "hidden": 1,
-    "deterministic": 1,
-    "categoricals": 1,
-    "classes": 2,
-    "attention_layers": 0,
-    "heads": 1,
-    "batches": 1,
-    "layers": 1,
-    "rollouts": 1,
-    "length": 1,
-    "at_once": 0,
-    "num_trajectories": 1,
-    "horizon": 1,
-    "epochs": 1,
-    "minibatch": 1,
-    "episodes": 1,
-    "evaluation.every": 1,
-    "checkpoint.every": 0,
-    "keep": 1,
-    "learning_rate": 0,
-    "actor_learning_rate": 0,
-    "critic_learning_rate": 0,
-    "max_grad_norm": 0,
-    "learning_starts": 0,
-    "clip": 0,
-    "entropy": 0,
-    "weight_decay": 0,
-    "reward_scale": 0,
-    "reward_weight": 0,
-    "reconstruction_weight": 0,
-    "gate_hidden": 1,
-    "attention": 1,
-    "critic_hidden": 1,
-    "rounds": 1,
-    "minibatches": 1,
-    "value_coefficient": 0,
-    "target_every": 0,
-    "epsilon_steps": 1,
-}
-"""Least value of the fields of that name, wherever they stand, or of one by its full name."""
-
-_MOST = {"attention_layers": 100, "layers": 100, "rounds": 100}
-"""Greatest value of the fields of that name: each is a part of the program that is compiled."""
-
-SEED_LIMIT = 2**31
-"""Seeds are 32-bit integers."""
+        """Raise UsageError, naming the values and what is allowed, where options cannot work together."""
+        if self.seed + self.num_seeds > SEED_LIMIT:
+            raise UsageError(f"seed is {self.seed}, the first of {self.num_seeds}; seeds must stay below {SEED_LIMIT}")
 
 
 def validate(config: RunConfig) -> None:
-    """Raise UsageError, naming the value and what is allowed, for sizes that cannot work together."""
-    for name, value in flatten(dataclasses.asdict(config)).items():
-        least, most = (bounds.get(name, bounds.get(name.rpartition(".")[2])) for bounds in (_LEAST, _MOST))
-        if least is not None and not value >= least:
-            raise UsageError(f"{name} is {value}; it must be at least {least}")
-        if most is not None and value > most:
-            raise UsageError(f"{name} is {value}; it can be at most {most}")
-    if config.seed + config.num_seeds > SEED_LIMIT:
-        raise UsageError(f"seed is {config.seed}, the first of {config.num_seeds}; seeds must stay below {SEED_LIMIT}")
-    if not math.isfinite(config.checkpoint.every):
-        raise UsageError(f"checkpoint.every is {config.checkpoint.every}; it must be a finite number of seconds")
-    config.check()
+    """Raise UsageError, naming the value and what is allowed, for an option out of bounds or at odds with another."""
+    check_bounds(config)
+    for group in groups(config):
+        if callable(check := getattr(group, "check", None)):
+            check()
+
+
+def groups(config: Any) -> Iterator[Any]:
+    """A configuration and the groups of options within it."""
+    yield config
+    for each in dataclasses.fields(config):
+        if dataclasses.is_dataclass(value := getattr(config, each.name)):
+            yield from groups(value)
 
 
 def check_heads(hidden: int, heads: int) -> None:
@@ -151,18 +103,3 @@ def check_heads(hidden: int, heads: int) -> None:
         raise UsageError(
             f"networks.hidden is {hidden} and networks.heads {heads}; the heads must divide the hidden width"
         )
-
-
-def check_shares(shares: dict[str, float]) -> None:
-    """Raise UsageError for one, given by its option's name, that does not lie between 0 and 1."""
-    for name, share in shares.items():
-        if not 0 <= share <= 1:
-            raise UsageError(f"{name} is {share}; it must lie between 0 and 1")
-
-
-def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """`{"a": {"b": 1}}` as `{"a.b": 1}`, which is how options are called."""
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return flat

@@ -1,80 +1,84 @@
-"""What training, evaluation and watching need of an algorithm."""
+"""The contract of algorithms: how to learn from what a player plays, and what every command asks of a method."""
 
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from jaxtyping import Array, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Key, PRNGKeyArray
 
 from mag.algorithms.config import RunConfig
-from mag.algorithms.mag.imagination import Imagination
-from mag.envs import Env
-from mag.learning.parallel import over_seeds, seed_keys
-from mag.types import Episodes, Metrics, Step, TimeStep
+from mag.envs import EnvSpec
+from mag.play.collecting import Played
+from mag.play.episode import Agent
+from mag.types import Arrival, Metrics
+
+State = Any
+"""Everything that is learned, with its optimisers, data, keys and counters: a pytree of arrays."""
+Play = Callable[[Key[Array, " seeds"], Agent], Played]
+"""Line 3 of Algorithm 1: play an agent in the environments for a while. The keys are consumed."""
 
 
 @runtime_checkable
 class Algorithm(Protocol):
-    """What training, evaluation and watching need of an algorithm; they are written once against this.
+    """A method. States, agents and metrics have a leading seed axis, as do keys.
 
-    A `State` is a pytree of arrays with everything a run is made of: parameters, optimisers, replay, environment
-    states, keys and counters. `init` and `act` are of one seed; `iteration` runs all seeds at once.
+    Constructed from a configuration and the sizes of the environment: an algorithm never sees the environment itself.
     """
 
     @property
-    def env(self) -> Env:
-        """What it plays."""
+    def config(self) -> RunConfig:
+        """The configuration it was made from."""
         ...
 
     @property
-    def config(self) -> RunConfig:
-        """What it was made from."""
+    def spec(self) -> EnvSpec:
+        """Sizes of the environment."""
         ...
 
-    def memory(self) -> dict[str, int]:
+    def footprint(self) -> dict[str, int]:
         """Bytes that a run of one seed takes, estimated by part; `mag.runs.footprint.ADVICE` knows the parts."""
         ...
 
-    def init(self, key: PRNGKeyArray) -> Any:
-        """The state of one untrained run. The key is consumed."""
+    def init(self, keys: Key[Array, " seeds"]) -> State:
+        """The states of untrained runs. The keys are consumed."""
         ...
 
-    def initial_state(self) -> Any:
-        """The memory of one joint agent before its first time step."""
+    def agent(self, state: State) -> Agent:
+        """The joint policies that play: parts of the state, nothing is computed from arrays of one seed only."""
         ...
 
-    def policy(self, state: Any) -> Any:
-        """The part of a state that `act` needs."""
+    def iteration(self, state: State, play: Play) -> tuple[State, Metrics]:
+        """Play once and learn from it. The state is consumed; no metrics where nothing was learned yet."""
         ...
 
-    def act(
-        self, key: PRNGKeyArray, policy: Any, agent_state: Any, timestep: TimeStep, *, greedy: bool
-    ) -> tuple[Int[Array, " agents"], Any]:
-        """Choose the joint action of one environment, and remember. The key is consumed.
 
-        Memory is reset where `timestep.first`.
-        """
-        ...
+class Imagination(NamedTuple):
+    """One real episode as a world model imagines it, `[time, ...]`."""
 
-    def iteration(self, state: Any) -> tuple[Any, Metrics, Episodes, Int[Array, " seeds"]]:
-        """Play and learn once, for all seeds; `state` and all results have a leading seed axis.
-
-        Returns the new state (the old one is consumed), metrics, the episodes `[seeds, time, envs]` that ended
-        and the number of environment transitions played.
-        """
-        ...
+    obs: Float[Array, "time agents obs"]
+    """Decoded observations: of the posterior while the episode is observed, of predictions from then on."""
+    reward: Float[Array, " time"]
+    """Predicted reward of the transition arriving at the step, mean over agents; 0 at the start."""
+    continues: Float[Array, " time"]
+    """Predicted probability that the episode goes on after that transition, mean over agents."""
+    error: Float[Array, " time"]
+    """Distance of `obs` from the real observation: smooth L1 summed over features, mean over agents."""
+    one_step: Float[Array, " time"]
+    """The same distance for predictions one step ahead of the posterior, where errors cannot accumulate.
+    At the first step, which nothing predicts, it is that of the posterior."""
 
 
 @runtime_checkable
-class Imagines(Protocol):
-    """What watching needs besides, to show what the models of a model-based algorithm expect."""
+class ModelBased(Protocol):
+    """An algorithm with a world model, whose imagination can be watched and measured. All is of one seed."""
 
-    def imagine(self, key: PRNGKeyArray, state: Any, episode: Step, *, observed: int) -> Imagination:
-        """Predict a real episode `[time, ...]` from its first `observed` steps on, of one seed. The key is consumed."""
+    def can_learn(self, state: State) -> bool:
+        """Whether D_e, of all seeds, holds enough to learn from."""
         ...
 
+    def draw_sequences(self, key: PRNGKeyArray, state: State) -> Arrival:
+        """A batch of sequences of D_e, `[batch, time, ...]`. The key is consumed."""
+        ...
 
-def init_seeds(algorithm: Algorithm) -> Any:
-    """The states of all seeds of a run, with a leading seed axis."""
-    config = algorithm.config
-    return over_seeds(algorithm.init, config.num_seeds, workers=config.workers)(
-        seed_keys(config.seed, config.num_seeds)
-    )
+    def imagine(self, key: PRNGKeyArray, state: State, episode: Arrival, *, observed: int) -> Imagination:
+        """A real episode `[time, ...]` predicted from its first `observed` arrivals on. The key is consumed."""
+        ...

@@ -1,63 +1,111 @@
-"""The algorithms there are: their presets by name, and how each is made from its configuration.
+"""The methods by name: their default options, and how an algorithm is made from its options.
 
-Imports wait until they are needed: a mistake on the command line is told before JAX is loaded.
+Built-in methods are imported when they are asked for and import JAX when they are made, so that a mistake on the
+command line is answered at once.
 """
 
 import dataclasses
+import importlib
+import importlib.util
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any
 
-from mag.algorithms.config import Preset, RunConfig, flatten
-from mag.algorithms.mag.config import PRESETS, MAGConfig, mag_config
-from mag.algorithms.on_policy.config import BASELINES, BaselineConfig, baseline_config
+from mag.algorithms.config import RunConfig
+from mag.algorithms.method import Method
 from mag.errors import UsageError
+from mag.options import did_you_mean, values
 
 if TYPE_CHECKING:
     from mag.algorithms.contract import Algorithm
-    from mag.envs import Env
+    from mag.envs import EnvSpec
 
-ALGORITHMS = ("mag", "mamba", *BASELINES)
-"""Algorithms that can be trained."""
-UNUSED = {
-    "mamba": (("planning.", "model_reward."), "does not plan"),
-    "commnet": (("learning.critic_learning_rate",), "has no critic of its own"),
+BUILT_IN = {
+    "mag": "mag.algorithms.mag.method:MAG",
+    "mamba": "mag.algorithms.mag.method:MAMBA",
+    "attention-ppo": "mag.algorithms.on_policy.method:ATTENTION_PPO",
+    "commnet": "mag.algorithms.on_policy.method:COMMNET",
+    "g2a": "mag.algorithms.on_policy.method:G2A",
 }
-"""Fields, by the beginning of their names, that an algorithm has no use for, and why."""
+"""Where the entry of each of the package's own methods stands."""
+ALGORITHMS = tuple(BUILT_IN)
+SIZES = ("paper", "small", "debug")
+RECIPES = ("paper", "tuned")
 
 
-def default_config(algo: str, env: str, preset: str) -> RunConfig:
-    """The preset of an algorithm on an environment; `auto` is resolved, which asks JAX for its device.
+def find(algo: str) -> Method:
+    """The method of that name or module path; UsageError where there is none."""
+    if algo in BUILT_IN:
+        method: Method = resolve_name(BUILT_IN[algo])
+        return method
+    if not exists(algo):
+        raise UsageError(
+            f"unknown algorithm {algo!r}{did_you_mean(algo, BUILT_IN)}; there are {', '.join(BUILT_IN)}, "
+            "or the import path of a module that offers a `METHOD`"
+        )
+    module = importlib.import_module(algo)
+    offered: Any = getattr(module, "METHOD", None)
+    if offered is None and callable(make := getattr(module, "method", None)):
+        offered = make()
+    if not isinstance(offered, Method):
+        raise UsageError(
+            f"algorithm {algo!r}: that module offers no `METHOD` and no `method()` of type "
+            "`mag.algorithms.method.Method`; see that class"
+        )
+    return dataclasses.replace(offered, name=algo)  # the name by which a run finds its method again
 
-    Raises UsageError for an unknown algorithm or preset. The environment is not looked at beyond its map's name.
+
+def exists(module: str) -> bool:
+    """Whether a module of that path can be imported; its parents are."""
+    try:
+        return not module.startswith(".") and importlib.util.find_spec(module) is not None
+    except (ModuleNotFoundError, ValueError):
+        return False
+
+
+def default_config(
+    algo: str,
+    env: str,
+    size: str = "auto",
+    recipe: str = "auto",
+    *,
+    planner: str | None = None,
+    spec: "EnvSpec | None" = None,
+) -> RunConfig:
+    """The options of a method on an environment in a size and a recipe; `auto` asks JAX for its device.
+
+    `spec` is the environment's, where it is known: some numbers depend on it. Raises UsageError for a method, size,
+    recipe or planner that does not exist; the environment is not looked for.
     """
-    if algo not in ALGORITHMS:
-        raise UsageError(f"unknown algorithm {algo!r}; there are {', '.join(ALGORITHMS)}")
-    if preset == "auto":
-        import jax
+    method = find(algo)
+    size, recipe = resolve_presets(size, recipe)
+    return method.default(env, size=size, recipe=recipe, planner=planner, spec=spec)
 
-        preset = "cpu" if jax.default_backend() == "cpu" else "paper"
-    if preset not in PRESETS:
-        raise UsageError(f"unknown preset {preset!r}; there are auto, {', '.join(PRESETS)}")
-    config = baseline_config if algo in BASELINES else mag_config
-    return dataclasses.replace(config(algo, env, preset), preset=cast(Preset, preset))
+
+def resolve_presets(size: str, recipe: str, device: str | None = None) -> tuple[str, str]:
+    """Size and recipe without `auto`, on the given device, else on JAX's. UsageError for an unknown one."""
+    for kind, name, known in (("size", size, SIZES), ("recipe", recipe, RECIPES)):
+        if name not in (*known, "auto"):
+            raise UsageError(f"unknown {kind} {name!r}{did_you_mean(name, known)}; there are auto, {', '.join(known)}")
+    if size == "auto":
+        if device is None:
+            import jax
+
+            device = jax.default_backend()
+        size = "small" if device == "cpu" else "paper"
+    if recipe == "auto":
+        recipe = "paper" if size == "paper" else "tuned"
+    return size, recipe
 
 
 def check_used(config: RunConfig, default: RunConfig) -> None:
-    """Raise UsageError where a number that the algorithm has no use for differs from its preset's."""
-    fields, why = UNUSED.get(config.algo, ((), ""))
-    given, usual = (flatten(dataclasses.asdict(each)) for each in (config, default))
-    for name in given:
-        if name.startswith(fields) and given[name] != usual[name]:
-            raise UsageError(f"{config.algo} {why} and takes no option --{name.replace('_', '-')}; leave it out")
+    """Raise UsageError where an option that the method has no use for differs from the preset's."""
+    given, usual = values(config), values(default)
+    for beginning, why in find(config.algo).unused(config).items():
+        for name in given:
+            if name.startswith(beginning) and given[name] != usual.get(name):
+                raise UsageError(f"{config.algo} {why} and takes no option {name}; leave it out")
 
 
-def make(config: RunConfig, env: "Env") -> "Algorithm":
+def make(config: RunConfig, spec: "EnvSpec") -> "Algorithm":
     """The algorithm that a configuration names."""
-    from mag.algorithms.mag.algorithm import MAG
-    from mag.algorithms.on_policy.algorithm import OnPolicy
-
-    if isinstance(config, MAGConfig) and config.algo in ("mag", "mamba"):
-        return MAG(config, env)
-    if isinstance(config, BaselineConfig) and config.algo in BASELINES:
-        return OnPolicy(config, env, resolve_name(BASELINES[config.algo].network))
-    raise TypeError(f"no algorithm takes a {type(config).__name__} with algo {config.algo!r}")
+    return find(config.algo).make(config, spec)

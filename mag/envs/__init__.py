@@ -46,6 +46,8 @@ class EnvSpec:
     """Whether some actions can be unavailable; where not, nothing learns to predict the masks."""
     has_wins: bool
     """Whether an episode can be won; where not, win rates are left out of reports."""
+    reward_scale: float = 1.0
+    """Factor that brings returns to the size of SMAC's, which reach 20; the default of the options of that name."""
 
 
 def others_of(count: int) -> Int[np.ndarray, "count others"]:

@@ -107,4 +107,5 @@ def _spec(map_name: str, found: _Map) -> EnvSpec:
         episode_limit=found.limit,
         has_masks=True,
         has_wins=True,
+        reward_scale=10.0,  # returns reach 2, where SMAC's reach 20
     )

@@ -1,10 +1,22 @@
 """Categorical and Bernoulli formulas shared by the local models, the policies and their losses."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from mag.types import Draw
+
+class Draw(NamedTuple):
+    """A sampled latent with a straight-through gradient: the gradient is that of its probabilities."""
+
+    classes: Int[Array, "agents categoricals"]
+    probabilities: Float[Array, "agents categoricals classes"]
+
+
+Latent = Int[Array, "agents categoricals"] | Draw
+"""The drawn class of each categorical variable. As integers rather than one-hot vectors (the reference's
+1024 numbers) a latent is read by look-ups instead of a product, and takes a 32nd of the memory."""
 
 
 def sample_categorical(key: PRNGKeyArray, logits: Float[Array, "*batch classes"]) -> Int[Array, "*batch"]:

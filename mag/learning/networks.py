@@ -12,11 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from mag.types import Draw, Latent, ModelState
+from mag.learning.distributions import Draw, Latent
 
 Initialiser = Literal["xavier", "orthogonal"]
 Activation = Literal["relu", "elu"]
-_ACTIVATIONS = {"relu": jax.nn.relu, "elu": jax.nn.elu}
+ACTIVATIONS = {"relu": jax.nn.relu, "elu": jax.nn.elu}
 _INITIALISERS = {
     "xavier": jax.nn.initializers.glorot_uniform(),
     "orthogonal": jax.nn.initializers.orthogonal(),
@@ -62,7 +62,7 @@ class MLP(eqx.Module):
 
     def __call__(self, x: Float[Array, "*batch inputs"]) -> Float[Array, "*batch outputs"]:
         for layer in self.layers[:-1]:
-            x = _ACTIVATIONS[self.activation](layer(x))
+            x = ACTIVATIONS[self.activation](layer(x))
         return self.layers[-1](x)
 
 
@@ -129,31 +129,6 @@ def _pass_through_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
 
 def _flat(stoch: Float[Array, "*agents categoricals classes"]) -> Float[Array, "*agents latent"]:
     return stoch.reshape(*stoch.shape[:-2], -1)
-
-
-class FeatureMLP(eqx.Module):
-    """An MLP on the features (stoch, deter) of a model state, `[agents, ...] -> [agents, outputs]`."""
-
-    first: SplitLinear
-    rest: MLP
-    activation: Activation = eqx.field(static=True)
-
-    def __init__(
-        self,
-        key: PRNGKeyArray,
-        latent: int,
-        deterministic: int,
-        sizes: tuple[int, ...],
-        activation: Activation,
-        init: Initialiser = "xavier",
-    ):
-        key_first, key_rest = jax.random.split(key)
-        self.first = SplitLinear(key_first, latent, deterministic, sizes[0], init)
-        self.rest = MLP(key_rest, sizes, activation, init)
-        self.activation = activation
-
-    def __call__(self, state: ModelState) -> Float[Array, "agents outputs"]:
-        return self.rest(_ACTIVATIONS[self.activation](self.first(state.stoch, state.deter)))
 
 
 class GRUCell(eqx.Module):

@@ -9,23 +9,27 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 from optax.contrib import muon
 
-from mag.algorithms.mag.config import ModelRewardConfig, ModelsConfig
-from mag.learning.parallel import mean_over_workers, own_key
+from mag.learning.parallel import ALONE, Workers
 from mag.types import Metrics
 
 
-class Fitted(NamedTuple):
-    """A module and the state of its optimiser."""
+class Trainable(NamedTuple):
+    """A module under training: its parameters, the optimiser's state, and a moving average of the parameters."""
 
     params: Any
-    optimiser: optax.OptState
-    average: Any = None
-    """Running mean of the params over the updates, where it is asked for (Polyak averaging)."""
+    opt_state: optax.OptState
+    ema: Any = None
+    """Exponential moving average of the parameters over the updates (Polyak averaging); None if none is kept."""
+
+    @classmethod
+    def create(cls, params: Any, optimiser: optax.GradientTransformation, ema_decay: float = 0.0) -> "Trainable":
+        """A module before its first update; a moving average is kept if `ema_decay` is above 0."""
+        return cls(params, optimiser.init(params), params if ema_decay else None)
 
     @property
-    def settled(self) -> Any:
-        """What others use of it: the running mean where there is one, from which the noise of single steps is gone."""
-        return self.params if self.average is None else self.average
+    def weights(self) -> Any:
+        """The weights used to act and predict: the moving average if one is kept, else the latest."""
+        return self.params if self.ema is None else self.ema
 
 
 def clipped_adam(
@@ -64,53 +68,50 @@ def decayed(rate: float, factor: float) -> optax.Schedule:
     return lambda updates: rate * factor**updates
 
 
-def optimiser_of(config: ModelsConfig | ModelRewardConfig) -> optax.GradientTransformation:
-    """The optimiser that the configuration of line 4 or 5 asks for."""
-    rate = decayed(config.learning_rate, config.learning_rate_decay)
-    return RULES[config.optimiser](rate, config.max_grad_norm)
-
-
-def untrained(params: Any, optimiser: optax.GradientTransformation, averaging: float = 0.0) -> Fitted:
-    """A module before its first update; with a running mean where `averaging` is above 0."""
-    return Fitted(params, optimiser.init(params), params if averaging else None)
+def make_optimiser(
+    name: str, learning_rate: float, learning_rate_decay: float, max_grad_norm: float
+) -> optax.GradientTransformation:
+    """The optimiser of that name (`RULES`), with a learning rate that decays per update."""
+    return RULES[name](decayed(learning_rate, learning_rate_decay), max_grad_norm)
 
 
 def descend(
-    fitted: Fitted,
+    trainable: Trainable,
     loss: Callable[[Any], tuple[Float[Array, ""], Metrics]],
     optimiser: optax.GradientTransformation,
-    averaging: float = 0.0,
-) -> tuple[Fitted, Metrics]:
-    """One gradient step on `loss(params) -> (loss, metrics)`, of which each worker has its own.
-
-    A running mean forgets: the step before counts `averaging` times as much.
-    """
-    gradient, metrics = mean_over_workers(jax.grad(loss, has_aux=True)(fitted.params))
-    updates, state = optimiser.update(gradient, fitted.optimiser, fitted.params)
-    params, average = optax.apply_updates(fitted.params, updates), fitted.average
-    if average is not None:
-        average = optax.incremental_update(params, average, 1 - averaging)
-    return Fitted(params, state, average), metrics
+    *,
+    ema_decay: float = 0.0,
+    workers: Workers = ALONE,
+) -> tuple[Trainable, Metrics]:
+    """One gradient step on `loss(params) -> (loss, metrics)`, by the mean gradient of the workers."""
+    gradient, metrics = workers.mean(jax.grad(loss, has_aux=True)(trainable.params))
+    updates, opt_state = optimiser.update(gradient, trainable.opt_state, trainable.params)
+    params, ema = optax.apply_updates(trainable.params, updates), trainable.ema
+    if ema is not None:
+        ema = optax.incremental_update(params, ema, 1 - ema_decay)
+    return Trainable(params, opt_state, ema), metrics
 
 
 def fit(
     key: PRNGKeyArray,
-    fitted: Fitted,
+    trainable: Trainable,
     loss: Callable[[Any, PRNGKeyArray], tuple[Float[Array, ""], Metrics]],
     optimiser: optax.GradientTransformation,
+    *,
     batches: int,
-    averaging: float = 0.0,
-) -> tuple[Fitted, Metrics]:
+    ema_decay: float = 0.0,
+    workers: Workers = ALONE,
+) -> tuple[Trainable, Metrics]:
     """`batches` gradient steps on `loss(params, key)`, which draws its own batch. Metrics are means.
 
     The key is consumed.
     """
 
-    def step(fitted: Fitted, key: PRNGKeyArray) -> tuple[Fitted, Metrics]:
-        return descend(fitted, lambda params: loss(params, key), optimiser, averaging)
+    def step(trainable: Trainable, key: PRNGKeyArray) -> tuple[Trainable, Metrics]:
+        return descend(trainable, lambda params: loss(params, key), optimiser, ema_decay=ema_decay, workers=workers)
 
-    fitted, metrics = jax.lax.scan(step, fitted, jax.random.split(own_key(key), batches))
-    return fitted, jax.tree.map(jnp.mean, metrics)
+    trainable, metrics = jax.lax.scan(step, trainable, jax.random.split(workers.own_key(key), batches))
+    return trainable, jax.tree.map(jnp.mean, metrics)
 
 
 def fit_epochs(
@@ -121,11 +122,12 @@ def fit_epochs(
     *,
     epochs: int,
     minibatches: int,
+    workers: Workers = ALONE,
 ) -> tuple[Any, Metrics]:
     """`update(state, minibatch)` with each of `minibatches` equal parts of a batch, in a new order every epoch.
 
-    The leading axis of `batch` is shuffled; what does not fill the parts is left out. Metrics are means. The key is
-    consumed.
+    The leading axis of `batch` is shuffled; a remainder that does not fill the parts is left out. Metrics are means.
+    The key is consumed.
     """
     size = jax.tree.leaves(batch)[0].shape[0]
     used = size // minibatches * minibatches
@@ -137,5 +139,5 @@ def fit_epochs(
         order = jax.random.permutation(key, size)[:used].reshape(minibatches, -1)
         return jax.lax.scan(minibatch_step, state, order)
 
-    state, metrics = jax.lax.scan(epoch_step, state, jax.random.split(own_key(key), epochs))
+    state, metrics = jax.lax.scan(epoch_step, state, jax.random.split(workers.own_key(key), epochs))
     return state, jax.tree.map(jnp.mean, metrics)

@@ -1,13 +1,15 @@
-"""Independent runs trained side by side, and the cores that share the learning of one.
+"""Seeds trained side by side, and workers that share the learning of one seed.
 
-Seeds are an axis of every array of a run. On a CPU a seed may have several workers: each holds all of the run's
-state, draws its own part of every batch and takes the step of their mean gradient. What is not divided, each of them
-computes.
+Seeds are an axis of every array of a run. A seed may have several workers, each a device of JAX's (on a CPU a thread):
+every worker holds all of the seed's state, draws its own part of every batch and takes the step of the workers' mean
+gradient. What is not divided is computed by every worker.
 """
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar, cast
 
 import jax
 import jax.flatten_util
@@ -19,7 +21,9 @@ from jaxtyping import Array, Key, PRNGKeyArray
 from mag.errors import UsageError
 from mag.runtime import compile_options, seeds_at_once
 
-WORKERS = "workers"
+AXIS = "workers"
+
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 def seed_keys(seed: int, num_seeds: int) -> Key[Array, " seeds"]:
@@ -28,50 +32,49 @@ def seed_keys(seed: int, num_seeds: int) -> Key[Array, " seeds"]:
 
 
 def first_seed(arrays: Any) -> Any:
-    """Of all seeds, the first; inside `jit`, so that no more of a state is copied than is used."""
+    """The first seed's part of arrays; inside `jit`, so that no more of a state is copied than is used."""
     return jax.tree.map(lambda x: x[0], arrays)
 
 
+@dataclass(frozen=True)
+class Workers:
+    """The workers that share one seed. More than one exist only inside a function compiled by `over_seeds`."""
+
+    count: int = 1
+
+    def own_key(self, key: PRNGKeyArray) -> PRNGKeyArray:
+        """The worker's own key, for its own part of a batch; a single worker keeps the key as it is."""
+        return key if self.count == 1 else jax.random.fold_in(key, jax.lax.axis_index(AXIS))
+
+    def own_part(self, batch: Array) -> Array:
+        """The worker's own part of a batch that every worker holds; the first axis is a multiple of their number."""
+        if self.count == 1:
+            return batch
+        size = len(batch) // self.count
+        return jax.lax.dynamic_slice_in_dim(batch, jax.lax.axis_index(AXIS) * size, size)
+
+    def mean(self, arrays: Any) -> Any:
+        """The mean of the workers' arrays."""
+        if self.count == 1:
+            return arrays
+        flat, unravel = jax.flatten_util.ravel_pytree(arrays)  # one meeting of the workers, not one for each array
+        return unravel(jax.lax.pmean(flat, AXIS))
+
+
+ALONE = Workers(1)
+
+
 def most_workers() -> int:
-    """How many workers a seed can have here: as many as there are threads; on an accelerator one."""
-    return len(jax.devices()) if jax.default_backend() == "cpu" else 1
+    """The greatest number of workers of a seed: JAX's devices (on a CPU its threads)."""
+    return len(jax.devices())
 
 
 def _check_devices(workers: int) -> None:
     """Raise UsageError where the machine cannot have so many workers."""
     if workers > (most := most_workers()):
         on_cpu = jax.default_backend() == "cpu"
-        why = "call `mag.runtime.setup(workers=...)` before JAX is used" if on_cpu else "an accelerator has one"
+        why = "call `mag.runtime.setup(workers=...)` before JAX is used" if on_cpu else "one for each accelerator"
         raise UsageError(f"workers is {workers}; here it can be at most {most} ({why}); give --workers {most}")
-
-
-def worker_count() -> int:
-    """How many workers share what is being computed; 1 outside `over_seeds`."""
-    try:
-        return jax.lax.axis_size(WORKERS)
-    except NameError:
-        return 1
-
-
-def own_key(key: PRNGKeyArray) -> PRNGKeyArray:
-    """The worker's own key, for its own part of a batch; of a single worker the key as it is."""
-    return key if worker_count() == 1 else jax.random.fold_in(key, jax.lax.axis_index(WORKERS))
-
-
-def own_part(batch: Array) -> Array:
-    """The worker's own part of a batch that all of them hold; its first axis has to be a multiple of their number."""
-    if worker_count() == 1:
-        return batch
-    size = len(batch) // worker_count()
-    return jax.lax.dynamic_slice_in_dim(batch, jax.lax.axis_index(WORKERS) * size, size)
-
-
-def mean_over_workers(arrays: Any) -> Any:
-    """The mean of what each worker found."""
-    if worker_count() == 1:
-        return arrays
-    flat, unravel = jax.flatten_util.ravel_pytree(arrays)  # one meeting of the workers, not one for each array
-    return unravel(jax.lax.pmean(flat, WORKERS))
 
 
 def over_seeds(
@@ -79,22 +82,23 @@ def over_seeds(
     num_seeds: int,
     *,
     workers: int = 1,
-    donate: tuple[int, ...] = (),
-    divided: tuple[int, ...] = (),
+    donate: tuple[str, ...] = (),
+    divided: tuple[str, ...] = (),
     divides: bool = False,
 ) -> Callable[..., Any]:
     """Compile a function of one seed to take and return arrays with a leading seed axis.
 
-    An accelerator runs the seeds at once (`vmap`). A CPU runs them in threads (JAX's devices on a CPU), each as if it
+    An accelerator runs all seeds at once (`vmap`). A CPU runs them in threads (JAX's devices on a CPU), each as if it
     were alone: small products do not fill several cores, and products with a seed axis are slower than as many
     without. Threads take equal shares, and no more of them than fill the cores: on two cores 8 seeds run in 2 threads,
-    9 in 3, 11 in turn; all of them in turn where `mag.runtime.setup` was not told of them. Arguments in `donate` are
-    consumed.
+    9 in 3, 11 in turn; all of them in turn where `mag.runtime.setup` was not told of them.
 
-    Of the arguments in `divided`, and of the result where it `divides`, each of a seed's workers has its part of the
-    first axis; the others are the same for all. Raises UsageError where there cannot be so many workers.
+    Arguments named in `donate` are consumed. Arguments named in `divided`, and the result where it `divides`, are
+    sharded over a seed's workers along their first axis; all else is replicated. Raises UsageError where there cannot
+    be so many workers.
     """
     _check_devices(workers)
+    names = list(inspect.signature(function).parameters)
 
     def one(*args: Any) -> Any:
         result = function(*first_seed(args))
@@ -103,19 +107,68 @@ def over_seeds(
     def in_turn(*args: Any) -> Any:
         return jax.lax.map(lambda args: function(*args), args)
 
-    options: dict[str, Any] = {"donate_argnums": donate, "compiler_options": compile_options()}
-    if jax.default_backend() != "cpu":
-        return jax.jit(one if num_seeds == 1 else jax.vmap(function), **options)
-    threads = seeds_at_once(num_seeds, workers, len(jax.devices()))
-    part = one if threads == num_seeds else in_turn
-    if threads * workers == 1:
+    on_cpu = jax.default_backend() == "cpu"
+    lanes = seeds_at_once(num_seeds, workers, len(jax.devices())) if on_cpu else 1
+    many = in_turn if on_cpu else jax.vmap(function)
+    part = one if lanes == num_seeds else many
+    options: dict[str, Any] = {
+        "donate_argnums": tuple(names.index(name) for name in donate),
+        "compiler_options": compile_options(),
+    }
+    if lanes * workers == 1:
         return jax.jit(part, **options)
     axes = (AxisType.Auto, AxisType.Auto)
-    mesh = jax.make_mesh((threads, workers), ("seeds", WORKERS), axes, devices=jax.devices()[: threads * workers])
-    whole, parted = P("seeds"), P("seeds", WORKERS)
-    takes = tuple(parted if index in divided else whole for index in range(len(inspect.signature(function).parameters)))
+    mesh = jax.make_mesh((lanes, workers), ("seeds", AXIS), axes, devices=jax.devices()[: lanes * workers])
+    whole, parted = P("seeds"), P("seeds", AXIS)
+    takes = tuple(parted if name in divided else whole for name in names)
     gives = parted if divides else whole
     seeds = jax.shard_map(part, mesh=mesh, in_specs=takes, out_specs=gives, check_vma=False)
-    options["compiler_options"]["xla_cpu_multi_thread_eigen"] = False  # seeds and workers fill the cores
+    if on_cpu:
+        options["compiler_options"]["xla_cpu_multi_thread_eigen"] = False  # seeds and workers fill the cores
     placed = jax.tree.map(lambda spec: NamedSharding(mesh, spec), (takes, gives), is_leaf=lambda x: isinstance(x, P))
     return jax.jit(seeds, in_shardings=placed[0], out_shardings=placed[1], **options)
+
+
+class Compiled:
+    """A method of one instance, compiled over the seeds and workers of that instance."""
+
+    def __init__(self, of_one_seed: Callable[..., Any], function: Callable[..., Any]) -> None:
+        self.of_one_seed = of_one_seed
+        """The method itself, not compiled, on arrays without a seed axis."""
+        self.function = function
+
+    def __call__(self, *args: Any) -> Any:
+        return self.function(*args)
+
+
+def per_seed(
+    *, donate: tuple[str, ...] = (), divided: tuple[str, ...] = (), divides: bool = False
+) -> Callable[[Method], Method]:
+    """Declare that a method is written for one seed and runs compiled over all seeds and workers (`over_seeds`).
+
+    The instance has `num_seeds` and `workers`; arguments are positional and named here as in the method.
+    """
+
+    def decorate(method: Method) -> Method:
+        return cast(Method, _PerSeed(method, {"donate": donate, "divided": divided, "divides": divides}))
+
+    return decorate
+
+
+class _PerSeed:
+    """The descriptor behind `per_seed`: compiles at the first access and is then shadowed by what it compiled."""
+
+    def __init__(self, method: Callable[..., Any], options: dict[str, Any]) -> None:
+        self.method, self.options = method, options
+        self.__doc__ = method.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        if instance is None:
+            return self
+        of_one_seed = partial(self.method, instance)
+        function = over_seeds(of_one_seed, instance.num_seeds, workers=instance.workers.count, **self.options)
+        compiled = instance.__dict__[self.name] = Compiled(of_one_seed, function)
+        return compiled

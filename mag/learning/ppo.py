@@ -1,11 +1,11 @@
-"""The policy update on the model dataset (Algorithm 1, lines 16-18): lambda-returns and PPO's clipped loss."""
+"""PPO's formulas: lambda-returns, normalised advantages, and the clipped loss."""
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from mag.learning.distributions import entropy, log_prob
-from mag.learning.parallel import mean_over_workers
+from mag.learning.parallel import ALONE, Workers
 from mag.types import Metrics
 
 
@@ -15,13 +15,13 @@ def lambda_returns(
     value: Float[Array, "k_plus_1 agents"],
     *,
     gamma: float,
-    lambda_: float,
+    gae_lambda: float,
 ) -> Float[Array, "k agents"]:
     """R_t = r_t + gamma c_t ((1 - lambda) v_{t+1} + lambda R_{t+1}), from R_k = v_k (Dreamer V2, Eq. 4)."""
 
     def step(following: Array, inputs: tuple) -> tuple[Array, Array]:
         reward, continues, next_value = inputs
-        mixed = (1 - lambda_) * next_value + lambda_ * following
+        mixed = (1 - gae_lambda) * next_value + gae_lambda * following
         current = reward + gamma * continues * mixed
         return current, current
 
@@ -40,7 +40,7 @@ def policy_loss(
     logits: Float[Array, "*batch actions"],
     action: Int[Array, "*batch"],
     *,
-    log_prob_then: Float[Array, "*batch"],
+    old_log_prob: Float[Array, "*batch"],
     advantage: Float[Array, "*batch"],
     clip: float,
     entropy_coefficient: float | Float[Array, ""],
@@ -48,14 +48,14 @@ def policy_loss(
 ) -> tuple[Float[Array, ""], Metrics]:
     """Clipped surrogate minus the entropy bonus: their mean, weighted where `weight` is given.
 
-    `log_prob_then` is the action's log-probability when it was drawn. Where the policy is still that of then, the
+    `old_log_prob` is the action's log-probability when it was drawn. Where the policy is still that of then, the
     gradient is the policy gradient.
     """
 
     def mean(x: Array) -> Array:
         return weighted_mean(x, weight)
 
-    log_ratio = log_prob(logits, action) - log_prob_then
+    log_ratio = log_prob(logits, action) - old_log_prob
     if weight is not None:  # an action that does not count may be impossible: infinity times 0
         log_ratio = jnp.where(weight > 0, log_ratio, 0)
     surrogate = mean(clipped_loss(log_ratio, advantage, clip))
@@ -75,8 +75,9 @@ def weighted_mean(x: Float[Array, "*batch"], weight: Float[Array, "*batch"] | No
 
 
 def normalised(
-    advantage: Float[Array, "*batch"], weight: Float[Array, "*batch"] | None = None
+    advantage: Float[Array, "*batch"], weight: Float[Array, "*batch"] | None = None, *, workers: Workers = ALONE
 ) -> Float[Array, "*batch"]:
-    """Mean 0 and standard deviation 1 over all workers' batches, of the parts that weigh something."""
-    centred = advantage - mean_over_workers(weighted_mean(advantage, weight))
-    return centred / (jnp.sqrt(mean_over_workers(weighted_mean(jnp.square(centred), weight))) + 1e-4)
+    """Advantages with mean 0 and standard deviation 1 over the batches of all workers; elements of weight 0 count
+    for neither."""
+    centred = advantage - workers.mean(weighted_mean(advantage, weight))
+    return centred / (jnp.sqrt(workers.mean(weighted_mean(jnp.square(centred), weight))) + 1e-4)

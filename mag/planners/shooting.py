@@ -1,26 +1,10 @@
-"""Planning over the predictions of a world model (Algorithm 1, lines 10-12; Sec. 3.3 "Planning to Predict").
-
-The planner knows nothing of the models it plans with: it takes three callables, so it plugs into any world model.
-"""
-
-from collections.abc import Callable
-from typing import Any, NamedTuple
+"""Random shooting, the planner of the paper (Sec. 3.3 "Planning to Predict"; Algorithm 1, lines 10-12)."""
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Key, PRNGKeyArray
 
-State = Any
-Action = Any
-
-
-class Plan(NamedTuple):
-    """The chosen prediction."""
-
-    state: State
-    """First state of the best trajectory: the prediction to use for this step."""
-    returns: Float[Array, " trajectories"]
-    """Sum of the scores along each trajectory."""
+from mag.planners.contract import Act, Action, Plan, Predict, Score, State, check_at_least_one
 
 
 def plan(
@@ -28,9 +12,9 @@ def plan(
     state: State,
     action: Action,
     *,
-    predict: Callable[[PRNGKeyArray, State, Action], State],
-    act: Callable[[PRNGKeyArray, State], Action],
-    score: Callable[[State], Float[Array, ""]],
+    predict: Predict,
+    act: Act,
+    score: Score,
     num_trajectories: int,
     horizon: int,
 ) -> Plan:
@@ -54,19 +38,29 @@ def plan(
     Raises:
         ValueError: `num_trajectories` or `horizon` below 1.
     """
-    if num_trajectories < 1 or horizon < 1:
-        raise ValueError(f"num_trajectories and horizon must be at least 1, got {num_trajectories} and {horizon}")
+    check_at_least_one(num_trajectories=num_trajectories, horizon=horizon)
     keys = jax.random.split(key, num_trajectories + 1)
     first = jax.vmap(predict, (0, None, None))(keys[:-1], state, action)  # line 10
-    returns = jax.vmap(score)(first)
-
-    def step(carry: tuple[State, Array], key: PRNGKeyArray) -> tuple[tuple[State, Array], None]:
-        states, returns = carry
-        keys_act, keys_predict = jax.random.split(key, (2, num_trajectories))
-        actions = jax.vmap(act)(keys_act, states)
-        states = jax.vmap(predict)(keys_predict, states, actions)
-        return (states, returns + jax.vmap(score)(states)), None  # line 11
-
-    (_, returns), _ = jax.lax.scan(step, (first, returns), jax.random.split(keys[-1], horizon - 1))
+    returns = returns_from(keys[-1], first, predict=predict, act=act, score=score, horizon=horizon)  # line 11
     best = jnp.argmax(returns)
     return Plan(jax.tree.map(lambda x: x[best], first), returns)  # line 12
+
+
+def returns_from(
+    key: PRNGKeyArray, first: State, *, predict: Predict, act: Act, score: Score, horizon: int
+) -> Float[Array, " trajectories"]:
+    """Sums of the scores along trajectories of `horizon` states, of which `first` `[trajectories, ...]` are given.
+
+    The key is consumed.
+    """
+    returns = jax.vmap(score)(first)
+
+    def step(carry: tuple[State, Array], key: Key[Array, ""]) -> tuple[tuple[State, Array], None]:
+        states, returns = carry
+        keys_act, keys_predict = jax.random.split(key, (2, len(returns)))
+        actions = jax.vmap(act)(keys_act, states)
+        states = jax.vmap(predict)(keys_predict, states, actions)
+        return (states, returns + jax.vmap(score)(states)), None
+
+    (_, returns), _ = jax.lax.scan(step, (first, returns), jax.random.split(key, horizon - 1))
+    return returns

@@ -6,7 +6,6 @@ Dense operations count every weight matrix as multiplied in full, also where loo
 """
 
 import contextlib
-import dataclasses
 import importlib
 import io
 import json as jsonlib
@@ -22,23 +21,26 @@ import numpy as np
 from jaxtyping import Array, Key, PRNGKeyArray
 
 from mag import envs
-from mag.algorithms import contract, registry
+from mag.algorithms.config import RunConfig
+from mag.algorithms.mag.algorithm import MAG, local_models
 from mag.algorithms.mag.config import MAGConfig, NetworksConfig
-from mag.algorithms.mag.local_models import LocalModels, fit_models
+from mag.algorithms.mag.local_models import LocalModels, ModelState
 from mag.algorithms.mag.model_reward import ModelReward
 from mag.algorithms.mag.policy import Actor
 from mag.algorithms.mag.policy_update import PolicyState, fit_policy, init_policy
-from mag.algorithms.mag.replay import empty_step
-from mag.algorithms.mag.rollout import planned, rollouts, starts_at_once
+from mag.algorithms.mag.rollout import Rollout, rollouts
 from mag.algorithms.registry import default_config
 from mag.envs import EnvSpec
 from mag.errors import UsageError
 from mag.learning.distributions import sample_categorical
-from mag.learning.optimise import Fitted, optimiser_of, untrained
-from mag.learning.parallel import most_workers, over_seeds
-from mag.play import collect
+from mag.learning.optimise import Trainable, fit
+from mag.learning.parallel import Workers, most_workers, over_seeds
+from mag.planners.config import ShootingConfig
+from mag.play.collecting import Played, collect, start_collecting
+from mag.play.episode import Episode, empty_arrival
+from mag.runs.setup import set_up
 from mag.runtime import compile_options, own_cores
-from mag.types import Metrics, ModelState, Rollout, Step
+from mag.types import Arrival, Metrics
 
 REFERENCE_SPEC = EnvSpec("reference/size", 3, 101, None, 10, 60, True, True)
 """The size at which the official code was timed (obs 101, A 10, N 3)."""
@@ -67,71 +69,78 @@ def run(name: str, *, json: bool = False, algo: str | None = None, env: str | No
     print(jsonlib.dumps(result) if json else _as_table(result))
 
 
+def reference() -> tuple[MAGConfig, MAG, LocalModels]:
+    """MAG at the size at which the official code was timed."""
+    config = default_config("mag", "reference/size", "paper", "paper")
+    assert isinstance(config, MAGConfig)
+    models = local_models(jax.random.key(0), REFERENCE_SPEC, config)
+    assert isinstance(models, LocalModels)
+    return config, MAG(config, REFERENCE_SPEC), models
+
+
 def planning() -> Result:
     """Planned rollouts (lines 7-15) at the reference size: L 5, H 10, k 15."""
-    config = default_config("mag", "reference/size", "paper")
-    assert isinstance(config, MAGConfig)
+    config, algorithm, models = reference()
     keys = jax.random.split(jax.random.key(0), 5)
-    models, actor = LocalModels(keys[0], REFERENCE_SPEC, config.networks), Actor(keys[1], 10, config.networks)
-    model_reward = ModelReward(keys[2], config.networks, config.model_reward.layers)
-    trajectories, horizon, length = config.planning.num_trajectories, config.planning.horizon, config.rollout.length
-
-    at_once = starts_at_once(config.rollout, STARTS, trajectories * REFERENCE_SPEC.n_agents)
+    actor = Actor(keys[1], models, REFERENCE_SPEC.n_actions, config.networks)
+    model_reward = ModelReward(keys[2], models, hidden=config.networks.hidden, layers=config.model_reward.layers)
+    assert isinstance(config.planner, ShootingConfig)
+    trajectories, horizon, length = config.planner.num_trajectories, config.planner.horizon, config.rollout.length
+    chunk_size = algorithm.chunk_size(STARTS)
 
     def play(key: PRNGKeyArray, models: LocalModels, model_reward: ModelReward, actor: Actor) -> Rollout:
-        predict = planned(models, model_reward, actor, num_trajectories=trajectories, horizon=horizon)
+        predict = algorithm.predictor(models, model_reward, actor)
         starts = _random_states(keys[3], STARTS, config.networks)
-        return rollouts(key, starts, models=models, actor=actor, predict=predict, length=length, at_once=at_once)
+        return rollouts(key, starts, models=models, actor=actor, predict=predict, length=length, chunk_size=chunk_size)
 
     step = trajectories * horizon * (_predict_flops(models) + _dense_flops(model_reward))
     step += trajectories * (horizon - 1) * _act_flops(models, actor)
     step += _act_flops(models, actor) + _dense_flops((models.reward, models.continuation))
     flops = float(STARTS * length * REFERENCE_SPEC.n_agents * step)
-    sizes = {"starts": STARTS, "L": trajectories, "H": horizon, "k": length, "at_once": at_once}
+    sizes = {"starts": STARTS, "L": trajectories, "H": horizon, "k": length, "chunk_size": chunk_size}
     return sizes | _measure(play, keys[4], models, model_reward, actor, flops=flops, repeats=2)
 
 
 def world_model() -> Result:
     """Updates of the local models (line 4) at the reference size, 40 sequences of 20 steps, in a row as in training.
 
-    On a CPU a worker on each core takes its part of them.
+    On a CPU a worker on each core computes its part of each batch.
     """
-    config = default_config("mag", "reference/size", "paper")
-    assert isinstance(config, MAGConfig)
-    fitted_config = dataclasses.replace(config.models, batches=UPDATES)
-    models = LocalModels(jax.random.key(0), REFERENCE_SPEC, config.networks)
-    fitted = untrained(models, optimiser_of(fitted_config), fitted_config.averaging)
+    config, algorithm, models = reference()
     batch = _random_batch(jax.random.key(1), config.replay.batch_size, config.replay.sequence_length)
-
-    def update(key: PRNGKeyArray, fitted: Fitted, batch: Step) -> Fitted:
-        return fit_models(key, fitted, lambda key: batch, fitted_config)[0]
-
     sequences, steps = batch.first.shape
     most = min(own_cores(), most_workers())
-    workers = max(count for count in range(1, most + 1) if sequences % count == 0)
-    args = jax.tree.map(lambda x: jnp.asarray(x)[None], (jax.random.key(2), fitted, batch))
+    workers = Workers(max(count for count in range(1, most + 1) if sequences % count == 0))
+    optimiser = algorithm.models_optimiser
+
+    def update(key: PRNGKeyArray, models: Trainable, batch: Arrival) -> Trainable:
+        def loss(models: LocalModels, key: PRNGKeyArray) -> tuple[Array, Metrics]:
+            return models.loss(key, batch)
+
+        return fit(key, models, loss, optimiser, batches=UPDATES, workers=workers)[0]
+
+    args = jax.tree.map(lambda x: jnp.asarray(x)[None], (jax.random.key(2), Trainable.create(models, optimiser), batch))
     flops = 3.0 * sequences * steps * REFERENCE_SPEC.n_agents * _dense_flops(models)
-    return {"sequences": sequences, "steps": steps, "workers": workers} | _measure(
-        over_seeds(update, 1, workers=workers, divided=(2,)), *args, flops=flops, repeats=5, updates=UPDATES
+    return {"sequences": sequences, "steps": steps, "workers": workers.count} | _measure(
+        over_seeds(update, 1, workers=workers.count, divided=("batch",)), *args, flops=flops, repeats=5, updates=UPDATES
     )
 
 
 def ppo() -> Result:
     """One policy update (lines 16-18) on a rollout of the reference size: 760 starts, k 15, 5 epochs."""
-    config = default_config("mag", "reference/size", "paper")
-    assert isinstance(config, MAGConfig)
+    config, _, models = reference()
     keys = jax.random.split(jax.random.key(0), 4)
-    policy = init_policy(keys[0], 10, config.networks, config.ppo)
+    policy = init_policy(keys[0], models, REFERENCE_SPEC.n_actions, config.networks, config.ppo)
     model_data = _random_rollouts(keys[1], STARTS, config.rollout.length, config.networks)
 
-    def fit(key: PRNGKeyArray, policy: PolicyState, model_data: Rollout) -> PolicyState:
+    def update(key: PRNGKeyArray, policy: PolicyState, model_data: Rollout) -> PolicyState:
         return fit_policy(key, policy, model_data, config.ppo)[0]
 
     rows = STARTS * config.rollout.length * REFERENCE_SPEC.n_agents
     both = _dense_flops((policy.actor.params, policy.critic.params))
     flops = float(rows * (3 * config.ppo.epochs * both + _dense_flops(policy.critic.params)))
     return {"starts": STARTS, "k": config.rollout.length, "epochs": config.ppo.epochs} | _measure(
-        fit, keys[2], policy, model_data, flops=flops, repeats=3
+        update, keys[2], policy, model_data, flops=flops, repeats=3
     )
 
 
@@ -150,25 +159,32 @@ def env(names: tuple[str, ...] = TIMED_ENVS) -> Result:
     return rates
 
 
-def iteration(algo: str = "mag", env: str = "smac_jax/3s_vs_3z", preset: str = "auto") -> Result:
-    """One whole iteration of an algorithm (MAG's lines 3-18) with the preset that this machine gets by default."""
-    config = default_config(algo, env, preset)
-    made = registry.make(config, envs.make(env))
-    state = contract.init_seeds(made)
+def iteration(algo: str = "mag", env: str = RunConfig().env, size: str = "auto", recipe: str = "auto") -> Result:
+    """One whole iteration of an algorithm (MAG's lines 3-18), in the size and recipe of this machine by default."""
+    config = default_config(algo, env, size, recipe, spec=envs.spec(env))
+    (made, player), (learner, players) = set_up(config)
+    played: list[Played] = []
+
+    def play(keys: Any, agent: Any) -> Played:
+        nonlocal players
+        players, segment = player.collect(keys, agent, players)
+        played.append(segment)
+        return segment
+
     begin = time.perf_counter()
     metrics: Metrics = {}
     while not metrics:  # until there is enough to learn from, and everything is compiled
-        state, metrics, _, _ = made.iteration(state)
+        learner, metrics = made.iteration(learner, play)
     first = time.perf_counter() - begin
-    seconds, steps = [], []
+    seconds = []
     for _ in range(3):
         begin = time.perf_counter()
-        state, metrics, _, played = jax.block_until_ready(made.iteration(state))
+        learner, metrics = jax.block_until_ready(made.iteration(learner, play))
         seconds.append(time.perf_counter() - begin)
-        steps.append(int(played[0]))
+    steps = [int(each.transitions.sum()) for each in played[-3:]]
     rates = [count / each for count, each in zip(steps, seconds, strict=True)]
-    sizes = {"algo": algo, "env": env, "preset": config.preset, "num_envs": config.collect.num_envs}
-    sizes |= {"workers": config.workers, "env_steps": steps[0]}
+    sizes: Result = {"algo": algo, "env": env, "size": config.size, "recipe": config.recipe}
+    sizes |= {"num_envs": config.collect.num_envs, "workers": config.workers, "env_steps": steps[0]}
     return sizes | {"seconds": median(seconds), "env_steps_per_second": median(rates), "seconds_until_warm": first}
 
 
@@ -237,7 +253,7 @@ def _predict_flops(models: LocalModels) -> int:
 
 
 def _act_flops(models: LocalModels, actor: Actor) -> int:
-    return _dense_flops((actor, models.available_actions))
+    return _dense_flops((actor, models.available_head))
 
 
 def _random_states(key: PRNGKeyArray, count: int, networks: NetworksConfig) -> ModelState:
@@ -247,8 +263,8 @@ def _random_states(key: PRNGKeyArray, count: int, networks: NetworksConfig) -> M
     return ModelState(stoch, jax.random.normal(key_deter, (count, agents, networks.deterministic)))
 
 
-def _random_batch(key: PRNGKeyArray, sequences: int, steps: int) -> Step:
-    empty = empty_step(REFERENCE_SPEC)
+def _random_batch(key: PRNGKeyArray, sequences: int, steps: int) -> Arrival:
+    empty = empty_arrival(REFERENCE_SPEC)
     batch = jax.tree.map(lambda x: jnp.zeros((sequences, steps, *x.shape), x.dtype), empty)
     key_obs, key_action = jax.random.split(key)
     return batch._replace(
@@ -309,13 +325,13 @@ def _smaclite_rate(map_name: str, seconds: float = 5.0) -> float | str:
 
 
 def _play_randomly(task: envs.Env, steps: int, keys: Key[Array, " envs"]) -> Array:
-    """Rewards of random legal play in one environment per key."""
+    """Returns of random legal play in one environment per key."""
 
-    def act(key: PRNGKeyArray, memory: None, timestep: Any) -> tuple[Array, None]:
-        return sample_categorical(key, jnp.where(timestep.avail, 0.0, -1e10)), memory
+    def choose(key: PRNGKeyArray, episode: Episode) -> tuple[Array, None]:
+        return sample_categorical(key, jnp.where(episode.timestep.avail, 0.0, -1e10)), None
 
-    collectors = jax.vmap(lambda key: collect.start(key, task, None))(keys)
-    return collect.collect(keys[0], collectors, env=task, act=act, steps=steps)[1].episodes.returned
+    collectors = jax.vmap(lambda key: start_collecting(key, task, None))(keys)
+    return collect(keys[0], collectors, env=task, choose=choose, steps=steps)[1].episodes.returns
 
 
 def _as_table(result: Result) -> str:

@@ -1,6 +1,5 @@
-"""`mag models`: how well the models of a run predict what D_e holds, by steps ahead."""
+"""`mag diagnose`: how well the world model of a run predicts what D_e holds, by steps ahead."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,40 +7,44 @@ import jax
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from mag.algorithms.mag.algorithm import MAG, MAGState
-from mag.algorithms.mag.imagination import OBSERVED, Imagination
+from mag.algorithms.contract import Imagination, ModelBased
 from mag.errors import UsageError
 from mag.learning.parallel import first_seed
-from mag.runs.trained import Trained, load_run
+from mag.runs.trained import load_run
 from mag.runtime import compile_options
-from mag.types import Step
+from mag.types import Arrival
 
 HIGH = 0.01
 """This share of rewards counts as the highest: kills and wins, which models learn last and policies live on."""
 STREAM = 0x30DE15
 """Folded into the seed: keys that no run trains with."""
+OBSERVED = 5
+"""Steps that a world model observes before it is on its own, in what people are shown."""
 WORST = 5
 """How many features of the observation are named."""
 
 
-def models_of_run(path: Path, batches: int, *, load: Callable[[Path], Trained] = load_run) -> dict[str, Any]:
+def diagnose_run(path: Path, batches: int) -> dict[str, Any]:
     """What `compare` finds for `batches` batches of D_e, of the newest checkpoint's first seed.
 
     Raises UsageError where `path` holds no run, no usable checkpoint, an algorithm without models or too little to
     compare them with.
     """
-    config, algorithm, states, progress, warnings = load(path)
-    if not isinstance(algorithm, MAG):
+    config, algorithm, _, states, progress, warnings = load_run(path)
+    if not isinstance(algorithm, ModelBased):
         raise UsageError(f"{path} is a run of {config.algo}, which has no models; give one of mag or mamba")
-    if (length := algorithm.config.replay.sequence_length) <= OBSERVED:
+    length = jax.eval_shape(
+        algorithm.draw_sequences, jax.random.key(0), jax.eval_shape(first_seed, states.learner)
+    ).first.shape[1]
+    if length <= OBSERVED:
         raise UsageError(f"{path} was trained on sequences of {length} steps; more than {OBSERVED} are needed")
-    if not algorithm.can_learn(states.replay):
+    if not algorithm.can_learn(states.learner):
         raise UsageError(f"{path} has not collected enough to learn from yet; train it for longer")
 
-    def batch(key: PRNGKeyArray, states: MAGState) -> tuple[Step, Imagination]:
+    def batch(key: PRNGKeyArray, states: Any) -> tuple[Arrival, Imagination]:
         state = first_seed(states)
         key_sample, key_imagine = jax.random.split(key)
-        sequences = algorithm.sequences(state.replay, key_sample)
+        sequences = algorithm.draw_sequences(key_sample, state)
         keys = jax.random.split(key_imagine, sequences.first.shape[0])
         return sequences, jax.vmap(lambda key, each: algorithm.imagine(key, state, each, observed=OBSERVED))(
             keys, sequences
@@ -49,13 +52,14 @@ def models_of_run(path: Path, batches: int, *, load: Callable[[Path], Trained] =
 
     key = jax.random.fold_in(jax.random.key(config.seed), STREAM)
     compiled = jax.jit(batch, compiler_options=compile_options())
-    found = [compiled(key, states) for key in jax.random.split(key, batches)]
+    found = [compiled(key, states.learner) for key in jax.random.split(key, batches)]
     real, imagined = jax.tree.map(lambda *parts: np.concatenate(parts), *found)
     return {
         "run": str(path),
         "env": config.env,
         "algo": config.algo,
-        "preset": config.preset,
+        "size": config.size,
+        "recipe": config.recipe,
         "seed": config.seed,
         "env_steps": progress.env_steps[0],
         "sequences": len(real.first),
@@ -65,7 +69,7 @@ def models_of_run(path: Path, batches: int, *, load: Callable[[Path], Trained] =
     }
 
 
-def compare(real: Step, imagined: Imagination, observed: int) -> dict[str, Any]:
+def compare(real: Arrival, imagined: Imagination, observed: int) -> dict[str, Any]:
     """Real and imagined sequences `[sequences, time, ...]`, the first `observed` steps seen, the rest predicted.
 
     Unexplained is the squared error over the variance: 0 is perfect, 1 as good as the mean, None where all is the
@@ -131,7 +135,7 @@ def _share(value: float | None, width: int) -> str:
     return f"{value:{width}.3f}" if value is not None else f"{'-':>{width}}"
 
 
-def tell(result: dict[str, Any]) -> str:
+def format_result(result: dict[str, Any]) -> str:
     """The result for people."""
     rows = result["by_steps_ahead"]
     shown = [row for row in rows if row["ahead"] in (0, 1, 2, 4, 8, len(rows) - 1)]

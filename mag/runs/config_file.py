@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from mag import envs
-from mag.algorithms.config import RunConfig, flatten
+from mag.algorithms.config import RunConfig
 from mag.errors import UsageError
+from mag.options import flatten, to_json
 from mag.runs.folder import (
     LOCK,
     RunFolder,
@@ -21,7 +22,7 @@ from mag.runs.surroundings import surroundings
 
 FREE = ("steps", "checkpoint")
 """Fields and groups that may differ when a run is resumed: none of them changes what is learned."""
-IDENTITY = ("algo", "env", "preset")
+IDENTITY = ("algo", "env", "size", "recipe")
 """Fields on which the others' defaults depend."""
 
 
@@ -81,12 +82,6 @@ def check_same(about: dict[str, Any], config: RunConfig, folder: RunFolder) -> N
         )
 
 
-def to_json(config: RunConfig) -> dict[str, Any]:
-    """A configuration as JSON gives it back."""
-    values: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config)))
-    return values
-
-
 def load_config(folder: RunFolder) -> RunConfig:
     """The configuration of the run in a folder; raises UsageError where that is none."""
     from mag.algorithms.registry import default_config
@@ -94,7 +89,9 @@ def load_config(folder: RunFolder) -> RunConfig:
     if not folder.config.is_file():
         raise UsageError(f"{folder.path} is not a run folder (it has no config.json); `mag train --run` makes one")
     values = read_config(folder)["config"]
-    return replace(default_config(*(values[name] for name in IDENTITY)), values, folder.path)
+    planner = values.get("planner", {}).get("kind")
+    default = default_config(*(values[name] for name in IDENTITY), planner=planner)
+    return replace(default, values, folder.path)
 
 
 def replace(default: Any, values: dict[str, Any], path: Path) -> Any:
@@ -155,5 +152,3 @@ def note_resumed(folder: RunFolder) -> str | None:
         return None
     write_json(folder.config, {**about, "resumed": [*about.get("resumed", []), now]})
     return f"this run was last worked on with other {' and '.join(different)}: it need not repeat bit for bit"
-
-

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from mag.runs.folder import RunFolder
 from mag.runs.logger import Row, read_rows
 from mag.runs.progress import WINDOW
-from mag.runs.folder import RunFolder
 
 
 def draw(folder: RunFolder, title: str, *, has_wins: bool) -> str | None:

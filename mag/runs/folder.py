@@ -1,24 +1,18 @@
 """A run is a folder: configuration, metrics, checkpoints, figures. One process works on it at a time."""
 
 import dataclasses
-import datetime
 import fcntl
-import importlib.metadata
 import json
 import os
-import platform
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mag import envs
-from mag.algorithms.config import RunConfig, flatten
+from mag.algorithms.config import RunConfig
 from mag.errors import UsageError
-from mag.runtime import own_cores
 
 LOCK = ".lock"
+
+
 @dataclasses.dataclass(frozen=True)
 class RunFolder:
     """Where the files of a run lie."""
@@ -51,8 +45,9 @@ class RunFolder:
 
 
 def default_path(config: RunConfig) -> Path:
-    """`runs/<env>-<algo>-<preset>-seed<k>`."""
-    return Path("runs") / f"{config.env.replace('/', '_')}-{config.algo}-{config.preset}-seed{config.seed}"
+    """`runs/<env>-<algo>-<size>-<recipe>-seed<k>`."""
+    env = config.env.replace("/", "_")
+    return Path("runs") / f"{env}-{config.algo}-{config.size}-{config.recipe}-seed{config.seed}"
 
 
 def check_ours(folder: RunFolder) -> None:
@@ -85,5 +80,3 @@ def write_json(path: Path, value: Any) -> None:
     draft = path.with_name(f".{path.name}")
     draft.write_text(json.dumps(value, indent=2) + "\n")
     draft.replace(path)
-
-

@@ -17,7 +17,7 @@ class Evaluation:
 
     iteration: int
     win_rate: list[float]
-    returned: list[float]
+    returns: list[float]
     length: list[float]
 
 
@@ -67,13 +67,13 @@ class Progress:
         return self.evaluation is not None and self.evaluation.iteration == self.iteration
 
     def advance(self, episodes: Episodes, env_steps: np.ndarray) -> None:
-        """Count one iteration: leaves of `episodes` are `[seeds, time, envs]`, `env_steps` is `[seeds]`."""
+        """Count one iteration: leaves of `episodes` are `[seeds, envs, time]`, `env_steps` is `[seeds]`."""
         self.iteration += 1
         for seed, steps in enumerate(env_steps):
             self.env_steps[seed] += int(steps)
-            ended = np.asarray(episodes.ended[seed])
-            columns = (episodes.won, episodes.returned, episodes.length)
-            rows = np.stack([np.asarray(column[seed])[ended].astype(float) for column in columns], axis=-1)
+            ended = np.asarray(episodes.ended[seed]).T  # in the order of time
+            columns = (episodes.won, episodes.returns, episodes.length)
+            rows = np.stack([np.asarray(column[seed]).T[ended].astype(float) for column in columns], axis=-1)
             self.episodes[seed] += len(rows)
             self.windows[seed] = (self.windows[seed] + rows.tolist())[-WINDOW:]
 
@@ -85,10 +85,10 @@ class Progress:
     def training(self, seed: int) -> dict[str, float | int | None]:
         """The `train/` metrics of a seed; None before its first episode has ended."""
         window = np.asarray(self.windows[seed]).reshape(-1, 3)
-        won, returned, length = window.mean(axis=0).tolist() if len(window) else (None, None, None)
+        won, returns, length = window.mean(axis=0).tolist() if len(window) else (None, None, None)
         return {
             "train/win_rate": won,
-            "train/return": returned,
+            "train/return": returns,
             "train/episode_length": length,
             "train/episodes": self.episodes[seed],
         }

@@ -1,4 +1,4 @@
-"""The host loop: iterate; log, evaluate and checkpoint when due; resume.
+"""The host loop: iterate; log, test and checkpoint when due; resume.
 
 Every algorithm is trained by this file and none is named in it. What is learned depends on the configuration
 alone, not on when the run was saved, stopped or resumed.
@@ -7,42 +7,30 @@ alone, not on when the run was saved, stopped or resumed.
 import json
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import equinox as eqx
 import jax
 import numpy as np
+from jaxtyping import Array, Key
 
-from mag import envs
-from mag.algorithms import registry
-from mag.runs import curve
-from mag.runs import footprint as memory
-from mag.algorithms.contract import Algorithm, init_seeds
-from mag.runs.checkpoint import Checkpoints
-from mag.algorithms.config import RunConfig, validate
+from mag.algorithms.config import RunConfig
 from mag.errors import UsageError
-from mag.play.testing import Evaluator, evaluation_keys, make_evaluator, means
+from mag.play.collecting import Played
+from mag.play.episode import Agent
+from mag.play.testing import evaluation_keys, means
+from mag.runs import curve
+from mag.runs.checkpoint import Checkpoints
+from mag.runs.config_file import claim, note_resumed
+from mag.runs.folder import RunFolder, default_path, write_json
 from mag.runs.interrupt import Interrupted, StopRequest
 from mag.runs.logger import Logger, Row
 from mag.runs.progress import Evaluation, Progress
-from mag.runs.folder import RunFolder, default_path, write_json
-from mag.runs.config_file import claim, note_resumed
-
-Build = Callable[[RunConfig], tuple[Algorithm, Any]]
-"""From a configuration to an algorithm and the initial state of all its seeds."""
+from mag.runs.setup import RunState, Setup, set_up
 
 
-def build(config: RunConfig) -> tuple[Algorithm, Any]:
-    """The algorithm and environment that the configuration names; UsageError where sizes are impossible."""
-    validate(config)
-    made = registry.make(config, envs.make(config.env))
-    memory.check_memory(made.memory(), config.num_seeds)
-    return made, init_seeds(made)
-
-
-def train(config: RunConfig, path: Path | None = None, *, build: Build = build) -> dict[str, Any]:
+def train(config: RunConfig, path: Path | None = None) -> dict[str, Any]:
     """Train until every seed has played `config.steps` environment steps; returns the summary.
 
     A folder that holds the same run is resumed. Raises UsageError where it cannot be used or written, or where the
@@ -50,7 +38,7 @@ def train(config: RunConfig, path: Path | None = None, *, build: Build = build) 
     """
     path = path or default_path(config)
     try:
-        return train_in(path, config, build)
+        return train_in(path, config)
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -60,31 +48,26 @@ def train(config: RunConfig, path: Path | None = None, *, build: Build = build) 
         ) from error
 
 
-def train_in(path: Path, config: RunConfig, build: Build) -> dict[str, Any]:
+def train_in(path: Path, config: RunConfig) -> dict[str, Any]:
     """`train`, but OSError where files cannot be written."""
     with claim(path, config) as folder, StopRequest(notify=print) as stop:
         if finished := read_summary(folder, config):
-            print(f"{tell(finished, folder)}; more --steps extend it")
+            print(f"{format_summary(finished, folder)}; more --steps extend it")
             return finished
-        algorithm, state = build(config)
-        evaluator = make_evaluator(algorithm, config.evaluation.episodes)
+        setup, state = set_up(config)
+        has_wins = setup.player.spec.has_wins
         checkpoints = Checkpoints(folder.checkpoints, config.checkpoint.keep)
         state, progress = resume(checkpoints, state, config, folder)
         if progress.iteration and (news := note_resumed(folder)):
             print(news)
         with Logger(
-            folder,
-            steps=config.steps,
-            offset=progress.metrics_bytes,
-            done=progress.slowest,
-            has_wins=algorithm.env.spec.has_wins,
+            folder, steps=config.steps, offset=progress.metrics_bytes, done=progress.slowest, has_wins=has_wins
         ) as logger:
-            run = Run(algorithm, config, state, progress, evaluator, checkpoints, logger)
+            run = Run(setup, config, state, progress, checkpoints, logger)
             try:
                 run.until_done(stop)
             finally:  # of a run that was stopped or diverged, too
-                title = f"{config.algo} on {config.env}"
-                if complaint := curve.draw(folder, title, has_wins=algorithm.env.spec.has_wins):
+                if complaint := curve.draw(folder, f"{config.algo} on {config.env}", has_wins=has_wins):
                     logger.say(complaint)
             return finish(run, folder)
 
@@ -113,25 +96,23 @@ def resume(checkpoints: Checkpoints, state: Any, config: RunConfig, folder: RunF
 
 
 class Run:
-    """A run under way: the state, what is known about it, and where it is told."""
+    """A run under way: the state, what is known about it, and where it is logged."""
 
     def __init__(
         self,
-        algorithm: Algorithm,
+        setup: Setup,
         config: RunConfig,
-        state: Any,
+        state: RunState,
         progress: Progress,
-        evaluator: Evaluator,
         checkpoints: Checkpoints,
         logger: Logger,
     ) -> None:
-        self.algorithm = algorithm
+        self.algorithm, self.player = setup
         self.config = config
         self.state = state
         self.progress = progress
         self.checkpoints = checkpoints
         self.logger = logger
-        self._evaluator = evaluator
         self._clock = self._saved = time.monotonic()
 
     def until_done(self, stop: StopRequest) -> None:
@@ -157,10 +138,20 @@ class Run:
         Raises UsageError where one of them is not finite.
         """
         begin = time.monotonic()
-        self.state, *outputs = self.algorithm.iteration(self.state)
-        metrics, episodes, env_steps = jax.device_get(outputs)
-        self.check_returns(episodes.returned[episodes.ended])
-        self.progress.advance(episodes, env_steps)
+        learner, players = self.state
+        played: Played | None = None
+
+        def play(keys: Key[Array, " seeds"], agent: Agent) -> Played:
+            nonlocal players, played
+            players, played = self.player.collect(keys, agent, players)
+            return played
+
+        learner, metrics = self.algorithm.iteration(learner, play)
+        self.state = RunState(learner, players)
+        assert played is not None, "an iteration has to play"
+        metrics, episodes, transitions = jax.device_get((metrics, played.episodes, played.transitions))
+        self.check_returns(episodes.returns[episodes.ended])
+        self.progress.advance(episodes, transitions.sum((1, 2)))
         broken = [
             f"{name} is {value} for seed {self.config.seed + seed}"
             for name, values in metrics.items()
@@ -176,13 +167,14 @@ class Run:
         """Test the greedy policies; returns the `eval/` metrics, `[seeds]` each."""
         begin = time.monotonic()
         keys = evaluation_keys(self.config.seed, self.config.num_seeds, self.progress.iteration)
-        result = self._evaluator(self.algorithm.policy(self.state), keys)
-        self.check_returns(np.asarray(result.returned))
+        agent = self.algorithm.agent(self.state.learner)
+        result = self.player.test(keys, agent, self.config.evaluation.episodes)
+        self.check_returns(np.asarray(result.returns))
         evaluation = Evaluation(self.progress.iteration, *means(result))
         self.progress.add_evaluation(evaluation, self.config.evaluation.every)
         return {
             "eval/win_rate": np.asarray(evaluation.win_rate),
-            "eval/return": np.asarray(evaluation.returned),
+            "eval/return": np.asarray(evaluation.returns),
             "eval/episode_length": np.asarray(evaluation.length),
             "time/evaluation": np.full(self.config.num_seeds, time.monotonic() - begin),
         }
@@ -206,7 +198,7 @@ class Run:
                 **{name: values[index].item() for name, values in (evaluation | metrics).items()},
                 "time/elapsed": self.progress.wall_seconds,
             }
-            if not self.algorithm.env.spec.has_wins:
+            if not self.player.spec.has_wins:
                 row = {name: value for name, value in row.items() if not name.endswith("/win_rate")}
             rows.append(row)
         self.progress.metrics_bytes = self.logger.rows(rows)
@@ -216,7 +208,7 @@ class Run:
         broken = [
             f"{jax.tree_util.keystr(path, simple=True, separator='.')} of the policy holds NaN"
             for path, leaf in jax.tree_util.tree_leaves_with_path(
-                eqx.filter(self.algorithm.policy(self.state), eqx.is_inexact_array)
+                eqx.filter(self.algorithm.agent(self.state.learner), eqx.is_inexact_array)
             )
             if np.isnan(leaf).any()
         ]
@@ -248,30 +240,31 @@ class Run:
 
 def finish(run: Run, folder: RunFolder) -> dict[str, Any]:
     """Write and tell the summary."""
-    config, progress, spec = run.config, run.progress, run.algorithm.env.spec
+    config, progress, spec = run.config, run.progress, run.player.spec
     evaluation = progress.evaluation
     assert evaluation is not None
     summary = {
         "env": config.env,
         "algo": config.algo,
-        "preset": config.preset,
+        "size": config.size,
+        "recipe": config.recipe,
         "env_steps": progress.slowest,
         "wall_seconds": round(progress.wall_seconds, 3),
         "iterations": progress.iteration,
         "seeds": [config.seed + index for index in range(config.num_seeds)],
         "eval_episodes": config.evaluation.episodes,
         "eval_win_rate": evaluation.win_rate if spec.has_wins else None,
-        "eval_return": evaluation.returned,
+        "eval_return": evaluation.returns,
         "train_win_rate": [progress.training(index)["train/win_rate"] for index in range(config.num_seeds)]
         if spec.has_wins
         else None,
     }
     write_json(folder.summary, summary)
-    run.logger.say(tell(summary, folder))
+    run.logger.say(format_summary(summary, folder))
     return summary
 
 
-def tell(summary: dict[str, Any], folder: RunFolder) -> str:
+def format_summary(summary: dict[str, Any], folder: RunFolder) -> str:
     """A summary in one line."""
     results = [
         f"{name} {' '.join(f'{value:.3g}' for value in summary[name])}"
@@ -290,7 +283,7 @@ def read_summary(folder: RunFolder, config: RunConfig) -> dict[str, Any] | None:
         return None
     try:
         summary = json.loads(folder.summary.read_text())
-        tell(summary, folder)
+        format_summary(summary, folder)
         return summary if summary["env_steps"] >= config.steps else None
     except (ValueError, LookupError, TypeError):
         return None  # it is damaged, and the newest checkpoint knows all that it said

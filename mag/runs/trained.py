@@ -1,20 +1,18 @@
-"""A trained run read back: its algorithm and the state of its newest usable checkpoint."""
+"""A trained run read back: its algorithm, its player, and the state of its newest usable checkpoint."""
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from mag.algorithms.contract import Algorithm
-from mag.runs.checkpoint import Checkpoints
 from mag.algorithms.config import RunConfig
+from mag.algorithms.contract import Algorithm
 from mag.errors import UsageError
-from mag.runs.progress import Progress
-from mag.runs.folder import RunFolder
+from mag.play.player import Player
+from mag.runs.checkpoint import Checkpoints
 from mag.runs.config_file import load_config
-from mag.runs.train import Build, build
-
-Load = Callable[[RunFolder], RunConfig]
+from mag.runs.folder import RunFolder
+from mag.runs.progress import Progress
+from mag.runs.setup import RunState, set_up
 
 
 class Trained(NamedTuple):
@@ -22,22 +20,23 @@ class Trained(NamedTuple):
 
     config: RunConfig
     algorithm: Algorithm
-    state: Any
-    """Of all seeds."""
+    player: Player
+    state: RunState
     progress: Progress
     warnings: list[str]
     """One sentence for each newer checkpoint that could not be used."""
 
 
-def load_run(path: Path, *, build: Build = build, load: Load = load_config) -> Trained:
+def load_run(path: Path) -> Trained:
     """The run in a folder. Raises UsageError where it holds no run or no usable checkpoint.
 
-    Its algorithm has one worker, however many trained it: any machine can read it, and batches are whole.
+    The algorithm has one worker, however many trained it: any machine can read the run, and batches are whole.
     """
     folder = RunFolder(path)
-    config = load(folder)
-    algorithm, state = build(dataclasses.replace(config, workers=1))
+    config = load_config(folder)
+    setup, state = set_up(dataclasses.replace(config, workers=1))
     restored = Checkpoints(folder.checkpoints, config.checkpoint.keep).restore(state)
     if restored is None:
         raise UsageError(f"{path} has no checkpoint yet; give the `mag train` command that began it again")
-    return Trained(config, algorithm, restored.state, Progress.from_json(restored.progress), restored.damaged)
+    progress = Progress.from_json(restored.progress)
+    return Trained(config, setup.algorithm, setup.player, restored.state, progress, restored.damaged)

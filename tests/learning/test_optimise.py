@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from mag.algorithms.mag.config import ModelRewardConfig, ModelsConfig
-from mag.learning.optimise import clipped_rmsprop, fit, fit_epochs, optimiser_of, untrained
+from mag.learning.optimise import clipped_rmsprop, fit, fit_epochs, optimiser_of, trainable
 
 
 def test_every_row_is_used_once_an_epoch_in_equal_parts():
@@ -76,8 +76,8 @@ def test_a_running_mean_follows_the_weights_and_others_use_it():
 
     descent = optax.sgd(1.0)
     start = {"w": jnp.asarray(10.0)}
-    fitted, _ = fit(jax.random.key(0), untrained(start, descent, 0.5), loss, descent, batches=3, averaging=0.5)
+    fitted, _ = fit(jax.random.key(0), trainable(start, descent, 0.5), loss, descent, batches=3, averaging=0.5)
     # Weights 10, 9, 8, 7; means 10, 9.5, 8.75, 7.875.
     assert float(fitted.params["w"]) == 7 and float(fitted.settled["w"]) == 7.875
-    plain, _ = fit(jax.random.key(0), untrained(start, descent), loss, descent, batches=3)
+    plain, _ = fit(jax.random.key(0), trainable(start, descent), loss, descent, batches=3)
     assert plain.average is None and float(plain.settled["w"]) == 7

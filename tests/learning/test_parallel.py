@@ -100,7 +100,7 @@ def test_outside_there_is_one_worker_with_everything():
 def test_two_workers_take_the_step_of_the_whole_batch():
     """Least squares on 8 rows: a step on the workers' halves is the step on all."""
     rows = jax.random.normal(jax.random.key(0), (8, 3))
-    fitted = optimise.untrained({"w": jnp.ones(3)}, optax.sgd(0.1))
+    fitted = optimise.trainable({"w": jnp.ones(3)}, optax.sgd(0.1))
 
     def step(fitted, rows):
         def loss(params):

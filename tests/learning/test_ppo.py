@@ -21,7 +21,7 @@ from mag.algorithms.mag.policy_update import (
     optimisers,
 )
 from mag.learning import parallel
-from mag.learning.optimise import Fitted
+from mag.learning.optimise import Trainable
 from mag.learning.ppo import clipped_loss, lambda_returns
 from mag.types import Rollout
 from tests.support import reference
@@ -201,7 +201,7 @@ def test_every_minibatch_decays_the_entropy_coefficient_and_moves_both():
     config = dataclasses.replace(CONFIG, entropy=0.1, entropy_decay=0.5)
     actor, critic = optimisers(config)
     policy = PolicyState(
-        Fitted(ACTOR, actor.init(ACTOR)), Fitted(CRITIC, critic.init(CRITIC)), jnp.asarray(config.entropy)
+        Trainable(ACTOR, actor.init(ACTOR)), Trainable(CRITIC, critic.init(CRITIC)), jnp.asarray(config.entropy)
     )
     after, metrics = jax.jit(lambda key, p, r: fit_policy(key, p, r, config))(KEY, policy, random_rollouts(0))
     # 12 joint states in minibatches of at most 5: 3 of 4; 2 epochs.

@@ -74,7 +74,7 @@ def test_it_looks_ahead():
         return jnp.where(state["time"] == 1, -state["place"], 2 * state["place"])
 
     places = first_places(KEY, 5)
-    # Step by step the least place looks best; over two steps the score is -place + 2 place.
+    # Arrival by step the least place looks best; over two steps the score is -place + 2 place.
     assert planned(KEY, start(), score, 5, 1).state["place"] == places.min()
     assert planned(KEY, start(), score, 5, 2).state["place"] == places.max()
 

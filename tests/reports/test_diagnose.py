@@ -15,7 +15,7 @@ from mag.errors import UsageError
 from mag.reports.diagnose import compare, models_of_run, tell
 from mag.runs.train import train
 from mag.runs.trained import load_run
-from mag.types import Step
+from mag.types import Arrival
 from tests.support.fake import build, fake_config
 
 OBSERVED = 2
@@ -28,7 +28,7 @@ def made(seen, reward, continues):
     first[0, 4] = first[1, 4] = True  # the last step belongs to the next episode
     obs = np.zeros((3, 5, 1, 2), np.float32)
     obs[:, :, 0, 0] = [[0, 1, 2, 6, 0], [0, 3, 4, 8, 0], [0, 5, 9, 0, 0]]
-    real = Step(
+    real = Arrival(
         obs=obs,
         avail=np.ones((3, 5, 1, 3), bool),
         alive=np.ones((3, 5, 1), bool),

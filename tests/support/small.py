@@ -6,7 +6,7 @@ import numpy as np
 
 from mag.algorithms.mag.config import NetworksConfig
 from mag.envs import EnvSpec
-from mag.types import ModelState, Step
+from mag.types import ModelState, Arrival
 
 SPEC = EnvSpec(
     name="small/small",
@@ -44,7 +44,7 @@ def random_batch(seed, firsts):
     first = np.asarray(firsts, bool)
     shape = first.shape
     action = rng.integers(0, SPEC.n_actions, (*shape, SPEC.n_agents))
-    return Step(
+    return Arrival(
         obs=jnp.asarray(2 * rng.normal(size=(*shape, SPEC.n_agents, SPEC.obs_dim)), jnp.float32),
         avail=jnp.asarray(rng.random((*shape, SPEC.n_agents, SPEC.n_actions)) < 0.6),
         alive=jnp.ones((*shape, SPEC.n_agents), bool),

@@ -3,7 +3,6 @@
 All agents share one set of weights. Everything is written for one joint state `[agents, ...]`.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import equinox as eqx
@@ -12,8 +11,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from mag.algorithms.mag.config import ModelsConfig, NetworksConfig
+from mag.algorithms.mag.world_model import OneStep, Outcome, Reader, WorldModel
 from mag.envs import EnvSpec
 from mag.learning.distributions import (
+    Draw,
+    Latent,
     balanced_kl,
     bernoulli_nll,
     log_prob,
@@ -21,13 +23,57 @@ from mag.learning.distributions import (
     smooth_l1,
     straight_through,
 )
-from mag.learning.networks import MLP, AgentAttention, FeatureMLP, GRUCell, Linear, SplitLinear
-from mag.learning.optimise import Fitted, fit, optimiser_of
-from mag.types import Draw, Latent, Metrics, ModelState, Step
+from mag.learning.networks import (
+    ACTIVATIONS,
+    MLP,
+    Activation,
+    AgentAttention,
+    GRUCell,
+    Initialiser,
+    Linear,
+    SplitLinear,
+)
+from mag.types import Arrival, Metrics
 
 
-class LocalModels(eqx.Module):
-    """The menu of predictions: `predict` and `observe` move the state, the other methods read it."""
+class ModelState(NamedTuple):
+    """One joint state of the local models: a drawn latent and a recurrent memory per agent."""
+
+    stoch: Latent
+    deter: Float[Array, "agents deterministic"]
+
+
+class FeatureMLP(eqx.Module):
+    """An MLP on the features (stoch, deter) of a model state, `[agents, ...] -> [agents, outputs]`.
+
+    With a single size it is one linear layer.
+    """
+
+    first: SplitLinear
+    rest: MLP | None
+    activation: Activation = eqx.field(static=True)
+
+    def __init__(
+        self,
+        key: PRNGKeyArray,
+        latent: int,
+        deterministic: int,
+        sizes: tuple[int, ...],
+        activation: Activation,
+        init: Initialiser = "xavier",
+    ):
+        key_first, key_rest = jax.random.split(key) if len(sizes) > 1 else (key, None)
+        self.first = SplitLinear(key_first, latent, deterministic, sizes[0], init)
+        self.rest = None if key_rest is None else MLP(key_rest, sizes, activation, init)
+        self.activation = activation
+
+    def __call__(self, state: ModelState) -> Float[Array, "agents outputs"]:
+        hidden = self.first(state.stoch, state.deter)
+        return hidden if self.rest is None else self.rest(ACTIVATIONS[self.activation](hidden))
+
+
+class LocalModels(WorldModel):
+    """A recurrent state space model per agent: `predict` and `observe` move the state, the other methods read it."""
 
     encoder: MLP
     recurrent_input: SplitLinear
@@ -40,23 +86,24 @@ class LocalModels(eqx.Module):
     decoder_output: Linear
     reward: FeatureMLP
     continuation: FeatureMLP
-    available_actions: FeatureMLP | None
+    available_head: FeatureMLP | None
     action_features: MLP
     action_output: Linear
     spec: EnvSpec = eqx.field(static=True)
-    config: NetworksConfig = eqx.field(static=True)
+    networks: NetworksConfig = eqx.field(static=True)
+    config: ModelsConfig = eqx.field(static=True)
 
-    def __init__(self, key: PRNGKeyArray, spec: EnvSpec, config: NetworksConfig):
+    def __init__(self, key: PRNGKeyArray, spec: EnvSpec, networks: NetworksConfig, config: ModelsConfig):
         keys = iter(jax.random.split(key, 14))
-        hidden, deterministic = config.hidden, config.deterministic
-        latent = config.categoricals * config.classes
+        hidden, deterministic = networks.hidden, networks.deterministic
+        latent = networks.categoricals * networks.classes
 
         def head(outputs: int) -> FeatureMLP:
             return FeatureMLP(next(keys), latent, deterministic, (hidden, hidden, outputs), "elu")
 
         self.encoder = MLP(next(keys), (spec.obs_dim, hidden, hidden, hidden, hidden), "relu")
         self.recurrent_input = SplitLinear(next(keys), latent, spec.n_actions, hidden)
-        self.attention = AgentAttention(next(keys), hidden, config.heads, config.attention_layers)
+        self.attention = AgentAttention(next(keys), hidden, networks.heads, networks.attention_layers)
         self.recurrence = GRUCell(next(keys), hidden, deterministic)
         self.prior = MLP(next(keys), (deterministic, hidden, latent), "relu")
         self.posterior_input = SplitLinear(next(keys), deterministic, hidden, hidden)
@@ -64,10 +111,15 @@ class LocalModels(eqx.Module):
         self.decoder = FeatureMLP(next(keys), latent, deterministic, (hidden, hidden, hidden), "relu")
         self.decoder_output = Linear(next(keys), hidden, spec.obs_dim)
         self.reward, self.continuation = head(1), head(1)
-        self.available_actions = head(spec.n_actions) if spec.has_masks else None
+        self.available_head = head(spec.n_actions) if spec.has_masks else None
         self.action_features = MLP(next(keys), (hidden, hidden, hidden), "elu")
         self.action_output = Linear(next(keys), hidden, spec.n_actions)
-        self.spec, self.config = spec, config
+        self.spec, self.networks, self.config = spec, networks, config
+
+    def initial(self) -> ModelState:
+        """See `WorldModel.initial`."""
+        stoch = jnp.zeros((self.spec.n_agents, self.networks.categoricals), jnp.int32)
+        return ModelState(stoch, jnp.zeros((self.spec.n_agents, self.networks.deterministic)))
 
     def predict(self, key: PRNGKeyArray, state: ModelState, action: Int[Array, " agents"]) -> ModelState:
         """One sample of the next joint state from the prior: P^i(. | o, a) of Definition 1. The key is consumed."""
@@ -105,10 +157,10 @@ class LocalModels(eqx.Module):
             latent, deter = jnp.where(fresh, 0, latent), jnp.where(fresh, 0, deter)
         action_part = jax.nn.one_hot(action, self.spec.n_actions) @ self.recurrent_input.right
         x = jax.nn.relu(latent + action_part + self.recurrent_input.bias)
-        return self.recurrence(self.attention(x, key=key, rate=self.config.dropout), deter)
+        return self.recurrence(self.attention(x, key=key, rate=self.networks.dropout), deter)
 
     def prior_logits(self, deter: Float[Array, "agents deterministic"]) -> Float[Array, "agents variables classes"]:
-        """What the models expect to observe."""
+        """Logits of the latent before the observation."""
         return self._logits(self.prior(deter))
 
     def embed(self, obs: Float[Array, "*time agents obs"]) -> Float[Array, "*time agents hidden"]:
@@ -118,34 +170,78 @@ class LocalModels(eqx.Module):
     def posterior_logits(
         self, deter: Float[Array, "agents deterministic"], embedded: Float[Array, "agents hidden"]
     ) -> Float[Array, "agents variables classes"]:
-        """What the models make of an (embedded) observation."""
+        """Logits of the latent given an embedded observation."""
         hidden = jax.nn.relu(deter @ self.posterior_input.left + embedded)
         return self._logits(self.posterior_output(hidden))
 
-    def decode(self, state: ModelState) -> tuple[Float[Array, "agents obs"], Float[Array, "agents actions"]]:
-        """The observation seen in a state, and the logits of the agent's own previous action."""
+    def decode(self, state: ModelState) -> Float[Array, "agents obs"]:
+        """The joint observation in a state."""
+        return self.decode_all(state)[0]
+
+    def decode_all(self, state: ModelState) -> tuple[Float[Array, "agents obs"], Float[Array, "agents actions"]]:
+        """The joint observation in a state, and the logits of each agent's own previous action."""
         hidden = jax.nn.relu(self.decoder(state))
         action = self.action_output(jax.nn.relu(self.action_features(hidden)))
         return self.decoder_output(hidden), action
 
-    def transition(
-        self, before: Latent, deter: Float[Array, "agents deterministic"]
-    ) -> tuple[Float[Array, " agents"], Float[Array, " agents"]]:
-        """Reward, times its scale, and the logit of continuing, both of the transition t -> t+1.
+    def outcome(self, before: ModelState, after: ModelState) -> Outcome:
+        """Reward and continuation of the transition t -> t+1.
 
         They read (stoch_t, deter_{t+1}): deter_{t+1} already holds the joint action a_t.
         """
+        reward, continuation = self.outcome_heads(before.stoch, after.deter)
+        return Outcome(reward, jax.nn.sigmoid(continuation))
+
+    def outcome_heads(
+        self, before: Latent, deter: Float[Array, "agents deterministic"]
+    ) -> tuple[Float[Array, " agents"], Float[Array, " agents"]]:
+        """Reward, times its scale, and the logit of continuing."""
         state = ModelState(before, deter)
         return self.reward(state)[..., 0], self.continuation(state)[..., 0]
 
+    def available(self, key: PRNGKeyArray, state: ModelState) -> Bool[Array, "agents actions"] | None:
+        """See `WorldModel.available`: independent Bernoullis."""
+        if self.available_head is None:
+            return None
+        chance = jax.nn.sigmoid(self.available_head(state))
+        return jax.random.uniform(key, chance.shape) < chance
+
+    def reader(
+        self, key: PRNGKeyArray, sizes: tuple[int, ...], activation: Activation, init: Initialiser = "xavier"
+    ) -> Reader:
+        """See `WorldModel.reader`: an MLP on each agent's own features."""
+        latent = self.networks.categoricals * self.networks.classes
+        return FeatureMLP(key, latent, self.networks.deterministic, sizes, activation, init)
+
+    def observe_sequence(self, key: PRNGKeyArray, sequence: Arrival) -> ModelState:
+        """See `WorldModel.observe_sequence`; all observations are encoded at once."""
+        return observe_sequence(self, key, sequence, training=False)[1]
+
+    def loss(self, key: PRNGKeyArray, batch: Arrival) -> tuple[Float[Array, ""], Metrics]:
+        """Line 4: the weighted sum of the mean errors over a batch of sequences. The key is consumed."""
+        keys = jax.random.split(key, batch.first.shape[0])
+        predictions = jax.vmap(lambda key, sequence: one_step_predictions(self, key, sequence, training=True))(
+            keys, batch
+        )
+        errors, known = predictions.errors, predictions.known[..., None]
+        means = {name: getattr(errors, name).mean() for name in ("reconstruction", "available_actions", "kl")}
+        for name in ("reward", "continuation", "action_information"):
+            means[name] = jnp.mean(getattr(errors, name), where=jnp.broadcast_to(known, errors.kl.shape))
+        weights = {"reconstruction": self.config.reconstruction_weight, "reward": self.config.reward_weight}
+        loss = sum(weights.get(name, 1.0) * value for name, value in means.items())
+        return loss, {f"models/{name}": value for name, value in means.items()} | {"models/loss": loss}
+
+    def one_step(self, key: PRNGKeyArray, sequence: Arrival) -> OneStep:
+        """See `WorldModel.one_step`: the error is the sum of all terms, unweighted, the reconstruction's as a mean
+        over features, the reward's as the models learn it."""
+        predictions = one_step_predictions(self, key, sequence, training=False)
+        errors = predictions.errors
+        features = sequence.obs.shape[-1]
+        error = jnp.stack(errors._replace(reconstruction=errors.reconstruction / features)).sum(0)
+        return OneStep(predictions.prior, predictions.posterior, error, predictions.known)
+
     def _logits(self, x: Float[Array, "*batch latent"]) -> Float[Array, "*batch variables classes"]:
-        return x.reshape(*x.shape[:-1], self.config.categoricals, self.config.classes)
-
-
-def initial_state(spec: EnvSpec, config: NetworksConfig) -> ModelState:
-    """What to carry before anything was seen; a first step keeps it from being read."""
-    stoch = jnp.zeros((spec.n_agents, config.categoricals), jnp.int32)
-    return ModelState(stoch, jnp.zeros((spec.n_agents, config.deterministic)))
+        return x.reshape(*x.shape[:-1], self.networks.categoricals, self.networks.classes)
 
 
 class Errors(NamedTuple):
@@ -161,7 +257,7 @@ class Errors(NamedTuple):
 
 
 class Predictions(NamedTuple):
-    """What the local models make of one sequence of D_e."""
+    """The local models' one-step predictions on one sequence of D_e."""
 
     errors: Errors
     known: Bool[Array, " time"]
@@ -174,7 +270,7 @@ class Predictions(NamedTuple):
 
 
 def observe_sequence(
-    models: LocalModels, key: PRNGKeyArray, sequence: Step, *, training: bool
+    models: LocalModels, key: PRNGKeyArray, sequence: Arrival, *, training: bool
 ) -> tuple[Float[Array, "time agents variables classes"], ModelState]:
     """Posterior logits and states of a sequence, `[time, agents, ...]`. The key is consumed.
 
@@ -184,9 +280,9 @@ def observe_sequence(
     length = sequence.first.shape[0]
     fresh = sequence.first.at[0].set(True)
     inputs = (jax.random.split(key, length), models.embed(sequence.obs), sequence.previous_action, fresh)
-    state = initial_state(models.spec, models.config)
+    state = models.initial()
     if training:
-        nothing = jnp.zeros((models.spec.n_agents, models.config.categoricals, models.config.classes))
+        nothing = jnp.zeros((models.spec.n_agents, models.networks.categoricals, models.networks.classes))
         state = state._replace(stoch=Draw(nothing.argmax(-1), nothing))
 
     def step(state: ModelState, inputs: tuple) -> tuple[ModelState, tuple[Array, ModelState]]:
@@ -201,22 +297,21 @@ def observe_sequence(
     return jax.lax.scan(step, state, inputs)[1]
 
 
-def one_step_predictions(
-    models: LocalModels, key: PRNGKeyArray, sequence: Step, *, config: ModelsConfig, training: bool
-) -> Predictions:
+def one_step_predictions(models: LocalModels, key: PRNGKeyArray, sequence: Arrival, *, training: bool) -> Predictions:
     """Every one-step prediction of the local models on one sequence, and its error. The key is consumed."""
     key_observe, key_prior = jax.random.split(key)
     posterior_logits, posterior = observe_sequence(models, key_observe, sequence, training=training)
     prior_logits = jax.vmap(models.prior_logits)(posterior.deter)
     prior = ModelState(sample_categorical(key_prior, jax.lax.stop_gradient(prior_logits)), posterior.deter)
-    obs, action_logits = jax.vmap(models.decode)(posterior)
+    config = models.config
+    obs, action_logits = jax.vmap(models.decode_all)(posterior)
     # stoch_{t-1} for deter_t: rolled by one; what wraps around at t = 0 is not `known`.
     before = jax.tree.map(lambda x: jnp.roll(x, 1, axis=0), posterior.stoch)
-    reward, continuation = jax.vmap(models.transition)(before, posterior.deter)
-    if models.available_actions is None:
+    reward, continuation = jax.vmap(models.outcome_heads)(before, posterior.deter)
+    if models.available_head is None:
         available = jnp.zeros_like(reward)
     else:
-        logits = jax.vmap(models.available_actions)(posterior)
+        logits = jax.vmap(models.available_head)(posterior)
         available = bernoulli_nll(logits, sequence.avail.astype(jnp.float32)).sum(-1)
     errors = Errors(
         reconstruction=smooth_l1(obs - sequence.obs).sum(-1),
@@ -227,35 +322,3 @@ def one_step_predictions(
         kl=balanced_kl(posterior_logits, prior_logits, config.kl_balance),
     )
     return Predictions(errors, ~sequence.first.at[0].set(True), prior, posterior)
-
-
-def fit_models(
-    key: PRNGKeyArray, models: Fitted, sample: Callable[[PRNGKeyArray], Step], config: ModelsConfig
-) -> tuple[Fitted, Metrics]:
-    """Line 4: train the local models on batches of D_e, which `sample` draws. The key is consumed."""
-
-    def loss(models: LocalModels, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
-        key_sample, key_loss = jax.random.split(key)
-        return one_step_loss(models, key_loss, sample(key_sample), config)
-
-    return fit(key, models, loss, optimiser_of(config), config.batches, config.averaging)
-
-
-def one_step_loss(
-    models: LocalModels, key: PRNGKeyArray, batch: Step, config: ModelsConfig
-) -> tuple[Float[Array, ""], Metrics]:
-    """Line 4: the weighted sum of the mean errors over a batch of sequences `[batch, time, ...]`.
-
-    The key is consumed.
-    """
-    keys = jax.random.split(key, batch.first.shape[0])
-    predictions = jax.vmap(
-        lambda key, sequence: one_step_predictions(models, key, sequence, config=config, training=True)
-    )(keys, batch)
-    errors, known = predictions.errors, predictions.known[..., None]
-    means = {name: getattr(errors, name).mean() for name in ("reconstruction", "available_actions", "kl")}
-    for name in ("reward", "continuation", "action_information"):
-        means[name] = jnp.mean(getattr(errors, name), where=jnp.broadcast_to(known, errors.kl.shape))
-    weights = {"reconstruction": config.reconstruction_weight, "reward": config.reward_weight}
-    loss = sum(weights.get(name, 1.0) * value for name, value in means.items())
-    return loss, {f"models/{name}": value for name, value in means.items()} | {"models/loss": loss}

@@ -1,4 +1,6 @@
-"""The joint policy and its critic."""
+"""The joint policy, its critic, and how both read a world model's state."""
+
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -6,55 +8,95 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from mag.algorithms.mag.config import NetworksConfig
-from mag.algorithms.mag.local_models import LocalModels
+from mag.algorithms.mag.world_model import Reader, State, WorldModel
 from mag.learning.distributions import mask_logits, sample_categorical
-from mag.learning.networks import MLP, AgentAttention, FeatureMLP, SplitLinear
-from mag.types import ModelState
+from mag.learning.networks import MLP, AgentAttention
+from mag.play.episode import Carry
+from mag.types import TimeStep
 
 
 class Actor(eqx.Module):
-    """pi^i: logits over an agent's actions from its own features; communication happened in the models."""
+    """pi^i: logits over an agent's actions from its own state; communication happened in the models."""
 
-    net: FeatureMLP
+    net: Reader
 
-    def __init__(self, key: PRNGKeyArray, n_actions: int, config: NetworksConfig):
-        latent, hidden = config.categoricals * config.classes, config.hidden
-        sizes = (hidden, hidden, n_actions)
-        self.net = FeatureMLP(key, latent, config.deterministic, sizes, "relu", "orthogonal")
+    def __init__(self, key: PRNGKeyArray, models: WorldModel, n_actions: int, networks: NetworksConfig):
+        sizes = (networks.hidden, networks.hidden, n_actions)
+        self.net = models.reader(key, sizes, "relu", "orthogonal")
 
-    def __call__(self, state: ModelState) -> Float[Array, "agents actions"]:
+    def __call__(self, state: State) -> Float[Array, "agents actions"]:
         return self.net(state)
 
 
 class Critic(eqx.Module):
-    """The centralised critic: one value per agent after attention over the agents' features."""
+    """The centralised critic: one value per agent after attention over the agents."""
 
-    embed: SplitLinear
+    embed: Reader
     attention: AgentAttention
     value: MLP
 
-    def __init__(self, key: PRNGKeyArray, config: NetworksConfig):
+    def __init__(self, key: PRNGKeyArray, models: WorldModel, networks: NetworksConfig):
         keys = jax.random.split(key, 3)
-        latent, hidden = config.categoricals * config.classes, config.hidden
-        self.embed = SplitLinear(keys[0], latent, config.deterministic, hidden)
-        self.attention = AgentAttention(keys[1], hidden, config.heads, layers=1)
+        hidden = networks.hidden
+        self.embed = models.reader(keys[0], (hidden,), "relu")
+        self.attention = AgentAttention(keys[1], hidden, networks.heads, layers=1)
         self.value = MLP(keys[2], (hidden, hidden, 1), "relu")
 
-    def __call__(self, state: ModelState) -> Float[Array, " agents"]:
-        x = jax.nn.relu(self.embed(state.stoch, state.deter))
+    def __call__(self, state: State) -> Float[Array, " agents"]:
+        x = jax.nn.relu(self.embed(state))
         return self.value(jax.nn.relu(self.attention(x)))[..., 0]
 
 
-def imagine_action(
-    key: PRNGKeyArray, actor: Actor, models: LocalModels, state: ModelState
-) -> tuple[Int[Array, " agents"], Bool[Array, "agents actions"], Float[Array, "agents actions"]]:
-    """The joint policy inside the models: action, mask drawn from the models, masked logits. The key is consumed."""
+class ImaginedAction(NamedTuple):
+    """A joint action inside a world model."""
+
+    action: Int[Array, " agents"]
+    avail: Bool[Array, "agents actions"]
+    """The mask under which it was drawn, itself drawn from the models."""
+    logits: Float[Array, "agents actions"]
+    """Masked logits."""
+
+
+def imagine_action(key: PRNGKeyArray, actor: Actor, models: WorldModel, state: State) -> ImaginedAction:
+    """The joint policy inside the models (line 9). The key is consumed."""
     key_mask, key_action = jax.random.split(key)
     logits = actor(state)
-    if models.available_actions is None:
+    avail = models.available(key_mask, state)
+    if avail is None:
         avail = jnp.ones(logits.shape, bool)
-    else:
-        chance = jax.nn.sigmoid(models.available_actions(state))
-        avail = jax.random.uniform(key_mask, chance.shape) < chance
     logits = mask_logits(logits, avail)
-    return sample_categorical(key_action, logits), avail, logits
+    return ImaginedAction(sample_categorical(key_action, logits), avail, logits)
+
+
+class ModelCarry(NamedTuple):
+    """The recurrent state of an agent that observes through a world model."""
+
+    state: State
+    previous_action: Int[Array, " agents"]
+
+
+class ModelAgent(eqx.Module):
+    """The joint policy in the environment: the models observe, the actor acts on their state."""
+
+    models: WorldModel
+    actor: Actor
+    greedy_actor: Actor
+    """The actor of tests: the moving average if one is kept."""
+    n_agents: int = eqx.field(static=True)
+
+    def initial_carry(self, key: PRNGKeyArray) -> ModelCarry:
+        """See `mag.play.episode.Agent`; nothing is drawn."""
+        return ModelCarry(self.models.initial(), jnp.full(self.n_agents, -1, jnp.int32))
+
+    def act(
+        self, key: PRNGKeyArray, carry: Carry, timestep: TimeStep, *, greedy: bool
+    ) -> tuple[Int[Array, " agents"], ModelCarry]:
+        """Observe, then act on the posterior. The key is consumed."""
+        key_observe, key_action = jax.random.split(key)
+        previous = jnp.where(timestep.first, -1, carry.previous_action)
+        state = self.models.observe(key_observe, carry.state, previous, timestep.first, timestep.obs)
+        actor = self.greedy_actor if greedy else self.actor
+        logits = mask_logits(actor(state), timestep.avail)
+        action = jnp.argmax(logits, -1) if greedy else sample_categorical(key_action, logits)
+        action = action.astype(jnp.int32)
+        return action, ModelCarry(state, action)

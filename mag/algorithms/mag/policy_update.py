@@ -9,25 +9,27 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from mag.algorithms.mag.config import NetworksConfig, PPOConfig
 from mag.algorithms.mag.policy import Actor, Critic
+from mag.algorithms.mag.rollout import Rollout
+from mag.algorithms.mag.world_model import State, WorldModel
 from mag.learning.distributions import mask_logits
-from mag.learning.optimise import Fitted, clipped_adam, decayed, descend, fit_epochs, untrained
-from mag.learning.parallel import mean_over_workers, worker_count
+from mag.learning.optimise import Trainable, clipped_adam, decayed, descend, fit_epochs
+from mag.learning.parallel import ALONE, Workers
 from mag.learning.ppo import lambda_returns, normalised, policy_loss
-from mag.types import Metrics, ModelState, Rollout
+from mag.types import Metrics
 
 
 class PolicyState(NamedTuple):
     """The joint policy and everything its update carries."""
 
-    actor: Fitted
-    critic: Fitted
+    actor: Trainable
+    critic: Trainable
     entropy_coefficient: Float[Array, ""]
 
 
-class Batch(NamedTuple):
-    """Joint states to learn from, `[batch, agents, ...]`."""
+class PolicyBatch(NamedTuple):
+    """Joint states to learn the policy from, `[batch, agents, ...]`."""
 
-    state: ModelState
+    state: State
     action: Int[Array, "batch agents"]
     avail: Bool[Array, "batch agents actions"]
     log_prob: Float[Array, "batch agents"]
@@ -36,88 +38,96 @@ class Batch(NamedTuple):
 
 
 def optimisers(config: PPOConfig) -> tuple[optax.GradientTransformation, optax.GradientTransformation]:
-    """Actor's and critic's."""
+    """The optimisers of actor and critic."""
     decay, norm = config.learning_rate_decay, config.max_grad_norm
     actor = clipped_adam(decayed(config.actor_learning_rate, decay), norm, config.weight_decay)
     return actor, clipped_adam(decayed(config.critic_learning_rate, decay), norm)
 
 
-def init_policy(key: PRNGKeyArray, n_actions: int, networks: NetworksConfig, config: PPOConfig) -> PolicyState:
-    """An untrained joint policy. The key is consumed."""
+def init_policy(
+    key: PRNGKeyArray, models: WorldModel, n_actions: int, networks: NetworksConfig, config: PPOConfig
+) -> PolicyState:
+    """An untrained joint policy on the states of a world model. The key is consumed."""
     key_actor, key_critic = jax.random.split(key)
     actor, critic = optimisers(config)
     return PolicyState(
-        untrained(Actor(key_actor, n_actions, networks), actor, config.averaging),
-        untrained(Critic(key_critic, networks), critic),
+        Trainable.create(Actor(key_actor, models, n_actions, networks), actor, config.ema_decay),
+        Trainable.create(Critic(key_critic, models, networks), critic),
         jnp.asarray(config.entropy, jnp.float32),
     )
 
 
 def actor_loss(
-    actor: Actor, batch: Batch, entropy_coefficient: Float[Array, ""], clip: float
+    actor: Actor, batch: PolicyBatch, entropy_coefficient: Float[Array, ""], clip: float
 ) -> tuple[Float[Array, ""], Metrics]:
     """Clipped surrogate minus the entropy bonus, mean over joint states and agents."""
     return policy_loss(
         mask_logits(jax.vmap(actor)(batch.state), batch.avail),
         batch.action,
-        log_prob_then=batch.log_prob,
+        old_log_prob=batch.log_prob,
         advantage=batch.advantage,
         clip=clip,
         entropy_coefficient=entropy_coefficient,
     )
 
 
-def critic_loss(critic: Critic, batch: Batch) -> tuple[Float[Array, ""], Metrics]:
+def critic_loss(critic: Critic, batch: PolicyBatch) -> tuple[Float[Array, ""], Metrics]:
     """Half the squared error of the values."""
     loss = 0.5 * jnp.square(jax.vmap(critic)(batch.state) - batch.returns).mean()
     return loss, {"critic/loss": loss}
 
 
-def learning_batch(critic: Critic, rollouts: Rollout, config: PPOConfig) -> Batch:
+def policy_batch(critic: Critic, rollouts: Rollout, config: PPOConfig, workers: Workers = ALONE) -> PolicyBatch:
     """Returns and normalised advantages of rollouts `[starts, k, ...]`, flattened to `[starts * k, ...]`."""
     value = jax.vmap(jax.vmap(critic))(rollouts.state)
     bootstrap = jax.vmap(critic)(rollouts.last)
     returns = jax.vmap(
         lambda reward, continues, value: lambda_returns(
-            reward, continues, value, gamma=config.gamma, lambda_=config.lambda_
+            reward, continues, value, gamma=config.gamma, gae_lambda=config.gae_lambda
         )
     )(rollouts.reward, rollouts.continues, jnp.concatenate([value, bootstrap[:, None]], 1))
-    advantage = normalised(returns - value)
-    batch = Batch(rollouts.state, rollouts.action, rollouts.avail, rollouts.log_prob, returns, advantage)
+    advantage = normalised(returns - value, workers=workers)
+    batch = PolicyBatch(rollouts.state, rollouts.action, rollouts.avail, rollouts.log_prob, returns, advantage)
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), batch)
 
 
-def update(policy: PolicyState, batch: Batch, config: PPOConfig) -> tuple[PolicyState, Metrics]:
+def update(
+    policy: PolicyState, batch: PolicyBatch, config: PPOConfig, workers: Workers = ALONE
+) -> tuple[PolicyState, Metrics]:
     """One gradient step of actor and critic."""
     actor_optimiser, critic_optimiser = optimisers(config)
     actor, actor_metrics = descend(
         policy.actor,
         lambda actor: actor_loss(actor, batch, policy.entropy_coefficient, config.clip),
         actor_optimiser,
-        config.averaging,
+        ema_decay=config.ema_decay,
+        workers=workers,
     )
-    critic, critic_metrics = descend(policy.critic, lambda critic: critic_loss(critic, batch), critic_optimiser)
+    critic, critic_metrics = descend(
+        policy.critic, lambda critic: critic_loss(critic, batch), critic_optimiser, workers=workers
+    )
     coefficient = policy.entropy_coefficient * config.entropy_decay
     return PolicyState(actor, critic, coefficient), actor_metrics | critic_metrics
 
 
 def fit_policy(
-    key: PRNGKeyArray, policy: PolicyState, rollouts: Rollout, config: PPOConfig
+    key: PRNGKeyArray, policy: PolicyState, rollouts: Rollout, config: PPOConfig, workers: Workers = ALONE
 ) -> tuple[PolicyState, Metrics]:
     """Lines 16-18: several epochs of minibatches over rollouts `[starts, k, ...]`. The key is consumed."""
-    batch = learning_batch(policy.critic.params, rollouts, config)
-    minibatches = -(-batch.action.shape[0] * worker_count() // config.minibatch)
+    batch = policy_batch(policy.critic.params, rollouts, config, workers)
+    minibatches = -(-batch.action.shape[0] * workers.count // config.minibatch)
     policy, means = fit_epochs(
         key,
         policy,
         batch,
-        lambda policy, part: update(policy, part, config),
+        lambda policy, part: update(policy, part, config, workers),
         epochs=config.epochs,
         minibatches=minibatches,
+        workers=workers,
     )
     rollout_means = {
         "rollout/return": batch.returns.mean(),
         "rollout/reward": rollouts.reward.mean(),
         "rollout/continues": rollouts.continues.mean(),
     }
-    return policy, means | mean_over_workers(rollout_means)
+    return policy, means | workers.mean(rollout_means)

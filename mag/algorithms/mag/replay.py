@@ -1,8 +1,8 @@
 """The environment dataset D_e, on flashbax, and its time alignment.
 
-An item (`Step`) holds what is known on *arriving* at time t: observation o_t, available actions, the action
-a_{t-1} that led here, the reward r of t-1 -> t and whether the episode goes on. A sequence cut anywhere therefore
-carries every action and reward it needs:
+An item (`mag.types.Arrival`) holds what is known on *arriving* at time t: observation o_t, available actions, the
+action a_{t-1} that led here, the reward r of t-1 -> t and whether the episode goes on. A sequence cut anywhere
+therefore carries every action and reward it needs:
 
     posterior_t    from (posterior_{t-1}, a_{t-1}, o_t)            recurrence reset where `first`
     decoder_t      from (stoch_t, deter_t)            -> o_t, available actions, a_{t-1}
@@ -20,8 +20,6 @@ import jax.numpy as jnp
 from flashbax.buffers.trajectory_buffer import TrajectoryBuffer
 
 from mag.algorithms.mag.config import ReplayConfig
-from mag.envs import EnvSpec
-from mag.types import Step
 
 ReplayState = Any
 """Flashbax's buffer state: a pytree of arrays."""
@@ -36,20 +34,6 @@ def make_replay(config: ReplayConfig, num_envs: int) -> TrajectoryBuffer:
         sample_batch_size=config.batch_size,
         sample_sequence_length=config.sequence_length,
         period=1,
-    )
-
-
-def empty_step(spec: EnvSpec) -> Step:
-    """An item of zeros, from which the replay takes shapes and types."""
-    return Step(
-        obs=jnp.zeros((spec.n_agents, spec.obs_dim)),
-        avail=jnp.zeros((spec.n_agents, spec.n_actions), bool),
-        alive=jnp.zeros(spec.n_agents, bool),
-        previous_action=jnp.zeros(spec.n_agents, jnp.int32),
-        reward=jnp.zeros(()),
-        continues=jnp.zeros(()),
-        first=jnp.zeros((), bool),
-        state=None,
     )
 
 

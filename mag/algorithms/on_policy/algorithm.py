@@ -1,32 +1,34 @@
-"""What the baselines share: playing, remembering, returns, and the update; a method is a `Network` and its numbers.
+"""What the on-policy methods share: playing, returns, and the update; a method is a `Network` and its numbers.
 
-Every turn plays a segment of fixed length in each of many environments and learns from it once. A segment
-begins where the last one stopped, in the middle of an episode, with the memory of then; gradients go back to
+Every iteration plays a segment of fixed length in each of many environments and learns from it once. A segment
+begins where the last one stopped, in the middle of an episode, with the recurrent state of then; gradients go back to
 its first item, not further.
 """
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from mag.algorithms.on_policy.config import BaselineConfig, LearningConfig
-from mag.envs import Env, EnvSpec
+from mag.algorithms.contract import Play
+from mag.algorithms.on_policy.config import LearningConfig, OnPolicyConfig
+from mag.envs import EnvSpec
 from mag.learning.distributions import log_prob, mask_logits, sample_categorical
-from mag.learning.optimise import RULES, Fitted, descend, fit_epochs, untrained
-from mag.learning.parallel import over_seeds
+from mag.learning.optimise import RULES, Trainable, descend, fit_epochs
+from mag.learning.parallel import Workers, per_seed
 from mag.learning.ppo import lambda_returns, normalised, policy_loss, weighted_mean
-from mag.play import collect
-from mag.play.collect import Collector
-from mag.runs.footprint import size_of
-from mag.types import Episodes, Metrics, Step, TimeStep
+from mag.learning.sizes import size_of, size_of_gradient
+from mag.play.collecting import Played
+from mag.play.episode import arrival, empty_arrival
+from mag.types import Arrival, Metrics, TimeStep
 
-Memory = Any
-"""What a network carries from step to step, a pytree `[agents, ...]`; zeros where an episode starts."""
+Carry = Any
+"""The recurrent state of a network, a pytree `[agents, ...]`; zeros where an episode starts."""
 
 
 @runtime_checkable
@@ -38,50 +40,74 @@ class Network(Protocol):
     """
 
     @staticmethod
-    def blank(spec: EnvSpec, config: Any) -> Memory:
-        """The memory where an episode starts: zeros."""
+    def initial_carry(spec: EnvSpec, config: Any) -> Carry:
+        """The recurrent state where an episode starts: zeros."""
         ...
 
-    def encode(self, step: Step) -> Any:
-        """What is read from the joint observation."""
+    def encode(self, arrival: Arrival) -> Any:
+        """Features of the joint observation."""
         ...
 
-    def remember(self, memory: Memory, encoded: Any, step: Step) -> Memory:
-        """The memory after what was read."""
+    def recur(self, carry: Carry, encoded: Any, arrival: Arrival) -> Carry:
+        """The recurrent state after the features of an arrival."""
         ...
 
-    def decide(
-        self, key: PRNGKeyArray | None, memory: Memory, step: Step
+    def heads(
+        self, key: PRNGKeyArray | None, carry: Carry, arrival: Arrival
     ) -> tuple[Float[Array, "agents actions"], Float[Array, " agents"]]:
         """Logits and values. Without a key, whatever the network draws is its most likely outcome."""
         ...
 
 
-class AgentState(NamedTuple):
-    """What a joint agent carries from step to step."""
+class OnPolicyCarry(NamedTuple):
+    """The recurrent state of an agent whose network is trained on policy."""
 
-    memory: Memory
+    memory: Carry
+    """What the network carries."""
     previous_action: Int[Array, " agents"]
     key: PRNGKeyArray
-    """Of what the network draws at the next step; kept here so that learning draws the same again."""
+    """The key of what the network draws at the next step; kept here so that learning draws the same again."""
 
 
-class JointPolicy(NamedTuple):
-    """What acting takes."""
+class OnPolicyAgent(eqx.Module):
+    """The joint policy that plays, and is learned from."""
 
     network: Any
     epsilon: Float[Array, ""]
     """Probability of a uniformly drawn action."""
+    spec: EnvSpec = eqx.field(static=True)
+    config: Any = eqx.field(static=True)
+    """The network's sizes."""
+
+    def initial_carry(self, key: PRNGKeyArray) -> OnPolicyCarry:
+        """See `mag.play.episode.Agent`. The key is consumed."""
+        nothing = jnp.full(self.spec.n_agents, -1, jnp.int32)
+        return OnPolicyCarry(self.network.initial_carry(self.spec, self.config), nothing, key)
+
+    def act(
+        self, key: PRNGKeyArray, carry: OnPolicyCarry, timestep: TimeStep, *, greedy: bool
+    ) -> tuple[Int[Array, " agents"], OnPolicyCarry]:
+        """Recur on what is seen, and act on it. The key is consumed."""
+        network = self.network
+        seen = arrival(timestep, jnp.where(timestep.first, -1, carry.previous_action))
+        memory = recur(network, carry.memory, network.encode(seen), seen)
+        key_draw, key_next = jax.random.split(carry.key)
+        logits, _ = network.heads(None if greedy else key_draw, memory, seen)
+        if greedy:
+            action = jnp.argmax(mask_logits(logits, seen.avail), -1)
+        else:
+            action = sample_categorical(key, behaviour(logits, seen.avail, self.epsilon))
+        action = action.astype(jnp.int32)
+        return action, OnPolicyCarry(memory, action, key_next)
 
 
 class OnPolicyState(NamedTuple):
-    """Everything a run is made of."""
+    """Everything that a run learns."""
 
     key: PRNGKeyArray
-    network: Fitted
+    network: Trainable
     target: Any
     """The older copy of the network whose values bootstrap; None where the network's own do."""
-    collectors: Collector
     transitions: Int[Array, ""]
     """Environment transitions played."""
     updates: Int[Array, ""]
@@ -91,15 +117,15 @@ class OnPolicyState(NamedTuple):
 class Segment(NamedTuple):
     """What one environment showed in one turn."""
 
-    start: AgentState
+    start: OnPolicyCarry
     """The agents' before the first item."""
-    steps: Step
+    arrivals: Arrival
     """`[time + 1]`: the last item is where the next segment begins; it is only bootstrapped from."""
-    followed: Bool[Array, " time"]
+    has_next: Bool[Array, " time"]
     """Whether a transition of the environment led from the item to the next one."""
 
 
-class Batch(NamedTuple):
+class SegmentBatch(NamedTuple):
     """Segments and what is to be learned from them, `[envs, ...]`."""
 
     segment: Segment
@@ -114,76 +140,62 @@ class Batch(NamedTuple):
 class OnPolicy:
     """An algorithm that learns from what its policy has just played (`mag.algorithms.contract.Algorithm`)."""
 
-    def __init__(self, config: BaselineConfig, env: Env, network: type[Network]):
-        self.config, self.env, self.network = config, env, network
+    def __init__(self, config: OnPolicyConfig, spec: EnvSpec, network: type[Network]):
+        self.config, self.spec, self.network = config, spec, network
+        self.num_seeds, self.workers = config.num_seeds, Workers(config.workers)
         self.optimiser = optimiser(config.learning)
-        self._iterate = over_seeds(self.iterate, config.num_seeds, donate=(0,))
 
-    def memory(self) -> dict[str, int]:
-        """See `Algorithm.memory`. Learning keeps what going back through a minibatch needs."""
+    def footprint(self) -> dict[str, int]:
+        """See `Algorithm.footprint`. Learning keeps what the gradient of a minibatch needs."""
+        config, init = self.config, cast(Any, self.init)
+        key = jax.eval_shape(lambda: jax.random.key(0))
+        state = jax.eval_shape(init.of_one_seed, key)
+        agent = jax.eval_shape(self.agent, state)
+        carry = jax.eval_shape(lambda agent, key: agent.initial_carry(key), agent, key)
+        segment = jax.eval_shape(lambda carry: empty_segment(carry, self.spec, config.collect.steps), carry)
+        one = size_of_gradient(replay, state.network.params, segment) - size_of(state.network.params)
+        envs = config.collect.num_envs
+        return {
+            "segments": 3 * envs * size_of(segment),
+            "learning": envs * one // config.learning.minibatches,
+        }
 
-        def turn(key: PRNGKeyArray) -> tuple[Segment, Any]:
-            state = self.init(key)
-            _, segments, *_ = self.play(key, self.policy(state), state.collectors)
-            return segments, jax.vjp(lambda network: jax.vmap(partial(replay, network))(segments), state.network.params)
-
-        segments, learning = map(size_of, jax.eval_shape(turn, jax.random.key(0)))
-        return {"segments": 3 * segments, "learning": learning // self.config.learning.minibatches}
-
+    @per_seed()
     def init(self, key: PRNGKeyArray) -> OnPolicyState:
         """The state of one untrained run. The key is consumed."""
-        key, key_network, key_envs, key_agents = jax.random.split(key, 4)
+        key, key_network = jax.random.split(key)
         make: Callable[..., Any] = self.network
-        network = make(key_network, self.env.spec, self.config.networks)
-        keys = (jax.random.split(each, self.config.collect.num_envs) for each in (key_envs, key_agents))
+        network = make(key_network, self.spec, self.config.networks)
         return OnPolicyState(
             key=key,
-            network=untrained(network, self.optimiser),
+            network=Trainable.create(network, self.optimiser),
             target=network if self.config.learning.target_every else None,
-            collectors=jax.vmap(self._start)(*keys),
             transitions=jnp.zeros((), jnp.int32),
             updates=jnp.zeros((), jnp.int32),
         )
 
-    def _start(self, key_env: PRNGKeyArray, key_agent: PRNGKeyArray) -> Collector:
-        return collect.start(key_env, self.env, self.initial_state()._replace(key=key_agent))
-
-    def iteration(self, state: OnPolicyState) -> tuple[OnPolicyState, Metrics, Episodes, Int[Array, " seeds"]]:
+    def iteration(self, state: OnPolicyState, play: Play) -> tuple[OnPolicyState, Metrics]:
         """Play a segment in every environment and learn from it."""
-        return self._iterate(state)
+        key, key_play, key_learn = self.split(state.key)
+        agent = self.agent(state)
+        played = play(key_play, agent)
+        return self.learn(key_learn, state._replace(key=key), played, agent.epsilon)
 
-    def iterate(self, state: OnPolicyState) -> tuple[OnPolicyState, Metrics, Episodes, Int[Array, ""]]:
-        """`iteration` of one seed."""
-        key, key_play, key_learn = jax.random.split(state.key, 3)
-        policy = self.policy(state)
-        collectors, segments, episodes, played = self.play(key_play, policy, state.collectors)
-        state = state._replace(key=key, collectors=collectors, transitions=state.transitions + played)
-        state, metrics = self.learn(key_learn, state, segments, policy.epsilon)
-        return state, metrics, episodes, played
+    @per_seed()
+    def split(self, key: PRNGKeyArray) -> tuple[PRNGKeyArray, ...]:
+        """Three keys. The key is consumed."""
+        return tuple(jax.random.split(key, 3))
 
-    def play(
-        self, key: PRNGKeyArray, policy: JointPolicy, collectors: Collector
-    ) -> tuple[Collector, Segment, Episodes, Int[Array, ""]]:
-        """A segment of each environment, `[envs, ...]`. The key is consumed."""
-
-        def act(key: PRNGKeyArray, memory: AgentState, timestep: TimeStep) -> tuple[Array, AgentState]:
-            return self.act(key, policy, memory, timestep, greedy=False)
-
-        after, played = collect.collect(key, collectors, env=self.env, act=act, steps=self.config.collect.steps)
-        last = jax.vmap(collect.record)(after)
-        steps = jax.tree.map(lambda x, y: jnp.concatenate([x, y[:, None]], 1), played.steps, last.steps)
-        followed = jnp.concatenate([played.transitions[1:].T, last.transitions[:, None]], 1)
-        segments = Segment(collectors.agent_state, steps, followed)
-        return after, segments, played.episodes, played.transitions.sum()
-
+    @per_seed(donate=("state",))
     def learn(
-        self, key: PRNGKeyArray, state: OnPolicyState, segments: Segment, epsilon: Float[Array, ""]
+        self, key: PRNGKeyArray, state: OnPolicyState, played: Played, epsilon: Float[Array, ""]
     ) -> tuple[OnPolicyState, Metrics]:
-        """Several passes over the segments, which were played with `epsilon`. The key is consumed."""
+        """Several passes over what was played with `epsilon`. The key is consumed."""
         config = self.config.learning
+        segments = segments_of(played)
         batch = learning_batch(state.network.params, state.target, segments, config, epsilon)
 
-        def update(network: Fitted, part: Batch) -> tuple[Fitted, Metrics]:
+        def update(network: Trainable, part: SegmentBatch) -> tuple[Trainable, Metrics]:
             return descend(network, lambda network: loss(network, part, config, epsilon), self.optimiser)
 
         network, metrics = fit_epochs(
@@ -194,7 +206,14 @@ class OnPolicy:
         if config.target_every:
             due = updates // config.target_every > state.updates // config.target_every
             target = jax.tree.map(lambda new, old: jnp.where(due, new, old), network.params, target)
-        return state._replace(network=network, target=target, updates=updates), metrics
+        transitions = state.transitions + played.transitions.sum()
+        state = state._replace(network=network, target=target, transitions=transitions, updates=updates)
+        return state, metrics
+
+    def agent(self, state: OnPolicyState) -> OnPolicyAgent:
+        """See `Algorithm.agent`."""
+        epsilon = self.epsilon(state.transitions)
+        return OnPolicyAgent(state.network.params, epsilon, self.spec, self.config.networks)
 
     def epsilon(self, transitions: Int[Array, "..."]) -> Float[Array, "..."]:
         """Probability of a uniformly drawn action after so many transitions."""
@@ -202,39 +221,17 @@ class OnPolicy:
         done = jnp.minimum(transitions / config.epsilon_steps, 1)
         return config.epsilon + done * (config.epsilon_end - config.epsilon)
 
-    # The agent.
 
-    def initial_state(self) -> AgentState:
-        """The memory of one joint agent before its first time step."""
-        spec = self.env.spec
-        nothing = jnp.full(spec.n_agents, -1, jnp.int32)
-        return AgentState(self.network.blank(spec, self.config.networks), nothing, jax.random.key(0))
+def empty_segment(start: OnPolicyCarry, spec: EnvSpec, steps: int) -> Segment:
+    """A segment of zeros, from which shapes are taken."""
+    arrivals = jax.tree.map(lambda x: jnp.zeros((steps + 1, *x.shape), x.dtype), empty_arrival(spec, with_state=True))
+    return Segment(start, arrivals, jnp.zeros(steps, bool))
 
-    def policy(self, state: OnPolicyState) -> JointPolicy:
-        """What acting takes."""
-        return JointPolicy(state.network.params, self.epsilon(state.transitions))
 
-    def act(
-        self,
-        key: PRNGKeyArray,
-        policy: JointPolicy,
-        agent_state: AgentState,
-        timestep: TimeStep,
-        *,
-        greedy: bool,
-    ) -> tuple[Int[Array, " agents"], AgentState]:
-        """Remember what is seen, and act on it. The key is consumed."""
-        network = policy.network
-        step = collect.arrival(timestep, jnp.where(timestep.first, -1, agent_state.previous_action))
-        memory = recall(network, agent_state.memory, network.encode(step), step)
-        key_draw, key_next = jax.random.split(agent_state.key)
-        logits, _ = network.decide(None if greedy else key_draw, memory, step)
-        if greedy:
-            action = jnp.argmax(mask_logits(logits, step.avail), -1)
-        else:
-            action = sample_categorical(key, behaviour(logits, step.avail, policy.epsilon))
-        action = action.astype(jnp.int32)
-        return action, AgentState(memory, action, key_next)
+def segments_of(played: Played) -> Segment:
+    """The segments of all environments, `[envs, ...]`."""
+    arrivals = jax.tree.map(lambda x, y: jnp.concatenate([x, y[:, None]], 1), played.arrivals, played.last)
+    return Segment(played.carry, arrivals, played.has_next)
 
 
 def optimiser(config: LearningConfig) -> optax.GradientTransformation:
@@ -253,10 +250,10 @@ def optimiser(config: LearningConfig) -> optax.GradientTransformation:
     )
 
 
-def recall(network: Network, memory: Memory, encoded: Any, step: Step) -> Memory:
-    """`network.remember`, from a blank memory where an episode starts."""
+def recur(network: Network, memory: Carry, encoded: Any, step: Arrival) -> Carry:
+    """`network.recur`, from a blank memory where an episode starts."""
     memory = jax.tree.map(lambda x: jnp.where(step.first, jnp.zeros_like(x), x), memory)
-    return network.remember(memory, encoded, step)
+    return network.recur(memory, encoded, step)
 
 
 def replay(
@@ -264,15 +261,15 @@ def replay(
 ) -> tuple[Float[Array, "time_plus_1 agents actions"], Float[Array, "time_plus_1 agents"]]:
     """Logits and values at every item of a segment, remembering and drawing as when it was played."""
 
-    def moment(carried: tuple[Memory, PRNGKeyArray], inputs: tuple[Any, Step]) -> tuple[Any, Any]:
-        memory = recall(network, carried[0], *inputs)
+    def step(carried: tuple[Carry, PRNGKeyArray], inputs: tuple[Any, Arrival]) -> tuple[Any, Any]:
+        memory = recur(network, carried[0], *inputs)
         key_draw, key_next = jax.random.split(carried[1])
         return (memory, key_next), (memory, key_draw)
 
-    encoded = jax.vmap(network.encode)(segment.steps)
+    encoded = jax.vmap(network.encode)(segment.arrivals)
     start = segment.start.memory, segment.start.key
-    _, (memories, keys) = jax.lax.scan(moment, start, (encoded, segment.steps))
-    return jax.vmap(network.decide)(keys, memories, segment.steps)
+    _, (memories, keys) = jax.lax.scan(step, start, (encoded, segment.arrivals))
+    return jax.vmap(network.heads)(keys, memories, segment.arrivals)
 
 
 def behaviour(
@@ -286,7 +283,7 @@ def behaviour(
 
 def actions(segment: Segment) -> Int[Array, "time agents"]:
     """What was done at each item; it stands in the item that follows."""
-    return segment.steps.previous_action[1:]
+    return segment.arrivals.previous_action[1:]
 
 
 def segment_returns(
@@ -295,47 +292,47 @@ def segment_returns(
     """Lambda-returns of a segment.
 
     A real end is worth nothing; where the time limit or the segment cuts an episode, its last item's value stands
-    for what would have followed. The value of a dead agent is the mean of those who live: it learns none itself.
+    for what would have has_next. The value of a dead agent is the mean of those who live: it learns none itself.
     """
-    steps = segment.steps
+    steps = segment.arrivals
     alive = steps.alive.astype(value.dtype)
     living = jax.vmap(weighted_mean)(value, alive)
     value = jnp.where(steps.alive, value, living[:, None])
     # An item that nothing follows is worth its own value: R_t = v_t + 0.
-    followed = segment.followed[:, None]
-    reward = jnp.where(followed, config.reward_scale * steps.reward[1:, None], value[:-1])
-    continues = jnp.where(followed, steps.continues[1:, None], 0.0) * jnp.ones_like(reward)
-    return lambda_returns(reward, continues, value, gamma=config.gamma, lambda_=config.lambda_)
+    has_next = segment.has_next[:, None]
+    reward = jnp.where(has_next, config.reward_scale * steps.reward[1:, None], value[:-1])
+    continues = jnp.where(has_next, steps.continues[1:, None], 0.0) * jnp.ones_like(reward)
+    return lambda_returns(reward, continues, value, gamma=config.gamma, gae_lambda=config.gae_lambda)
 
 
 def learning_batch(
     network: Network, target: Network | None, segments: Segment, config: LearningConfig, epsilon: Float[Array, ""]
-) -> Batch:
+) -> SegmentBatch:
     """Returns and advantages of segments `[envs, ...]`; `target` gives the values to bootstrap from."""
 
-    def one(segment: Segment) -> Batch:
+    def one(segment: Segment) -> SegmentBatch:
         logits, value = replay(network, segment)
-        logs = jax.vmap(behaviour, (0, 0, None))(logits[:-1], segment.steps.avail[:-1], epsilon)
+        logs = jax.vmap(behaviour, (0, 0, None))(logits[:-1], segment.arrivals.avail[:-1], epsilon)
         bootstrap = value if target is None else replay(target, segment)[1]
         returns = segment_returns(bootstrap, segment, config)
-        weight = (segment.followed[:, None] & segment.steps.alive[:-1]).astype(value.dtype)
-        return Batch(segment, log_prob(logs, actions(segment)), returns, returns - value[:-1], weight)
+        weight = (segment.has_next[:, None] & segment.arrivals.alive[:-1]).astype(value.dtype)
+        return SegmentBatch(segment, log_prob(logs, actions(segment)), returns, returns - value[:-1], weight)
 
     batch = jax.vmap(one)(segments)
     return batch._replace(advantage=normalised(batch.advantage, batch.weight)) if config.normalise else batch
 
 
 def loss(
-    network: Network, batch: Batch, config: LearningConfig, epsilon: Float[Array, ""]
+    network: Network, batch: SegmentBatch, config: LearningConfig, epsilon: Float[Array, ""]
 ) -> tuple[Float[Array, ""], Metrics]:
     """PPO's clipped loss and half the squared error of the values, of the agents that live."""
     logits, value = jax.vmap(partial(replay, network))(batch.segment)
-    avail = batch.segment.steps.avail[:, :-1]
+    avail = batch.segment.arrivals.avail[:, :-1]
     logs = jax.vmap(jax.vmap(behaviour, (0, 0, None)), (0, 0, None))(logits[:, :-1], avail, epsilon)
     policy, metrics = policy_loss(
         logs,
         jax.vmap(actions)(batch.segment),
-        log_prob_then=batch.log_prob,
+        old_log_prob=batch.log_prob,
         advantage=batch.advantage,
         clip=config.clip,
         entropy_coefficient=config.entropy,

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from mag.algorithms.on_policy.config import AttentionNetworksConfig
 from mag.envs import EnvSpec
 from mag.learning.networks import MLP, AgentAttention, GRUCell, Linear
-from mag.types import Step
+from mag.types import Arrival
 
 
 class Both(NamedTuple):
@@ -59,24 +59,24 @@ class AttentionPPO(eqx.Module):
         self.critic = AttentiveNet(key_critic, spec.obs_dim, 1, config, together=True)
 
     @staticmethod
-    def blank(spec: EnvSpec, config: AttentionNetworksConfig) -> Both:
-        """See `Network.blank`."""
+    def initial_carry(spec: EnvSpec, config: AttentionNetworksConfig) -> Both:
+        """See `Network.initial_carry`."""
         nothing = jnp.zeros((spec.n_agents, config.hidden))
         return Both(nothing, nothing)
 
-    def encode(self, step: Step) -> Both:
+    def encode(self, arrival: Arrival) -> Both:
         """See `Network.encode`."""
-        return Both(self.actor.encode(step.obs), self.critic.encode(step.obs))
+        return Both(self.actor.encode(arrival.obs), self.critic.encode(arrival.obs))
 
-    def remember(self, memory: Both, encoded: Both, step: Step) -> Both:
-        """See `Network.remember`."""
+    def recur(self, carry: Both, encoded: Both, arrival: Arrival) -> Both:
+        """See `Network.recur`."""
         return Both(
-            self.actor.recurrence(encoded.actor, memory.actor),
-            self.critic.recurrence(encoded.critic, memory.critic),
+            self.actor.recurrence(encoded.actor, carry.actor),
+            self.critic.recurrence(encoded.critic, carry.critic),
         )
 
-    def decide(
-        self, key: PRNGKeyArray | None, memory: Both, step: Step
+    def heads(
+        self, key: PRNGKeyArray | None, carry: Both, arrival: Arrival
     ) -> tuple[Float[Array, "agents actions"], Float[Array, " agents"]]:
-        """See `Network.decide`; nothing is drawn."""
-        return self.actor.head(memory.actor), self.critic.head(memory.critic)[..., 0]
+        """See `Network.heads`; nothing is drawn."""
+        return self.actor.head(carry.actor), self.critic.head(carry.critic)[..., 0]

@@ -8,7 +8,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from mag.algorithms.on_policy.config import CommNetNetworksConfig
 from mag.envs import EnvSpec
 from mag.learning.networks import Linear, LSTMCell, LSTMState
-from mag.types import Step
+from mag.types import Arrival
 
 
 class CommNet(eqx.Module):
@@ -34,26 +34,26 @@ class CommNet(eqx.Module):
         self.rounds, self.communicate = config.rounds, config.communicate
 
     @staticmethod
-    def blank(spec: EnvSpec, config: CommNetNetworksConfig) -> LSTMState:
-        """See `Network.blank`."""
+    def initial_carry(spec: EnvSpec, config: CommNetNetworksConfig) -> LSTMState:
+        """See `Network.initial_carry`."""
         nothing = jnp.zeros((spec.n_agents, config.hidden))
         return LSTMState(nothing, nothing)
 
-    def encode(self, step: Step) -> Float[Array, "agents hidden"]:
+    def encode(self, arrival: Arrival) -> Float[Array, "agents hidden"]:
         """See `Network.encode`."""
-        return self.encoder(step.obs)
+        return self.encoder(arrival.obs)
 
-    def remember(self, memory: LSTMState, encoded: Float[Array, "agents hidden"], step: Step) -> LSTMState:
-        """See `Network.remember`: one pass through the LSTM for each round of messages."""
+    def recur(self, memory: LSTMState, encoded: Float[Array, "agents hidden"], arrival: Arrival) -> LSTMState:
+        """See `Network.recur`: one pass through the LSTM for each round of messages."""
         for _ in range(self.rounds):
-            heard = self.message(mean_of_others(memory.hidden, step.alive)) if self.communicate else 0.0
+            heard = self.message(mean_of_others(memory.hidden, arrival.alive)) if self.communicate else 0.0
             memory = self.recurrence(encoded + heard, memory)
         return memory
 
-    def decide(
-        self, key: PRNGKeyArray | None, memory: LSTMState, step: Step
+    def heads(
+        self, key: PRNGKeyArray | None, memory: LSTMState, arrival: Arrival
     ) -> tuple[Float[Array, "agents actions"], Float[Array, " agents"]]:
-        """See `Network.decide`; nothing is drawn."""
+        """See `Network.heads`; nothing is drawn."""
         return self.policy(memory.hidden), self.value(memory.hidden)[..., 0]
 
 

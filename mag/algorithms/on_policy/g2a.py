@@ -10,7 +10,7 @@ from mag.algorithms.on_policy.config import G2ANetworksConfig
 from mag.envs import EnvSpec, others_of
 from mag.learning.distributions import mask_logits
 from mag.learning.networks import MLP, GRUCell, Linear, LSTMCell, LSTMState
-from mag.types import Step
+from mag.types import Arrival
 
 
 class HardAttention(eqx.Module):
@@ -60,29 +60,29 @@ class G2A(eqx.Module):
         self.communicate = config.communicate
 
     @staticmethod
-    def blank(spec: EnvSpec, config: G2ANetworksConfig) -> Float[Array, "agents hidden"]:
-        """See `Network.blank`."""
+    def initial_carry(spec: EnvSpec, config: G2ANetworksConfig) -> Float[Array, "agents hidden"]:
+        """See `Network.initial_carry`."""
         return jnp.zeros((spec.n_agents, config.hidden))
 
-    def encode(self, step: Step) -> Float[Array, "agents hidden"]:
+    def encode(self, arrival: Arrival) -> Float[Array, "agents hidden"]:
         """See `Network.encode`: observation, last action and the agent's index."""
-        agents, n_actions = step.avail.shape
-        last_action = jax.nn.one_hot(step.previous_action, n_actions)
-        return jax.nn.relu(self.encoder(jnp.concatenate([step.obs, last_action, jnp.eye(agents)], -1)))
+        agents, n_actions = arrival.avail.shape
+        last_action = jax.nn.one_hot(arrival.previous_action, n_actions)
+        return jax.nn.relu(self.encoder(jnp.concatenate([arrival.obs, last_action, jnp.eye(agents)], -1)))
 
-    def remember(
-        self, memory: Float[Array, "agents hidden"], encoded: Float[Array, "agents hidden"], step: Step
+    def recur(
+        self, memory: Float[Array, "agents hidden"], encoded: Float[Array, "agents hidden"], arrival: Arrival
     ) -> Float[Array, "agents hidden"]:
-        """See `Network.remember`."""
+        """See `Network.recur`."""
         return self.recurrence(encoded, memory)
 
-    def decide(
-        self, key: PRNGKeyArray | None, memory: Float[Array, "agents hidden"], step: Step
+    def heads(
+        self, key: PRNGKeyArray | None, memory: Float[Array, "agents hidden"], arrival: Arrival
     ) -> tuple[Float[Array, "agents actions"], Float[Array, " agents"]]:
-        """See `Network.decide`; the gates are drawn. Every agent's value is the central one."""
-        heard = self.hear(key, memory, step.alive)
-        state = step.obs.ravel() if step.state is None else step.state
-        value = jnp.broadcast_to(self.critic(state), step.alive.shape)
+        """See `Network.heads`; the gates are drawn. Every agent's value is the central one."""
+        heard = self.hear(key, memory, arrival.alive)
+        state = arrival.obs.ravel() if arrival.state is None else arrival.state
+        value = jnp.broadcast_to(self.critic(state), arrival.alive.shape)
         return self.head(jnp.concatenate([memory, heard], -1)), value
 
     def hear(

@@ -2,7 +2,6 @@
 
 import shutil
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 from mag.envs.view import FAMILIES
@@ -10,13 +9,13 @@ from mag.errors import UsageError
 from mag.play.testing import evaluation_keys
 from mag.reports.watch.film import write_film
 from mag.reports.watch.page import page
-from mag.reports.watch.record import battles, result
-from mag.runs.trained import Trained, load_run
+from mag.reports.watch.record import battles, outcome
+from mag.runs.trained import load_run
 
 ENDINGS = (".html", ".gif", ".mp4")
 
 
-def watch(path: Path, episodes: int, out: Path | None = None, *, load: Callable[[Path], Trained] = load_run) -> str:
+def watch(path: Path, episodes: int, out: Path | None = None) -> str:
     """Write the first `episodes` test battles of a run's first seed to `out`, by default its `battles.html`.
 
     They are those that `mag evaluate` plays, so the same command writes the same file. Returns a sentence that
@@ -24,9 +23,9 @@ def watch(path: Path, episodes: int, out: Path | None = None, *, load: Callable[
     """
     if out is not None:
         check_ending(out)
-    run = load(path)
+    run = load_run(path)
     out = path / "battles.html" if out is None else out
-    view = getattr(run.algorithm.env, "view", None)
+    view = getattr(getattr(run.player, "env", None), "view", None)
     if view is None:
         raise UsageError(
             f"{run.config.env} has no battles to draw; of the package's families {' and '.join(FAMILIES)} can be "
@@ -35,14 +34,14 @@ def watch(path: Path, episodes: int, out: Path | None = None, *, load: Callable[
     check_writable(out)
     config = run.config
     key = evaluation_keys(config.seed, config.num_seeds, run.progress.iteration)[0]
-    played = battles(run.algorithm, run.state, key, episodes)
+    played = battles(run.algorithm, run.player.env, run.state.learner, key, episodes)  # type: ignore[attr-defined]
     title = f"{config.algo} on {config.env}"
     subtitle = f"seed {config.seed} after {run.progress.slowest} environment steps, playing greedily"
     if out.suffix.lower() == ".html":
         out.write_text(page(played, view.scene, title, subtitle), encoding="utf-8")
     else:
         write_film(out, played, view.scene, title)
-    won = sum(result(battle) == "won" for battle in played)
+    won = sum(outcome(battle) == "won" for battle in played)
     return " ".join([*run.warnings, f"wrote {out}: {episodes} battles of {title}, {won} won"])
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from mag.envs.view import NOBODY, Frame, Rectangle, Scene
-from mag.reports.watch.record import OBSERVED, Battle, imagined_end, result
+from mag.reports.diagnose import OBSERVED
+from mag.reports.watch.record import Battle, imagined_end, outcome
 
 FRAMES_PER_SECOND = 8
 HOLD = 8
@@ -80,7 +81,7 @@ def draw(figure: Any, battle: Battle, scene: Scene, time: int, title: str) -> No
             draw_dead(axes[name], scene, moment(frames, time))
         axes[name].set_title(name if is_real else imagination(battle, time), fontsize=10)
     if imagined is None:
-        curve = np.cumsum(real.steps.reward)
+        curve = np.cumsum(real.arrivals.reward)
         axes["curve"].plot(curve, color=GREY)
         axes["curve"].set_ylabel("reward so far", fontsize=8)
     else:
@@ -91,8 +92,8 @@ def draw(figure: Any, battle: Battle, scene: Scene, time: int, title: str) -> No
     axes["curve"].axvline(time, color=ALLY, linewidth=1)
     axes["curve"].tick_params(labelsize=7)
     last = len(battle.fired) - 1
-    end = f", {result(battle)}" if time == last else ""
-    reward = real.steps.reward[: time + 1].sum()
+    end = f", {outcome(battle)}" if time == last else ""
+    reward = real.arrivals.reward[: time + 1].sum()
     figure.suptitle(f"{title}, step {time} of {last}, reward {reward:.2f}{end}", fontsize=10)
 
 

@@ -9,7 +9,8 @@ from jax.typing import ArrayLike
 from jaxtyping import Bool
 
 from mag.envs.view import Frame, Scene
-from mag.reports.watch.record import OBSERVED, Battle, imagined_end, result
+from mag.reports.diagnose import OBSERVED
+from mag.reports.watch.record import Battle, imagined_end, outcome
 
 PLACE = "{{DATA}}"
 """Where the template wants its data."""
@@ -32,9 +33,9 @@ def describe(battle: Battle) -> dict[str, Any]:
     real = battle.real
     described: dict[str, Any] = {
         "length": int(real.result.length),
-        "result": result(battle),
+        "result": outcome(battle),
         "kind": real.frames.kind[0].tolist(),
-        "reward": rounded(real.steps.reward, digits=4),
+        "reward": rounded(real.arrivals.reward, digits=4),
         "real": track(battle.real.frames, battle.fired),
         "imagined": None,
     }

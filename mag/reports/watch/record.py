@@ -8,14 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int, PRNGKeyArray
 
-from mag.algorithms.contract import Imagines
-from mag.algorithms.mag.imagination import OBSERVED, Imagination
+from mag.algorithms.contract import Algorithm, Imagination, ModelBased
 from mag.envs.view import NOBODY, Frame, View, place
 from mag.learning.parallel import first_seed
-from mag.play.collect import absorb, arrival
-from mag.play.testing import EvaluationResult, Playing, advance, begin, is_running
+from mag.play.episode import Agent, Episode, absorb, arrival, chosen_by, result, where
+from mag.play.testing import Trial, is_running, start_trial, step_trial
+from mag.reports.diagnose import OBSERVED
 from mag.runtime import compile_options
-from mag.types import Step
+from mag.types import Arrival, Episodes
 
 IMAGINATION = 0x1DEA
 """Sets the keys of what is imagined apart from those of what is played."""
@@ -26,9 +26,9 @@ class Recording(NamedTuple):
     the last moment repeats."""
 
     frames: Frame
-    steps: Step
+    arrivals: Arrival
     """As the models were taught: where the episode really ended nothing is observed."""
-    result: EvaluationResult
+    result: Episodes
 
 
 class Imagined(NamedTuple):
@@ -48,53 +48,51 @@ class Battle(NamedTuple):
     """None where the algorithm has no models."""
 
 
-def battles(algorithm: Any, state: Any, key: PRNGKeyArray, episodes: int) -> list[Battle]:
-    """Play `episodes` greedy episodes of a state's first seed: the first ones that `evaluate` plays with this key.
+def battles(algorithm: Algorithm, env: Any, state: Any, key: PRNGKeyArray, episodes: int) -> list[Battle]:
+    """Play `episodes` greedy episodes of a state's first seed: the first ones that `mag evaluate` plays with this key.
 
     The environment must have a view. The key is consumed.
     """
     keys = jax.random.split(key, episodes)
 
-    def play(policy: Any, keys: Array) -> Recording:
-        return jax.vmap(lambda key: record(algorithm, first_seed(policy), key))(keys)
+    def play(agent: Any, keys: Array) -> Recording:
+        return jax.vmap(lambda key: record(env, first_seed(agent), key))(keys)
 
     def imagine(state: Any, keys: Array, recordings: Recording) -> Imagined:
         def one(inputs: tuple[PRNGKeyArray, Recording]) -> Imagined:
             key, recording = inputs
             key = jax.random.fold_in(key, IMAGINATION)
-            prediction = algorithm.imagine(key, first_seed(state), recording.steps, observed=OBSERVED)
-            return Imagined(imagined_frames(algorithm.env.view, prediction, recording.frames), prediction)
+            assert isinstance(algorithm, ModelBased)
+            prediction = algorithm.imagine(key, first_seed(state), recording.arrivals, observed=OBSERVED)
+            return Imagined(imagined_frames(env.view, prediction, recording.frames), prediction)
 
         return jax.lax.map(one, (keys, recordings))
 
     jit = partial(jax.jit, compiler_options=compile_options())
-    recordings = jit(play)(algorithm.policy(state), keys)
-    imagined = jit(imagine)(state, keys, recordings) if isinstance(algorithm, Imagines) else None
+    recordings = jit(play)(algorithm.agent(state), keys)
+    imagined = jit(imagine)(state, keys, recordings) if isinstance(algorithm, ModelBased) else None
     found = jax.device_get((recordings, imagined))
     return [_battle(*jax.tree.map(lambda x, index=index: x[index], found)) for index in range(episodes)]
 
 
-def record(algorithm: Any, policy: Any, key: PRNGKeyArray) -> Recording:
-    """Play one greedy episode, as `evaluate` does. The key is consumed."""
+def record(env: Any, agent: Agent, key: PRNGKeyArray) -> Recording:
+    """Play one greedy episode, as tests do. The key is consumed."""
+    choose = chosen_by(agent, greedy=True)
 
-    def step(playing: Playing, _: None) -> tuple[Playing, tuple[Frame, Step]]:
-        goes_on = is_running(algorithm, playing)
-        following = advance(algorithm, policy, playing)
-        playing = jax.tree.map(lambda a, b: jnp.where(goes_on, a, b), following, playing)
-        return playing, _moment(algorithm, playing)
+    def step(trial: Trial, _: None) -> tuple[Trial, tuple[Frame, Arrival]]:
+        trial = where(is_running(env, trial), step_trial(trial, env=env, choose=choose), trial)
+        return trial, _shown(env, trial.episode)
 
-    start = begin(algorithm, key)
-    last, rest = jax.lax.scan(step, start, length=algorithm.env.spec.episode_limit)
-    first = _moment(algorithm, start)
-    moments = jax.tree.map(lambda one, more: jnp.concatenate([one[None], more]), first, rest)
-    return Recording(moments[0], moments[1], last.result)
+    start = start_trial(key, env, agent)
+    last, rest = jax.lax.scan(step, start, length=env.spec.episode_limit)
+    moments = jax.tree.map(lambda one, more: jnp.concatenate([one[None], more]), _shown(env, start.episode), rest)
+    return Recording(moments[0], moments[1], result(last.episode, jnp.ones((), bool)))
 
 
-def _moment(algorithm: Any, playing: Playing) -> tuple[Frame, Step]:
-    """What is drawn of a moment, and what D_e would keep of it."""
-    seen = absorb(playing.timestep)
-    step = arrival(seen, playing.action)._replace(state=None)
-    return algorithm.env.view.frame(playing.env_state), step
+def _shown(env: Any, episode: Episode) -> tuple[Frame, Arrival]:
+    """The frame of a time step, and the item that D_e would keep of it."""
+    item = arrival(absorb(episode.timestep), episode.previous_action)._replace(state=None)
+    return env.view.frame(episode.env_state), item
 
 
 def imagined_frames(view: View, prediction: Imagination, real: Frame) -> Frame:
@@ -123,13 +121,13 @@ def imagined_end(prediction: Imagination) -> Int[Array, ""]:
 def _battle(real: Recording, imagined: Imagined | None) -> Battle:
     """One battle, cut to its length."""
     moments = int(real.result.length) + 1
-    frames, steps, imagined = jax.tree.map(lambda x: x[:moments], (real.frames, real.steps, imagined))
+    frames, arrivals, imagined = jax.tree.map(lambda x: x[:moments], (real.frames, real.arrivals, imagined))
     rose = np.diff(frames.cooldown, axis=0, prepend=np.inf) > 0
-    return Battle(Recording(frames, steps, real.result), rose, imagined)
+    return Battle(Recording(frames, arrivals, real.result), rose, imagined)
 
 
-def result(battle: Battle) -> str:
+def outcome(battle: Battle) -> str:
     """How the battle ended."""
     if battle.real.result.won:
         return "won"
-    return "undecided" if battle.real.steps.continues[-1] else "lost"
+    return "undecided" if battle.real.arrivals.continues[-1] else "lost"

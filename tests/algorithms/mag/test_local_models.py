@@ -18,7 +18,7 @@ from mag.algorithms.mag.local_models import (
     one_step_loss,
     one_step_predictions,
 )
-from mag.types import ModelState, Step
+from mag.types import ModelState, Arrival
 from tests.support import reference
 from tests.support.small import NETWORKS, SPEC, filled, float64, quick_compiles, random_batch
 
@@ -72,7 +72,7 @@ def naive(trained):
 
 def sequences(batch=BATCH):
     """The sequences of a batch, in double precision."""
-    return [Step(*(None if x is None else x[i] for x in float64(batch))) for i in range(len(batch.first))]
+    return [Arrival(*(None if x is None else x[i] for x in float64(batch))) for i in range(len(batch.first))]
 
 
 def drawn(trained):

@@ -151,7 +151,7 @@ def test_seeds_side_by_side_are_the_runs_of_each_seed():
 
 @pytest.fixture(scope="module", params=[algo for algo in ALGORITHMS if algo != "mag"])
 def agent(request):
-    """Algorithm, policy, and compiled `act` of one untrained joint agent; MAG's is MAMBA's."""
+    """Algorithm, policy, and compiled `act` of one trainable joint agent; MAG's is MAMBA's."""
     algorithm, state = build(request.param, [0])
     policy = algorithm.policy(jax.tree.map(lambda x: x[0], state))
     act = jax.jit(algorithm.act, static_argnames="greedy")

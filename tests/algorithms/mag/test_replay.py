@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mag.algorithms.mag.config import ReplayConfig
-from mag.algorithms.mag.replay import empty_step, make_replay, size
+from mag.algorithms.mag.replay import empty_arrival, make_replay, size
 from tests.support.small import SPEC
 
 NUM_ENVS, CAPACITY, SEQUENCE = 2, 30, 4
@@ -19,8 +19,8 @@ sample = jax.jit(lambda state, key: REPLAY.sample(state, key).experience)
 
 def filled_with(chunks):
     """A replay to which numbered items were added; environment 1 counts from 1000."""
-    state = REPLAY.init(empty_step(SPEC))
-    empty = empty_step(SPEC)
+    state = REPLAY.init(empty_arrival(SPEC))
+    empty = empty_arrival(SPEC)
     for c in range(chunks):
         number = np.arange(c * CHUNK, (c + 1) * CHUNK) + np.array([[0], [1000]])
         items = jax.tree.map(lambda x: np.broadcast_to(x, (NUM_ENVS, CHUNK, *x.shape)), empty)
@@ -51,11 +51,11 @@ def test_sequences_are_whole_and_every_one_is_drawn(chunks):
 
 def test_types_are_kept():
     batch = sample(filled_with(1), jax.random.key(0))
-    for stored, given in zip(jax.tree.leaves(batch), jax.tree.leaves(empty_step(SPEC)), strict=True):
+    for stored, given in zip(jax.tree.leaves(batch), jax.tree.leaves(empty_arrival(SPEC)), strict=True):
         assert stored.dtype == given.dtype and stored.shape == (400, SEQUENCE, *given.shape)
 
 
 def test_too_little_cannot_be_sampled():
-    state = REPLAY.init(empty_step(SPEC))
+    state = REPLAY.init(empty_arrival(SPEC))
     assert not REPLAY.can_sample(state)
     assert REPLAY.can_sample(filled_with(1))

@@ -23,7 +23,7 @@ from mag.algorithms.on_policy.commnet import CommNet
 from mag.algorithms.on_policy.config import BASELINES, CommNetNetworksConfig, LearningConfig
 from mag.algorithms.registry import default_config, make
 from mag.errors import UsageError
-from mag.types import Step
+from mag.types import Arrival
 from tests.support import reference
 from tests.support.small import SPEC, filled, quick_compiles, random_batch
 
@@ -59,7 +59,7 @@ def test_a_configuration_knows_its_method(algo):
 def segment_of(reward, followed, continues, alive):
     """A segment of which only what returns read is told; `[time + 1]` and `[time + 1, agents]`."""
     items, agents = np.shape(alive)
-    steps = Step(
+    steps = Arrival(
         obs=jnp.zeros((items, agents, 1)),
         avail=jnp.ones((items, agents, 2), bool),
         alive=jnp.asarray(alive, bool),

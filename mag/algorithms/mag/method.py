@@ -1,0 +1,139 @@
+"""MAG and MAMBA as methods: their presets, and the paper's numbers that depend on the map."""
+
+from typing import TYPE_CHECKING, Any
+
+from mag.algorithms.mag.config import MAGConfig, ModelsConfig
+from mag.algorithms.method import Changes, Method
+from mag.planners.config import NoPlanner
+
+if TYPE_CHECKING:
+    from mag.algorithms.contract import Algorithm
+    from mag.envs import EnvSpec
+
+SMAC_FAMILIES = ("smac_jax", "smax", "starcraft", "smaclite")
+"""The families of environments that play SMAC's maps."""
+
+TABLE_1 = {
+    "2s_vs_1sc": (5, 10),
+    "3s_vs_3z": (5, 10),
+    "2s3z": (5, 10),
+    "3s_vs_4z": (4, 10),
+    "3s_vs_5z": (5, 7),
+    "2c_vs_64zg": (5, 7),
+    "corridor": (4, 6),
+    "3s5z_vs_3s6z": (4, 7),
+}
+"""L and H of each of SMAC's maps (paper, Appendix B, Table 1)."""
+
+SMALL: Changes = {
+    "workers": 2,
+    "networks.hidden": 64,
+    "networks.deterministic": 64,
+    "networks.categoricals": 16,
+    "networks.classes": 16,
+    "networks.attention_layers": 1,
+    "networks.heads": 4,
+    "replay.batch_size": 16,
+    "models.batches": 32,
+    "model_reward.batches": 8,
+    "model_reward.layers": 2,
+    "rollout.num_rollouts": 1,
+    "planner.num_trajectories": 3,
+    "planner.horizon": 3,
+    "ppo.epochs": 3,
+    "ppo.minibatch": 500,
+}
+"""Two cores and minutes: narrower networks, smaller batches, fewer updates for each step that is played."""
+
+DEBUG: Changes = {
+    "steps": 300,
+    "collect.num_envs": 4,
+    "collect.steps": 8,
+    "evaluation.every": 200,
+    "evaluation.episodes": 4,
+    "networks.hidden": 16,
+    "networks.deterministic": 16,
+    "networks.categoricals": 4,
+    "networks.classes": 4,
+    "networks.attention_layers": 1,
+    "networks.heads": 2,
+    "replay.capacity": 2000,
+    "replay.learning_starts": 100,
+    "replay.sequence_length": 6,
+    "replay.batch_size": 4,
+    "models.batches": 2,
+    "model_reward.batches": 2,
+    "model_reward.layers": 2,
+    "rollout.num_rollouts": 2,
+    "rollout.length": 4,
+    "planner.num_trajectories": 2,
+    "planner.horizon": 2,
+    "ppo.epochs": 2,
+    "ppo.minibatch": 32,
+}
+"""Seconds, for tests: everything runs, nothing is learned."""
+
+TUNED: Changes = {
+    "steps": 150_000,
+    "precision": "tensorfloat32",
+    "collect.num_envs": 16,
+    "collect.steps": 32,
+    "networks.dropout": 0.0,
+    "replay.capacity": 32_000,
+    "replay.learning_starts": 2000,
+    "models.optimiser": "muon",
+    "models.learning_rate": 5e-3,
+    "models.learning_rate_decay": 0.9998,
+    "models.ema_decay": 0.98,
+    "models.reward_threshold": 10.0,
+    "models.reward_weight": 30.0,
+    "models.reconstruction_weight": 10.0,
+    "ppo.learning_rate_decay": 0.9998,
+    "ppo.ema_decay": 0.998,
+    "ppo.entropy": 0.01,
+    "ppo.entropy_decay": 0.9998,
+}
+"""What learns best from few steps and updates.
+
+Steps are cheap here and updates are not: many environments play, and D_e keeps only the last 32 000 steps. The models
+learn first what the policy lives on: rewards, the rare win at its mean, and the observation, whose features are small.
+Muon takes them there in less than half of Adam's updates, with steps so large that the damage they expect sways by
+half; their moving average does not sway. Play swings, too, so the actor has a moving average as well. Learning rates
+decay so that in the end neither runs away from the other. Dropout takes a quarter of the models' time, and a fit to
+the same D_e is no better with it.
+"""
+
+
+def facts(env: str, spec: "EnvSpec | None") -> Changes:
+    """Table 1's L and H on SMAC's maps, and the environment's scale of rewards."""
+    family, _, map_name = env.partition("/")
+    changes: dict[str, Any] = {} if spec is None else {"models.reward_scale": spec.reward_scale}
+    if family in SMAC_FAMILIES and map_name in TABLE_1:
+        changes["planner.num_trajectories"], changes["planner.horizon"] = TABLE_1[map_name]
+    return changes
+
+
+def unused(config: Any) -> Changes:
+    """Without a planner, its options and the model reward's."""
+    return {"planner.": NO_PLANNER, "model_reward.": NO_PLANNER} if config.planner.kind == "none" else {}
+
+
+NO_PLANNER = "does not plan with --planner.kind none"
+
+
+def make(config: MAGConfig, spec: "EnvSpec") -> "Algorithm":
+    """The algorithm."""
+    from mag.algorithms.mag import algorithm
+
+    return algorithm.MAG(config, spec)
+
+
+def mamba_config() -> MAGConfig:
+    """MAMBA in its own tuned setting: the models learn at 2e-4."""
+    return MAGConfig(algo="mamba", planner=NoPlanner(), models=ModelsConfig(learning_rate=2e-4))
+
+
+SIZES = {"small": SMALL, "debug": DEBUG}
+RECIPES = {"tuned": TUNED}
+MAG = Method("mag", MAGConfig, make, SIZES, RECIPES, facts, unused)
+MAMBA = Method("mamba", mamba_config, make, SIZES, RECIPES, facts, unused)

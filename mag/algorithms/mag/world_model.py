@@ -1,0 +1,118 @@
+"""The contract of world models: what Algorithm 1 needs of the models that it plays and plans in.
+
+A world model is a module (a pytree of parameters). Its state is any pytree of arrays `[agents, ...]`; nobody else
+looks inside: networks that read the state (actor, critic, model reward) are made by the world model (`reader`).
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from mag.learning.networks import Activation, Initialiser
+from mag.types import Arrival, Metrics
+
+State = Any
+"""One joint state of a world model, a pytree of arrays `[agents, ...]`."""
+Reader = Callable[[State], Float[Array, "agents outputs"]]
+"""A network on a world model's joint state; a pytree of parameters."""
+Predict = Callable[[PRNGKeyArray, State, Int[Array, " agents"]], State]
+"""The next joint state after a joint action: one sample. The key is consumed."""
+
+
+class Outcome(NamedTuple):
+    """What a predicted transition brings."""
+
+    reward: Float[Array, " agents"]
+    """Each agent's prediction of the team reward, times `models.reward_scale`."""
+    continues: Float[Array, " agents"]
+    """Each agent's predicted probability that the episode goes on."""
+
+
+class OneStep(NamedTuple):
+    """One-step predictions on a sequence of D_e, and their errors."""
+
+    predicted: State
+    """The arrived-at states as predicted (prior), `[time, agents, ...]`."""
+    observed: State
+    """The same states after the observation (posterior)."""
+    error: Float[Array, "time agents"]
+    """Error of each agent's local model: the target of the model reward."""
+    known: Bool[Array, " time"]
+    """Whether the transition arriving at the step lies inside the sequence: where not, its error means nothing."""
+
+
+class WorldModel(eqx.Module):
+    """Local models of all agents, written for one joint state and batched with `vmap`."""
+
+    @abstractmethod
+    def initial(self) -> State:
+        """The state before anything was observed; never read, because an episode's first arrival resets it."""
+
+    @abstractmethod
+    def observe(
+        self,
+        key: PRNGKeyArray,
+        state: State,
+        previous_action: Int[Array, " agents"],
+        first: Bool[Array, ""],
+        obs: Float[Array, "agents obs"],
+    ) -> State:
+        """The next joint state given what was observed (posterior); reset where `first`. The key is consumed."""
+
+    @abstractmethod
+    def predict(self, key: PRNGKeyArray, state: State, action: Int[Array, " agents"]) -> State:
+        """One sample of the next joint state: P^i(. | o, a) of Definition 1. The key is consumed."""
+
+    @abstractmethod
+    def outcome(self, before: State, after: State) -> Outcome:
+        """Reward and continuation of the transition between two states."""
+
+    @abstractmethod
+    def decode(self, state: State) -> Float[Array, "agents obs"]:
+        """The joint observation in a state."""
+
+    @abstractmethod
+    def loss(self, key: PRNGKeyArray, batch: Arrival) -> tuple[Float[Array, ""], Metrics]:
+        """Line 4: the loss on a batch of sequences `[batch, time, ...]`, and its terms. The key is consumed."""
+
+    @abstractmethod
+    def one_step(self, key: PRNGKeyArray, sequence: Arrival) -> OneStep:
+        """Line 5: every one-step prediction on one sequence `[time, ...]`. The key is consumed."""
+
+    @abstractmethod
+    def reader(
+        self, key: PRNGKeyArray, sizes: tuple[int, ...], activation: Activation, init: Initialiser = "xavier"
+    ) -> Reader:
+        """A network of linear layers of the given sizes on this model's joint states. The key is consumed."""
+
+    def available(self, key: PRNGKeyArray, state: State) -> Bool[Array, "agents actions"] | None:
+        """The available actions in a state, one sample; None where every action is always available.
+
+        The key is consumed.
+        """
+        return None
+
+    def observe_sequence(self, key: PRNGKeyArray, sequence: Arrival) -> State:
+        """The states of a sequence `[time, ...]` given what was observed. The key is consumed.
+
+        The first arrival has no past; within the sequence the state is reset where an episode starts.
+        """
+        fresh = sequence.first.at[0].set(True)
+
+        def step(state: State, inputs: tuple) -> tuple[State, State]:
+            key, arrival, fresh = inputs
+            state = self.observe(key, state, arrival.previous_action, fresh, arrival.obs)
+            return state, state
+
+        keys = jax.random.split(key, len(fresh))
+        return jax.lax.scan(step, self.initial(), (keys, sequence, fresh))[1]
+
+
+def reset_where(fresh: Bool[Array, ""], state: State, initial: State) -> State:
+    """The initial state where `fresh`, else `state`."""
+    return jax.tree.map(lambda a, b: jnp.where(fresh, a, b), initial, state)

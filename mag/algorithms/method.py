@@ -1,0 +1,73 @@
+"""A method as one entry: its options, its presets, and how it is made.
+
+A method of one's own is a module that offers `METHOD`, or a function `method()` that returns one;
+`--algo my_package.my_method` finds it.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from mag.algorithms.config import RunConfig
+from mag.options import options, override
+from mag.planners.config import planner_config
+
+if TYPE_CHECKING:
+    from mag.algorithms.contract import Algorithm
+    from mag.envs import EnvSpec
+
+Changes = Mapping[str, Any]
+"""Options by name that differ from the paper's."""
+
+
+def no_facts(env: str, spec: "EnvSpec | None") -> Changes:
+    """No options that depend on the environment."""
+    return {}
+
+
+def nothing_unused(config: Any) -> Mapping[str, str]:
+    """No option without a use."""
+    return {}
+
+
+@dataclass(frozen=True)
+class Method:
+    """One entry of `mag train --algo`."""
+
+    name: str
+    config: Callable[[], RunConfig]
+    """Makes the options with the published numbers."""
+    make: Callable[[Any, "EnvSpec"], "Algorithm"]
+    """Makes the algorithm from its options and the sizes of its environment; imports JAX only when called."""
+    sizes: Mapping[str, Changes] = field(default_factory=dict)
+    """What each size (`small`, `debug`) changes."""
+    recipes: Mapping[str, Changes] = field(default_factory=dict)
+    """What each recipe (`tuned`) changes."""
+    facts: Callable[[str, "EnvSpec | None"], Changes] = no_facts
+    """The published numbers that depend on the environment, given its name and, where that is known, its spec."""
+    unused: Callable[[Any], Mapping[str, str]] = nothing_unused
+    """Beginnings of names of options that a configuration has no use for or the method does not know, each with the
+    reason, which goes on after the method's name: `{"planner.": "does not plan"}`."""
+
+    def default(
+        self, env: str, *, size: str, recipe: str, planner: str | None = None, spec: "EnvSpec | None" = None
+    ) -> RunConfig:
+        """The options of a size and a recipe on an environment, with the method's own planner or another kind.
+
+        A size wins over a recipe: `debug` is fast with both. Raises UsageError where there is no such planner.
+        """
+        config = self.config()
+        identity = {"env": env, "algo": self.name, "size": size, "recipe": recipe}
+        if planner is not None and hasattr(config, "planner"):
+            identity["planner"] = planner_config(planner)  # type: ignore[assignment]
+        config = dataclasses.replace(config, **identity)  # type: ignore[arg-type]
+        for changes in (self.facts(env, spec), self.recipes.get(recipe, {}), self.sizes.get(size, {})):
+            config = override(config, without_other_planners(changes, config))
+        return config
+
+
+def without_other_planners(changes: Changes, config: RunConfig) -> Changes:
+    """The changes without options of planners other than the configuration's."""
+    known = {option.name for option in options(config)}
+    return {name: value for name, value in changes.items() if name in known or not name.startswith("planner.")}

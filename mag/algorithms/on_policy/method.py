@@ -1,0 +1,155 @@
+"""Attention-PPO, CommNet and G2A as methods: their published numbers, their presets and their networks."""
+
+from collections.abc import Callable
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any
+
+from mag.algorithms.config import CollectConfig
+from mag.algorithms.method import Changes, Method
+from mag.algorithms.on_policy.config import (
+    CommNetNetworksConfig,
+    G2ANetworksConfig,
+    LearningConfig,
+    OnPolicyConfig,
+)
+
+if TYPE_CHECKING:
+    from mag.algorithms.contract import Algorithm
+    from mag.envs import EnvSpec
+
+TUNED: Changes = {
+    "steps": 500_000,
+    "precision": "tensorfloat32",
+    "collect.num_envs": 64,
+    "collect.steps": 64,
+    "evaluation.every": 50_000,
+    "learning.optimiser": "adam",
+    "learning.learning_rate": 1e-3,
+    "learning.critic_learning_rate": 1e-3,
+    "learning.max_grad_norm": 0.5,
+    "learning.epochs": 4,
+    "learning.minibatches": 4,
+    "learning.entropy": 0.01,
+    "learning.normalise": True,
+    "learning.gae_lambda": 0.95,
+    "learning.target_every": 0,
+    "learning.epsilon": 0.0,
+    "learning.epsilon_end": 0.0,
+}
+"""Many environments, and for all three PPO's update, as it uses each step several times.
+
+The entropy bonus takes the place of G2A's random actions. CommNet keeps its small value coefficient, as policy and
+value share its network; no other was tried.
+"""
+
+DEBUG: Changes = {
+    "steps": 300,
+    "collect.num_envs": 4,
+    "collect.steps": 8,
+    "evaluation.every": 200,
+    "evaluation.episodes": 4,
+}
+"""Seconds, for tests: everything runs, nothing is learned."""
+
+
+def facts(env: str, spec: "EnvSpec | None") -> Changes:
+    """The environment's scale of rewards."""
+    return {} if spec is None else {"learning.reward_scale": spec.reward_scale}
+
+
+def no_models(config: Any) -> Changes:
+    """Options of the model-based methods."""
+    why = {"planner.": "does not plan", "rollout.": "has no model rollouts"}
+    return why | dict.fromkeys(("models.", "model_reward.", "replay."), "learns no models")
+
+
+def one_network(config: Any) -> Changes:
+    """The learning rate of a critic, which CommNet does not have."""
+    return {**no_models(config), "learning.critic_learning_rate": "has no critic of its own"}
+
+
+def make_with(network: str) -> Callable[[Any, "EnvSpec"], "Algorithm"]:
+    """How an on-policy algorithm with the network `module:class` is made."""
+
+    def make(config: OnPolicyConfig, spec: "EnvSpec") -> "Algorithm":
+        from mag.algorithms.on_policy.algorithm import OnPolicy
+
+        return OnPolicy(config, spec, resolve_name(network))
+
+    return make
+
+
+def commnet_config() -> OnPolicyConfig:
+    """CommNet (Sukhbaatar et al. 2016), recurrent."""
+    learning = LearningConfig(
+        optimiser="rmsprop",
+        learning_rate=1e-3,
+        epochs=1,
+        entropy=0.0,
+        value_coefficient=0.01,
+        normalise=False,
+        gae_lambda=1.0,
+    )
+    collect = CollectConfig(num_envs=16, steps=500)
+    return OnPolicyConfig(algo="commnet", collect=collect, learning=learning, networks=CommNetNetworksConfig())
+
+
+def g2a_config() -> OnPolicyConfig:
+    """G2A (Liu et al. 2020), its form GA-Comm."""
+    learning = LearningConfig(
+        optimiser="rmsprop",
+        learning_rate=1e-4,
+        critic_learning_rate=1e-3,
+        max_grad_norm=10.0,
+        epochs=1,
+        entropy=0.0,
+        normalise=False,
+        gae_lambda=0.8,
+        target_every=200,
+        epsilon=0.5,
+        epsilon_end=0.02,
+    )
+    return OnPolicyConfig(
+        algo="g2a", collect=CollectConfig(num_envs=1), learning=learning, networks=G2ANetworksConfig()
+    )
+
+
+ATTENTION_PPO = Method(
+    name="attention-ppo",
+    config=OnPolicyConfig,
+    make=make_with("mag.algorithms.on_policy.attention_ppo:AttentionPPO"),
+    sizes={
+        "small": {"networks.hidden": 64, "networks.heads": 4},
+        "debug": {**DEBUG, "networks.hidden": 16, "networks.heads": 2, "learning.epochs": 2, "learning.minibatches": 2},
+    },
+    recipes={"tuned": TUNED},
+    facts=facts,
+    unused=no_models,
+)
+COMMNET = Method(
+    name="commnet",
+    config=commnet_config,
+    make=make_with("mag.algorithms.on_policy.commnet:CommNet"),
+    sizes={"small": {"networks.hidden": 64}, "debug": {**DEBUG, "networks.hidden": 16, "networks.rounds": 2}},
+    recipes={"tuned": TUNED},
+    facts=facts,
+    unused=one_network,
+)
+G2A = Method(
+    name="g2a",
+    config=g2a_config,
+    make=make_with("mag.algorithms.on_policy.g2a:G2A"),
+    sizes={
+        "small": {"networks.gate_hidden": 16},
+        "debug": {
+            **DEBUG,
+            "networks.hidden": 16,
+            "networks.gate_hidden": 8,
+            "networks.attention": 8,
+            "networks.critic_hidden": 16,
+        },
+    },
+    recipes={"tuned": TUNED},
+    facts=facts,
+    unused=no_models,
+)

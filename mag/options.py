@@ -1,0 +1,252 @@
+"""Options: dataclass fields that declare their default, their bounds and their help in one place.
+
+    hidden: int = number(256, least=1)
+    \"\"\"Width of the hidden layers.\"\"\"
+
+A configuration is a frozen dataclass of options and of groups of options, which are dataclasses again. The option
+`hidden` of the group `networks` is called `networks.hidden`.
+"""
+
+import ast
+import dataclasses
+import difflib
+import functools
+import inspect
+import json
+import math
+import textwrap
+import types
+import typing
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeVar
+
+from mag.errors import UsageError
+
+Config = TypeVar("Config")
+
+
+class Bounds(NamedTuple):
+    """The numbers that an option takes. `least` and `most` are allowed, `above` and `below` are not."""
+
+    least: float | None = None
+    most: float | None = None
+    above: float | None = None
+    below: float | None = None
+
+    def admit(self, value: float) -> bool:
+        """Whether a finite number lies within the bounds."""
+        return (
+            math.isfinite(value)
+            and (self.least is None or value >= self.least)
+            and (self.most is None or value <= self.most)
+            and (self.above is None or value > self.above)
+            and (self.below is None or value < self.below)
+        )
+
+    def __str__(self) -> str:
+        """The bounds in words, which follow on "it must be"."""
+        words = (("at least", self.least), ("above", self.above), ("at most", self.most), ("below", self.below))
+        return " and ".join(f"{word} {bound}" for word, bound in words if bound is not None) or "a finite number"
+
+
+def number(
+    default: float,
+    *,
+    least: float | None = None,
+    most: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    source: str | None = "paper",
+) -> Any:
+    """A field that holds a number within bounds.
+
+    `source` names the publication that gives the default, which the help then quotes; None where nobody does.
+    """
+    bounds = Bounds(least, most, above, below)
+    return dataclasses.field(default=default, metadata={"bounds": bounds, "source": source})
+
+
+def choice(default: Any, *, source: str | None = "paper") -> Any:
+    """A field that holds a word or a truth value; its type lists the allowed words. `source` as in `number`."""
+    return dataclasses.field(default=default, metadata={"source": source})
+
+
+class Option(NamedTuple):
+    """One option of a configuration."""
+
+    name: str
+    """With its groups: `networks.hidden`."""
+    type: Any
+    value: Any
+    help: str
+    bounds: Bounds
+    source: str | None
+
+
+def options(config: Any, prefix: str = "") -> Iterator[Option]:
+    """Every option of a configuration, group by group, in the order of the fields."""
+    cls: Any = type(config)
+    kinds, helps = field_types(cls), docstrings(cls)
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from options(value, f"{prefix}{field.name}.")
+        else:
+            yield Option(
+                prefix + field.name,
+                kinds[field.name],
+                value,
+                helps.get(field.name, ""),
+                field.metadata.get("bounds", Bounds()),
+                field.metadata.get("source"),
+            )
+
+
+@functools.cache
+def field_types(cls: type) -> dict[str, Any]:
+    """The types of a dataclass's fields."""
+    return typing.get_type_hints(cls)
+
+
+@functools.cache
+def docstrings(cls: type) -> dict[str, str]:
+    """The docstring below each field of a dataclass, its base classes' included; none where there is no source."""
+    found: dict[str, str] = {}
+    for each in reversed(cls.__mro__):
+        try:
+            body = ast.parse(textwrap.dedent(inspect.getsource(each))).body[0]
+        except (OSError, TypeError, SyntaxError):
+            continue
+        assert isinstance(body, ast.ClassDef)
+        for field, text in zip(body.body, body.body[1:], strict=False):
+            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(text, ast.Expr):
+                if isinstance(text.value, ast.Constant) and isinstance(text.value.value, str):
+                    found[field.target.id] = " ".join(text.value.value.split())
+    return found
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """`{"a": {"b": 1}}` as `{"a.b": 1}`, which is how options are called."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
+    return flat
+
+
+def values(config: Any) -> dict[str, Any]:
+    """The value of every option by name."""
+    return {option.name: option.value for option in options(config)}
+
+
+def to_json(config: Any) -> dict[str, Any]:
+    """A configuration as JSON gives it back, group within group."""
+    nested: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config)))
+    return nested
+
+
+def override(config: Config, changes: Mapping[str, Any]) -> Config:
+    """The configuration with other values, named `a.b` or nested; text is read as the option's type.
+
+    Raises UsageError for an option that does not exist and for a value of another type; bounds are `validate`'s.
+    """
+    flat = flatten(changes)
+    known = {option.name: option for option in options(config)}
+    for name in flat:
+        if name not in known:
+            raise UsageError(f"unknown option {name}{did_you_mean(name, known)}")
+    converted = {name: convert(name, known[name].type, value) for name, value in flat.items()}
+    return _replace(config, converted)
+
+
+def _replace(config: Any, flat: Mapping[str, Any]) -> Any:
+    """`dataclasses.replace` for names with groups."""
+    groups: dict[str, dict[str, Any]] = {}
+    changed: dict[str, Any] = {}
+    for name, value in flat.items():
+        group, dot, rest = name.partition(".")
+        if dot:
+            groups.setdefault(group, {})[rest] = value
+        else:
+            changed[name] = value
+    changed |= {group: _replace(getattr(config, group), inner) for group, inner in groups.items()}
+    return dataclasses.replace(config, **changed)
+
+
+def convert(name: str, kind: Any, value: Any) -> Any:
+    """A value as the type of its option; UsageError, which names the option, where it is none."""
+    kinds = alternatives(kind)
+    if value is None and types.NoneType in kinds:
+        return None
+    kind = kinds[0]
+    if typing.get_origin(kind) is Literal:
+        words = typing.get_args(kind)
+        if value in words:
+            return value
+        raise UsageError(f"{name}: {value!r} is none of {', '.join(words)}")
+    if kind in (int, float):
+        return _number(name, kind, value)
+    if kind is bool:
+        return _truth(name, value)
+    if kind is Path and isinstance(value, str | Path):
+        return Path(value)
+    if not isinstance(value, kind):
+        raise UsageError(f"{name}: {value!r} is not of type {kind.__name__}")
+    return value
+
+
+def alternatives(kind: Any) -> tuple[Any, ...]:
+    """`(A, B)` of the type `A | B`, `(A,)` of any other."""
+    return typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+
+
+def _number(name: str, kind: type, value: Any) -> int | float:
+    """A number, also as text and as `1e6` where a whole one is meant."""
+    wanted = "a whole number" if kind is int else "a number"
+    wrong = UsageError(f"{name}: {value!r} is not {wanted}")
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise wrong
+    try:
+        if kind is float:
+            return float(value)
+        try:
+            return int(value) if isinstance(value, str) else _whole(value)
+        except ValueError:
+            return _whole(float(value))
+    except (ValueError, OverflowError):
+        raise wrong from None
+
+
+def _whole(value: float) -> int:
+    """A number without a fraction as an integer; ValueError where it has one."""
+    if int(value) != value:
+        raise ValueError
+    return int(value)
+
+
+def _truth(name: str, value: Any) -> bool:
+    """True or False, also as text."""
+    words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.lower() in words:
+        return words[value.lower()]
+    raise UsageError(f"{name}: {value!r} is neither true nor false")
+
+
+def check_bounds(config: Any) -> None:
+    """Raise UsageError, naming the value and what is allowed, for the first number outside its bounds."""
+    for name, _, value, _, bounds, _ in options(config):
+        if isinstance(value, int | float) and not isinstance(value, bool) and not bounds.admit(value):
+            raise UsageError(f"{name} is {value}; it must be {bounds if math.isfinite(value) else 'a finite number'}")
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """` (did you mean ...?)` where a known name is close: as a whole, or by what follows its groups."""
+    names = list(known)
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.7)
+    if not close:
+        last = word.rpartition(".")[2]
+        ends = {name.rpartition(".")[2]: name for name in reversed(names)}
+        close = [ends[end] for end in difflib.get_close_matches(last, list(ends), n=1, cutoff=0.7)]
+    return f" (did you mean {close[0]}?)" if close else ""

@@ -1,0 +1,121 @@
+"""The planners' options, a dataclass for each kind, and the kinds by name.
+
+Any other kind is the import path of a module that offers a dataclass `Config`, derived from `PlannerConfig`, and a
+function `plan` (`mag.planners.contract`).
+"""
+
+import dataclasses
+import importlib.util
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from pkgutil import resolve_name
+from typing import Any, Literal
+
+from mag.errors import UsageError
+from mag.options import did_you_mean, number
+
+
+@dataclass(frozen=True)
+class PlannerConfig:
+    """Lines 10-12: planning over the models' predictions."""
+
+    kind: str = "none"
+    """Planner: none, shooting, elite, or the module path of one's own; the group's other options depend on it."""
+
+
+@dataclass(frozen=True)
+class NoPlanner(PlannerConfig):
+    """The models' prediction as it is: MAMBA."""
+
+    kind: Literal["none"] = "none"
+
+
+@dataclass(frozen=True)
+class ShootingConfig(PlannerConfig):
+    """Random shooting: the first state of the best of L trajectories, as in the paper."""
+
+    kind: Literal["shooting"] = "shooting"
+    num_trajectories: int = number(5, least=1)
+    """L: trajectories to choose from; in the paper 5 or 4 by map (Table 1)."""
+    horizon: int = number(10, least=1)
+    """H: steps looked ahead; in the paper 10, 7 or 6 by map (Table 1)."""
+
+
+@dataclass(frozen=True)
+class EliteConfig(PlannerConfig):
+    """Elite resampling (cross-entropy method): trajectories are drawn again near the best ones, round by round."""
+
+    kind: Literal["elite"] = "elite"
+    num_trajectories: int = number(5, least=1, source=None)
+    """L: trajectories of a round."""
+    horizon: int = number(10, least=1, source=None)
+    """H: steps looked ahead."""
+    num_elites: int = number(2, least=1, source=None)
+    """Best trajectories of a round from which the next one draws."""
+    num_rounds: int = number(2, least=1, most=100, source=None)
+    """Rounds; with 1 it is random shooting."""
+
+    def check(self) -> None:
+        """Raise UsageError where there are more elites than trajectories."""
+        if self.num_elites > self.num_trajectories:
+            raise UsageError(
+                f"planner.num_elites is {self.num_elites} and planner.num_trajectories {self.num_trajectories}; "
+                "the elites must be among the trajectories"
+            )
+
+
+KINDS = {
+    "none": "mag.planners.config:NoPlanner",
+    "shooting": "mag.planners.config:ShootingConfig",
+    "elite": "mag.planners.config:EliteConfig",
+}
+"""The options of the package's own kinds."""
+FUNCTIONS = {"shooting": "mag.planners.shooting:plan", "elite": "mag.planners.elite:plan"}
+"""Their functions, imported when they are asked for, as they stand on JAX."""
+
+
+def planner_config(kind: str) -> PlannerConfig:
+    """The default options of a kind of planner, built in or of a module; UsageError where there is no such kind."""
+    if kind in KINDS:
+        config: PlannerConfig = resolve_name(KINDS[kind])()
+        return config
+    found = getattr(planner_module(kind), "Config", None)
+    if not (inspect.isclass(found) and dataclasses.is_dataclass(found) and issubclass(found, PlannerConfig)):
+        raise UsageError(
+            f"planner.kind is {kind}, but that module offers no dataclass `Config` derived from "
+            "`mag.planners.config.PlannerConfig`; see that class"
+        )
+    return dataclasses.replace(found(), kind=kind)
+
+
+def plan_function(config: PlannerConfig) -> Callable[..., Any]:
+    """The function `plan` of the planner that a configuration names."""
+    function: Callable[..., Any]
+    if config.kind in FUNCTIONS:
+        function = resolve_name(FUNCTIONS[config.kind])
+    else:
+        function = planner_module(config.kind).plan
+    return function
+
+
+def plan_options(config: PlannerConfig) -> dict[str, Any]:
+    """The planner's own options, as keyword arguments of its `plan`."""
+    return {field.name: getattr(config, field.name) for field in dataclasses.fields(config) if field.name != "kind"}
+
+
+def planner_module(kind: str) -> Any:
+    """The module of a user's planner; UsageError where there is none or it has no `plan`."""
+    try:
+        exists = "." not in (kind[:1], kind[-1:]) and importlib.util.find_spec(kind) is not None
+    except (ModuleNotFoundError, ValueError):
+        exists = False
+    if not exists:
+        raise UsageError(
+            f"planner.kind is {kind!r}{did_you_mean(kind, KINDS)}; there are {', '.join(KINDS)}, "
+            "or the import path of a module"
+        )
+    module = importlib.import_module(kind)
+    if not callable(getattr(module, "plan", None)):
+        raise UsageError(f"planner.kind is {kind}, but that module offers no function `plan`")
+    return module

@@ -1,0 +1,59 @@
+"""The contract of planners over the predictions of a world model (Algorithm 1, lines 10-12).
+
+A planner knows nothing of the models it plans with: it is given callables, so it plugs into any world model.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+from jaxtyping import Array, Float, PRNGKeyArray
+
+State = Any
+"""One joint state of a world model: any pytree of arrays."""
+Action = Any
+Predict = Callable[[PRNGKeyArray, State, Action], State]
+"""One sample of the next state."""
+Act = Callable[[PRNGKeyArray, State], Action]
+"""The joint policy."""
+Score = Callable[[State], Float[Array, ""]]
+"""The predicted model reward of having arrived at a state; higher is better."""
+
+
+class Plan(NamedTuple):
+    """The chosen prediction."""
+
+    state: State
+    """First state of the chosen trajectory: the prediction to use for this step."""
+    returns: Float[Array, " trajectories"]
+    """Sum of the scores along each trajectory."""
+
+
+class Planner(Protocol):
+    """A function that chooses the next state of one joint state; batched by `vmap`.
+
+    A planner's own options are further keyword arguments, all with numbers that are known when it is compiled.
+    """
+
+    def __call__(
+        self,
+        key: PRNGKeyArray,
+        state: State,
+        action: Action,
+        *,
+        predict: Predict,
+        act: Act,
+        score: Score,
+        **options: Any,
+    ) -> Plan:
+        """The plan. The key is consumed; `action` is taken at the first step of every trajectory."""
+        ...
+
+
+def check_at_least_one(**sizes: int) -> None:
+    """Raise ValueError, naming the sizes given, where one of them is below 1."""
+    if min(sizes.values()) < 1:
+        *names, last = sizes
+        values = [str(value) for value in sizes.values()]
+        raise ValueError(
+            f"{', '.join(names)} and {last} must be at least 1, got {', '.join(values[:-1])} and {values[-1]}"
+        )

@@ -1,0 +1,73 @@
+"""Elite resampling: the cross-entropy method on the empirical distribution of first states.
+
+Random shooting scores a first state by one future, so it prefers first states with lucky futures. Elite resampling
+spends later rounds on the best first states alone: it rolls new futures from them and scores each by the mean.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from mag.planners.contract import Act, Action, Plan, Predict, Score, State, check_at_least_one
+from mag.planners.shooting import returns_from
+
+
+def plan(
+    key: PRNGKeyArray,
+    state: State,
+    action: Action,
+    *,
+    predict: Predict,
+    act: Act,
+    score: Score,
+    num_trajectories: int,
+    horizon: int,
+    num_elites: int,
+    num_rounds: int,
+) -> Plan:
+    """Choose the next state of one joint state among sampled predictions, by elite resampling.
+
+    The first round is random shooting with L trajectories. Each further round keeps the `num_elites` first states
+    with the greatest mean return, rolls L new trajectories that start at them in equal turns, and updates their
+    means. Costs `num_rounds` times random shooting, but for the first predictions; one round equals it.
+
+    Args:
+        key: Consumed.
+        state: Joint model state, any pytree of arrays.
+        action: Joint action chosen for it, taken in all trajectories at their first step.
+        predict: One sample of the next state.
+        act: The joint policy.
+        score: Predicted model reward of having arrived at a state; higher is better.
+        num_trajectories: L, at least 1.
+        horizon: H, at least 1. With 1 a first state has no futures, and further rounds change nothing.
+        num_elites: First states that a further round starts from, 1 to L.
+        num_rounds: Rounds, at least 1.
+
+    Returns:
+        The first state with the greatest mean return, and the mean return of each of the L first states.
+
+    Raises:
+        ValueError: a size below 1, or more elites than trajectories.
+    """
+    check_at_least_one(num_trajectories=num_trajectories, horizon=horizon, num_elites=num_elites, num_rounds=num_rounds)
+    if num_elites > num_trajectories:
+        raise ValueError(f"num_elites is {num_elites}; it can be at most num_trajectories, {num_trajectories}")
+    keys = jax.random.split(key, num_trajectories + 1)
+    first = jax.vmap(predict, (0, None, None))(keys[:-1], state, action)
+    returns = returns_from(keys[-1], first, predict=predict, act=act, score=score, horizon=horizon)
+    total, count = returns, jnp.ones(num_trajectories)
+
+    def next_round(carry: tuple[Array, Array], key: PRNGKeyArray) -> tuple[tuple[Array, Array], None]:
+        total, count = carry
+        elites = jax.lax.top_k(total / count, num_elites)[1]
+        chosen = elites[jnp.arange(num_trajectories) % num_elites]
+        starts = jax.tree.map(lambda x: x[chosen], first)
+        returns = returns_from(key, starts, predict=predict, act=act, score=score, horizon=horizon)
+        return (total.at[chosen].add(returns), count.at[chosen].add(1.0)), None
+
+    round_keys = jax.random.split(jax.random.fold_in(keys[-1], 1), num_rounds - 1)
+    (total, count), _ = jax.lax.scan(next_round, (total, count), round_keys)
+    means: Float[Array, " trajectories"] = total / count
+    # Only first states whose mean was taken over the most futures are compared: a single future may be lucky.
+    best = jnp.argmax(jnp.where(count == count.max(), means, -jnp.inf))
+    return Plan(jax.tree.map(lambda x: x[best], first), means)

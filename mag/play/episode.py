@@ -1,0 +1,125 @@
+"""The one stepper of episodes: collecting, testing, watching, tournaments and benchmarks play by it."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from mag.envs import Env, EnvSpec
+from mag.types import Arrival, Episodes, TimeStep
+
+Carry = Any
+"""The recurrent state of one joint agent, a pytree of arrays."""
+
+
+class Agent(Protocol):
+    """A joint policy that plays: a pytree of arrays, of one seed where `act` is called.
+
+    An agent resets its own carry where `timestep.first`.
+    """
+
+    def initial_carry(self, key: PRNGKeyArray) -> Carry:
+        """The recurrent state before the first time step. The key is consumed."""
+        ...
+
+    def act(
+        self, key: PRNGKeyArray, carry: Carry, timestep: TimeStep, *, greedy: bool
+    ) -> tuple[Int[Array, " agents"], Carry]:
+        """The joint action in one environment, and the new recurrent state. The key is consumed."""
+        ...
+
+
+class Episode(NamedTuple):
+    """One episode under way in one environment."""
+
+    env_state: Any
+    timestep: TimeStep
+    previous_action: Int[Array, " agents"]
+    """The joint action that led to `timestep`; -1 at the start."""
+    carry: Carry
+    """The agent's recurrent state before it sees `timestep`."""
+    returns: Float[Array, ""]
+    """Sum of the rewards so far."""
+    length: Int[Array, ""]
+    """Transitions so far."""
+
+
+Choose = Callable[[PRNGKeyArray, Episode], tuple[Int[Array, " agents"], Carry]]
+"""Who plays: from a key and an episode to the joint action and the new recurrent state."""
+
+
+def chosen_by(agent: Agent, *, greedy: bool) -> Choose:
+    """The choices of an agent."""
+
+    def choose(key: PRNGKeyArray, episode: Episode) -> tuple[Int[Array, " agents"], Carry]:
+        return agent.act(key, episode.carry, episode.timestep, greedy=greedy)
+
+    return choose
+
+
+def start_episode(key: PRNGKeyArray, env: Env, carry: Carry) -> Episode:
+    """An episode at its start. The key is consumed."""
+    env_state, timestep = env.reset(key)
+    nobody = jnp.full(env.spec.n_agents, -1, jnp.int32)
+    return Episode(env_state, timestep, nobody, carry, jnp.zeros(()), jnp.zeros((), jnp.int32))
+
+
+def step_episode(
+    key_choose: PRNGKeyArray, key_step: PRNGKeyArray, episode: Episode, *, env: Env, choose: Choose
+) -> Episode:
+    """One transition: a choice, and what the environment makes of the joint action. Both keys are consumed."""
+    action, carry = choose(key_choose, episode)
+    env_state, timestep = env.step(key_step, episode.env_state, action)
+    returns = episode.returns + timestep.reward
+    return Episode(env_state, timestep, action, carry, returns, episode.length + 1)
+
+
+def result(episode: Episode, ended: Bool[Array, ""]) -> Episodes:
+    """The result of an episode that ended at its present time step."""
+    return Episodes(ended, ended & episode.timestep.won, episode.returns, episode.length)
+
+
+def arrival(timestep: TimeStep, previous_action: Int[Array, " agents"]) -> Arrival:
+    """The item of D_e for an arrival at `timestep` by `previous_action`."""
+    return Arrival(
+        obs=timestep.obs,
+        avail=timestep.avail,
+        alive=timestep.alive,
+        previous_action=previous_action,
+        reward=timestep.reward,
+        continues=1.0 - timestep.terminated,
+        first=timestep.first,
+        state=timestep.state,
+    )
+
+
+def empty_arrival(spec: EnvSpec, *, with_state: bool = False) -> Arrival:
+    """An item of zeros, from which shapes and types are taken."""
+    return Arrival(
+        obs=jnp.zeros((spec.n_agents, spec.obs_dim)),
+        avail=jnp.zeros((spec.n_agents, spec.n_actions), bool),
+        alive=jnp.zeros(spec.n_agents, bool),
+        previous_action=jnp.zeros(spec.n_agents, jnp.int32),
+        reward=jnp.zeros(()),
+        continues=jnp.zeros(()),
+        first=jnp.zeros((), bool),
+        state=jnp.zeros(spec.state_dim) if with_state and spec.state_dim else None,
+    )
+
+
+def absorb(timestep: TimeStep) -> TimeStep:
+    """The absorbing form of a real end: zero observation and state, nobody alive, every action available."""
+    shown = timestep._replace(
+        obs=jnp.zeros_like(timestep.obs),
+        avail=jnp.ones_like(timestep.avail),
+        alive=jnp.zeros_like(timestep.alive),
+        state=None if timestep.state is None else jnp.zeros_like(timestep.state),
+    )
+    return where(timestep.terminated, shown, timestep)
+
+
+def where(condition: Bool[Array, ""], yes: Any, no: Any) -> Any:
+    """`jnp.where` on pytrees."""
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), yes, no)

@@ -1,0 +1,63 @@
+"""What a run is made of: an algorithm that learns, a player that plays, and the state of both."""
+
+from typing import Any, NamedTuple
+
+import jax
+from jaxtyping import PRNGKeyArray
+
+from mag import envs
+from mag.algorithms import registry
+from mag.algorithms.config import RunConfig, validate
+from mag.algorithms.contract import Algorithm
+from mag.learning.parallel import seed_keys
+from mag.play.jax_player import JaxPlayer
+from mag.play.player import Player
+from mag.runs.footprint import check_memory
+
+PLAYERS = 4
+"""The key of a seed's players is this one of the keys split from the seed's; the others are the algorithm's."""
+
+
+class Setup(NamedTuple):
+    """Who learns and who plays."""
+
+    algorithm: Algorithm
+    player: Player
+
+
+class RunState(NamedTuple):
+    """Everything that a checkpoint holds, with a leading seed axis."""
+
+    learner: Any
+    """The algorithm's state."""
+    players: Any
+    """The environments under way."""
+
+
+def set_up(config: RunConfig) -> tuple[Setup, RunState]:
+    """Algorithm, player and their state before the first iteration; UsageError where sizes are impossible."""
+    validate(config)
+    player = make_player(config)
+    algorithm = registry.make(config, player.spec)
+    episodes = config.evaluation.episodes * player.footprint()["episode"]
+    check_memory({**algorithm.footprint(), "episodes": episodes}, config.num_seeds)
+    keys = seed_keys(config.seed, config.num_seeds)
+    learner = algorithm.init(keys)
+    players = player.start(jax.vmap(player_key)(keys), algorithm.agent(learner))
+    return Setup(algorithm, player), RunState(learner, players)
+
+
+def make_player(config: RunConfig) -> Player:
+    """The player of the environment that a configuration names."""
+    return JaxPlayer(
+        envs.make(config.env),
+        num_envs=config.collect.num_envs,
+        steps=config.collect.steps,
+        num_seeds=config.num_seeds,
+        workers=config.workers,
+    )
+
+
+def player_key(key: PRNGKeyArray) -> PRNGKeyArray:
+    """The key of a seed's players."""
+    return jax.random.split(key, PLAYERS + 1)[PLAYERS]
