@@ -36,7 +36,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from mag.envs import EnvSpec
+from mag.envs.contract import EnvSpec
 from mag.envs.view import View
 from mag.errors import UsageError
 from mag.types import TimeStep
@@ -93,7 +93,14 @@ class JaxMarlEnv:
     """
 
     def __init__(
-        self, name: str, env: Any, *, episode_limit: int, rules: Rules | None = None, view: View | None = None
+        self,
+        name: str,
+        env: Any,
+        *,
+        episode_limit: int,
+        rules: Rules | None = None,
+        view: View | None = None,
+        reward_scale: float = 1.0,
     ) -> None:
         """Wrap `env`, a JaxMARL `MultiAgentEnv`; `view` draws this adapter's `State`, if anything can.
 
@@ -115,6 +122,7 @@ class JaxMarlEnv:
             episode_limit=episode_limit,
             has_masks=self._rules.avail is not None or len(set(self._n_actions)) > 1,
             has_wins=self._rules.won is not None,
+            reward_scale=reward_scale,
         )
 
     def reset(self, key: PRNGKeyArray) -> tuple[State, TimeStep]:

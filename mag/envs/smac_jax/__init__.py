@@ -17,7 +17,7 @@ import dataclasses
 import json
 from typing import Any
 
-from mag.envs import EnvSpec
+from mag.envs.contract import EnvSpec
 from mag.envs.jaxmarl import JaxMarlEnv, battle_rules
 from mag.envs.smac_jax.battle import LOOPS_PER_SECOND
 from mag.envs.smac_jax.loading import load_map
