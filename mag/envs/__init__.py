@@ -8,13 +8,14 @@ one of its maps is asked for, and its simulator when a map is made. `jaxmarl`, `
 for modules of this package; any other family is the import path of a module, so that a new task needs no change here.
 """
 
-from mag.envs.contract import Env, EnvSpec, Family, TakesFiles, others_of
+from mag.envs.contract import Env, EnvSpec, Family, Refuses, TakesFiles, others_of
 from mag.envs.registry import content, make, names, spec, specs
 
 __all__ = [
     "Env",
     "EnvSpec",
     "Family",
+    "Refuses",
     "TakesFiles",
     "content",
     "make",

@@ -72,12 +72,25 @@ class Family(Protocol):
 
 @runtime_checkable
 class TakesFiles(Protocol):
-    """A family some maps of which are files of the user's: `make` takes a file's path in place of a map's name."""
-
-    def spec_of_file(self, path: str) -> EnvSpec:
-        """The spec of the map in a `.toml` file. Raises UsageError if the file is missing or no map."""
-        ...
+    """A family that also plays maps from a user's `.toml` files: a file's path takes the place of a map's name."""
 
     def content_of_file(self, path: str) -> dict[str, Any]:
-        """All that decides how that map plays, as JSON gives it back: a run notes it. Raises as `spec_of_file`."""
+        """All that decides how the map in a file plays, as JSON. Raises UsageError if the file is missing or no map."""
+        ...
+
+    def spec_from_content(self, map_name: str, content: dict[str, Any]) -> EnvSpec:
+        """The spec of a map by its content; its name is `map_name`. Raises UsageError if the content is no map."""
+        ...
+
+    def make_from_content(self, map_name: str, content: dict[str, Any]) -> Env:
+        """The environment of a map by its content. Raises as `spec_from_content`."""
+        ...
+
+
+@runtime_checkable
+class Refuses(Protocol):
+    """A family that knows of maps that it cannot make."""
+
+    def refusal(self, map_name: str) -> str | None:
+        """The reason why a map cannot be made, as a sentence; None for an unknown map."""
         ...
