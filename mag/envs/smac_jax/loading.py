@@ -65,7 +65,7 @@ _POSITIVE = {"health", "cooldown", "radius", "attacks", "state_cooldown"}
 @functools.cache
 def unit_types() -> dict[str, UnitType]:
     """The package's own units, by name."""
-    return _units(read_toml(_FOLDER / "units.toml"), {})
+    return _units(read_toml(_FOLDER / "units.toml", "unit"), {})
 
 
 @functools.cache
@@ -78,7 +78,7 @@ def get_map(name: str) -> Map:
 
 def load_units(path: str | Path) -> dict[str, UnitType]:
     """The package's own units and those of a unit file. Raises UsageError that names the field at fault."""
-    return _units(read_toml(path), unit_types())
+    return _units(read_toml(path, "unit"), unit_types())
 
 
 def load_map(path: str | Path, units: dict[str, UnitType] | None = None) -> Map:
@@ -86,7 +86,7 @@ def load_map(path: str | Path, units: dict[str, UnitType] | None = None) -> Map:
 
     Raises UsageError that names the field at fault.
     """
-    return _map(read_toml(path), unit_types() if units is None else units)
+    return _map(read_toml(path, "map"), unit_types() if units is None else units)
 
 
 def map_from(content: dict[str, Any], place: str) -> Map:
@@ -191,7 +191,7 @@ def _own_units(source: Source, value: Any, units: dict[str, UnitType]) -> dict[s
         raise source.fault("units", value, _MAP_FIELDS["units"])
     if not (source.folder / value).is_file():
         raise source.fault("units", value, f"{_MAP_FIELDS['units']}; No such file")
-    return _units(read_toml(source.folder / value), units)
+    return _units(read_toml(source.folder / value, "unit"), units)
 
 
 def _units(source: Source, base: dict[str, UnitType], prefix: str = "") -> dict[str, UnitType]:

@@ -62,14 +62,14 @@ class _Section(NamedTuple):
     """Line of each key."""
 
 
-def read_toml(path: str | Path) -> Source:
-    """The fields in a TOML file. Raises UsageError if the file cannot be read or is not TOML."""
+def read_toml(path: str | Path, kind: str) -> Source:
+    """The fields in a TOML file of a `kind`. Raises UsageError if the file cannot be read or is not TOML."""
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8")
         return Source(str(path), tomllib.loads(text), text, path.parent)
     except OSError as error:
-        raise UsageError(f"cannot read the file {path} ({error.strerror})") from error
+        raise UsageError(f"cannot read the {kind} file {path} ({error.strerror})") from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"{path}: not valid TOML: {error}") from error
 

@@ -129,7 +129,7 @@ def test_what_is_in_a_map_file_is_what_decides_how_it_plays(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("map_name", "text", "message"),
     [
-        ("missing.toml", None, "cannot read the file .*missing.toml"),
+        ("missing.toml", None, "cannot read the map file .*missing.toml"),
         ("file.toml", MAP.replace("limit = 200", "limit = 0"), "line 3: limit is 0"),
         ("file.toml", MAP + 'units = "missing.toml"\n', "units is 'missing.toml'.*No such file"),
         ("file.toml", MAP + "units = 3\n", "units is 3; allowed: the path of a unit file.*or tables"),
