@@ -34,10 +34,13 @@ Build = Callable[[RunConfig], tuple[Algorithm, Any]]
 """From a configuration to an algorithm and the initial state of all its seeds."""
 
 
-def build(config: RunConfig) -> tuple[Algorithm, Any]:
-    """The algorithm and environment that the configuration names; UsageError where sizes are impossible."""
+def build(config: RunConfig, content: dict[str, Any] | None = None) -> tuple[Algorithm, Any]:
+    """The algorithm and environment that the configuration names; UsageError where sizes are impossible.
+
+    `content` is that of a map from a file, as a run has noted it, in place of the file.
+    """
     validate(config)
-    made = registry.make(config, envs.make(config.env))
+    made = registry.make(config, envs.make(config.env, content))
     memory.check_memory(made.memory(), config.num_seeds)
     return made, init_seeds(made)
 
