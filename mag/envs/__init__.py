@@ -1,200 +1,26 @@
-"""Environments: one protocol, one way in (`make`).
+"""Environments: one protocol (`Env`), one function that makes them (`make`).
 
-An environment is written for one episode and batched with `vmap`; it never resets itself, so that whoever
-plays sees the last observation of an episode. The time limit is told apart from a real end.
+An environment is written for one episode and batched with `vmap`. It never resets itself, so that a player sees the
+last observation of an episode. A time limit (`truncated`) is told apart from a real end (`terminated`).
 
-Environments come in families, `family/map`. A family is a module with two functions (`Family`); it is
-imported when one of its maps is asked for, and whatever simulator it stands on when one is made. `jaxmarl`,
-`probe`, `smac_jax` and `smax` are short for modules of this package; any other family is the import path of a
-module, so that a task of one's own needs no change here.
+Environments come in families, `family/map`. A family is a module with two functions (`Family`); it is imported when
+one of its maps is asked for, and its simulator when a map is made. `jaxmarl`, `probe`, `smac_jax` and `smax` are short
+for modules of this package; any other family is the import path of a module, so that a new task needs no change here.
 """
 
-import dataclasses
-import difflib
-import importlib
-import importlib.util
-from typing import Any, Protocol, runtime_checkable
+from mag.envs.contract import Env, EnvSpec, Family, Refuses, TakesFiles, others_of
+from mag.envs.registry import content, make, names, spec, specs
 
-import numpy as np
-from jaxtyping import Array, Int, PRNGKeyArray
-
-from mag.errors import UsageError
-from mag.types import TimeStep
-
-_FAMILIES = {
-    "jaxmarl": "mag.envs.jaxmarl",
-    "probe": "mag.envs.probe",
-    "smac_jax": "mag.envs.smac_jax",
-    "smax": "mag.envs.smax",
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class EnvSpec:
-    """Sizes of an environment; all agents share them."""
-
-    name: str
-    """`family/map`, as given to `make`."""
-    n_agents: int
-    obs_dim: int
-    state_dim: int | None
-    """Size of the global state; None where there is none."""
-    n_actions: int
-    episode_limit: int
-    """Steps after which an episode is truncated."""
-    has_masks: bool
-    """Whether some actions can be unavailable; where not, nothing learns to predict the masks."""
-    has_wins: bool
-    """Whether an episode can be won; where not, win rates are left out of reports."""
-    reward_scale: float = 1.0
-    """Factor that brings returns to the size of SMAC's, which reach 20; the default of the options of that name."""
-
-
-def others_of(count: int) -> Int[np.ndarray, "count others"]:
-    """For each of `count` agents or units the numbers of all others, in order."""
-    return np.array([[j for j in range(count) if j != i] for i in range(count)], int).reshape(count, count - 1)
-
-
-@runtime_checkable
-class Env(Protocol):
-    """One cooperative task with discrete actions. `step` takes and returns an opaque pytree of arrays.
-
-    Shapes and dtypes of that pytree and of the time step are the same from `reset` and from every `step`, so
-    that both can be carried through `lax.scan`.
-    """
-
-    @property
-    def spec(self) -> EnvSpec:
-        """Sizes, known before anything is played."""
-        ...
-
-    def reset(self, key: PRNGKeyArray) -> tuple[Any, TimeStep]:
-        """A new episode: its state and first time step (`first` true, reward 0). The key is consumed."""
-        ...
-
-    def step(self, key: PRNGKeyArray, state: Any, action: Int[Array, " agents"]) -> tuple[Any, TimeStep]:
-        """Play one joint action. Undefined after an end: the caller resets. The key is consumed."""
-        ...
-
-
-@runtime_checkable
-class Family(Protocol):
-    """What a module must offer to be a family of environments."""
-
-    def specs(self) -> dict[str, EnvSpec]:
-        """The spec of every map by the map's name. Cheap: it is called to list and to check names."""
-        ...
-
-    def make(self, map_name: str) -> Env:
-        """The environment of one of the maps in `specs`."""
-        ...
-
-
-@runtime_checkable
-class TakesFiles(Protocol):
-    """What a family offers besides where a map may be a file: `make` then takes its path for a map's name."""
-
-    def spec_of_file(self, path: str) -> EnvSpec:
-        """The spec of the map in a `.toml` file. Raises UsageError where there is none."""
-        ...
-
-    def content_of_file(self, path: str) -> dict[str, Any]:
-        """All that decides how that map plays, as JSON gives it back: a run notes it. Raises as `spec_of_file`."""
-        ...
-
-
-def make(name: str) -> Env:
-    """The environment called `name`, `family/map` (one of `names()`, `module.path/map`, or `smac_jax/map.toml`).
-
-    Raises UsageError for a name that is not of that form, an unknown family or an unknown map: it names the
-    value, what is allowed and the nearest known name.
-    """
-    family, map_name = _find(name)
-    return family.make(map_name)
-
-
-def spec(name: str) -> EnvSpec:
-    """What `make(name).spec` would be, without making it (no simulator is imported). Raises as `make`."""
-    family, map_name = _find(name)
-    if map_name in (known := family.specs()):
-        return known[map_name]
-    assert isinstance(family, TakesFiles)
-    return family.spec_of_file(map_name)
-
-
-def content(name: str) -> dict[str, Any] | None:
-    """What is in the file of a map that comes from one; None where the name says it all. Raises as `make`."""
-    if not name.endswith(".toml"):
-        return None
-    family, path = _find(name)
-    return family.content_of_file(path) if isinstance(family, TakesFiles) else None
-
-
-def names() -> list[str]:
-    """Every name of the package's own families, sorted by family, then in the family's order."""
-    return list(specs())
-
-
-def specs() -> dict[str, EnvSpec]:
-    """The spec of every environment in `names()`, by name; imports no simulator."""
-    return {
-        f"{family}/{map_name}": found
-        for family, module in sorted(_FAMILIES.items())
-        for map_name, found in _load(module).specs().items()
-    }
-
-
-def _find(name: str) -> tuple[Family, str]:
-    """Family and map of `name`; UsageError where there are none."""
-    family_name, slash, map_name = name.partition("/")
-    if not slash or not family_name or not map_name:
-        raise UsageError(
-            f"environment {name!r}: expected `family/map`, with one of the families "
-            f"{', '.join(sorted(_FAMILIES))}, or a module path for the family.{_nearest(name, names())}"
-        )
-    module = _FAMILIES.get(family_name, family_name)
-    if not _exists(module):
-        raise UsageError(
-            f"environment {name!r}: there is no family {family_name!r}. Allowed: "
-            f"{', '.join(sorted(_FAMILIES))}, or the import path of a module.{_nearest(name, names())}"
-        )
-    family = _load(module)
-    if not isinstance(family, Family):
-        raise UsageError(
-            f"environment {name!r}: module {module!r} is no family of environments: it needs the functions "
-            f"`specs` and `make` (see `mag.envs.Family`).{_nearest(name, names())}"
-        )
-    known = family.specs()
-    if map_name not in known and not (map_name.endswith(".toml") and isinstance(family, TakesFiles)):
-        allowed = [f"{family_name}/{each}" for each in known]
-        raise UsageError(
-            f"environment {name!r}: family {family_name!r} has no map {map_name!r}. Allowed: "
-            f"{', '.join(known)}.{_nearest(name, allowed)}"
-        )
-    return family, map_name
-
-
-def _exists(module: str) -> bool:
-    """Whether `module` can be imported; parents of a dotted path are."""
-    try:
-        return not module.startswith(".") and importlib.util.find_spec(module) is not None
-    except (ModuleNotFoundError, ValueError):
-        return False
-
-
-def _load(module: str) -> Any:
-    return importlib.import_module(module)
-
-
-def _nearest(name: str, allowed: list[str]) -> str:
-    """A sentence that suggests the allowed name most like `name`, by the whole of it or by its map."""
-    map_name = name.rpartition("/")[2]
-    maps = [each.partition("/")[2] for each in allowed]
-    found = []
-    if map_name not in maps:
-        found = difflib.get_close_matches(name, allowed, n=1)
-        map_name = next(iter(difflib.get_close_matches(map_name, maps, n=1)), "")
-    if not found:
-        same_map = [each for each, its_map in zip(allowed, maps, strict=True) if its_map == map_name]
-        found = difflib.get_close_matches(name, same_map, n=1, cutoff=0.0)
-    return f" Did you mean {found[0]!r}?" if found else " `mag envs` lists every name."
+__all__ = [
+    "Env",
+    "EnvSpec",
+    "Family",
+    "Refuses",
+    "TakesFiles",
+    "content",
+    "make",
+    "names",
+    "others_of",
+    "spec",
+    "specs",
+]

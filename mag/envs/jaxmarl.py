@@ -14,9 +14,8 @@ Plain `overcooked` and `overcooked_v2` are the layout `cramped_room`. Hanabi's r
 moves (40 cards to draw, 8 hint tokens and one more for each of them, 2 moves of the last round), of 3, 4 and 5 within
 81, 80 and 73, so that its limit never cuts one.
 
-Left out: tasks whose agents compete (simple_tag, simple_push, simple_adversary, simple_crypto, world_comm,
-storm, coin_game), whose actions are continuous (facmac, mabrax), or that are single-agent (the layout
-`long_room`, too) or navigation side by side.
+Refused, with the reason: tasks whose agents compete (simple_tag, simple_push, simple_adversary, simple_crypto,
+world_comm, storm, coin_game), with continuous actions (facmac, mabrax, jaxnav) or with a single agent.
 
 JaxMARL is imported when an environment is made, not before: the import takes seconds.
 """
@@ -26,6 +25,7 @@ import dataclasses
 import functools
 import io
 import math
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -36,13 +36,29 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from mag.envs import EnvSpec
+from mag.envs.contract import EnvSpec
 from mag.envs.view import View
 from mag.errors import UsageError
 from mag.types import TimeStep
 
 _BEYOND = 1_000_000
 """A clock that JaxMARL's own episode limit never reaches: the adapter keeps the time."""
+
+_COMPETE = "its agents compete, and only a team with one common reward can be trained"
+_CONTINUOUS = "its actions are continuous, and only discrete ones can be played"
+_REFUSALS = {
+    r"MPE_simple_(tag|push|adversary|crypto|world_comm)_v\d+": _COMPETE,
+    r"storm\w*|coin_game": _COMPETE,
+    r"MPE_simple_facmac\w*": _CONTINUOUS,
+    r"(ant|halfcheetah|hopper|humanoid|walker2d)_.+": _CONTINUOUS,
+    r"jaxnav": _CONTINUOUS,
+    r"MPE_simple_v\d+": "it has a single agent",
+    r"\w*SMAX": "its battles are those of the family `smax`, such as `smax/3m`",
+    r"JaxRobotarium_\w+": "it needs a simulator that is not among the dependencies",
+}
+"""Why JaxMARL's other tasks are refused, by patterns of their names."""
+_COMPETITIVE_CLASSES = {"CoinGame", "InTheGrid", "InTheGrid_2p", "InTheMatrix"}
+"""JaxMARL's competitive tasks whose agents' names do not tell the sides apart."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,18 +109,28 @@ class JaxMarlEnv:
     """
 
     def __init__(
-        self, name: str, env: Any, *, episode_limit: int, rules: Rules | None = None, view: View | None = None
+        self,
+        name: str,
+        env: Any,
+        *,
+        episode_limit: int,
+        rules: Rules | None = None,
+        view: View | None = None,
+        reward_scale: float = 1.0,
     ) -> None:
         """Wrap `env`, a JaxMARL `MultiAgentEnv`; `view` draws this adapter's `State`, if anything can.
 
-        Raises UsageError if an agent's actions are not discrete.
+        Raises UsageError if the agents compete, an agent's actions are not discrete or its observation is no array.
         """
+        if _compete(env):
+            raise UsageError(f"environment {name!r}: {_COMPETE}")
         self._env = env
         self.view = view
         self._rules = Rules() if rules is None else rules
         self._agents: list[str] = list(env.agents)
         self._n_actions = [_count_actions(name, env.action_space(agent), agent) for agent in self._agents]
         obs, self._dtypes = self._trace()
+        _check_observations(name, obs, self._agents)
         state = obs.get("world_state")
         self.spec = EnvSpec(
             name=name,
@@ -115,6 +141,7 @@ class JaxMarlEnv:
             episode_limit=episode_limit,
             has_masks=self._rules.avail is not None or len(set(self._n_actions)) > 1,
             has_wins=self._rules.won is not None,
+            reward_scale=reward_scale,
         )
 
     def reset(self, key: PRNGKeyArray) -> tuple[State, TimeStep]:
@@ -176,7 +203,7 @@ class JaxMarlEnv:
         """Give every leaf of JaxMARL's state the one dtype that holds it after a reset and after a step."""
         return jax.tree.map(lambda leaf, dtype: jnp.asarray(leaf, dtype), inner, self._dtypes)
 
-    def _trace(self) -> tuple[dict[str, jax.ShapeDtypeStruct], Any]:
+    def _trace(self) -> tuple[Any, Any]:
         """Shapes of the observations, and the dtypes of JaxMARL's state."""
         key = jax.eval_shape(lambda: jax.random.key(0))
         action = {agent: jax.ShapeDtypeStruct((), jnp.int32) for agent in self._agents}
@@ -207,6 +234,12 @@ def make(map_name: str) -> JaxMarlEnv:
     task = _TASKS[map_name]
     env, rules = task.build(task)
     return JaxMarlEnv(f"jaxmarl/{map_name}", env, episode_limit=task.limit, rules=rules)
+
+
+def refusal(map_name: str) -> str | None:
+    """Why one of JaxMARL's other tasks cannot be made; None for a name that is none of them."""
+    reasons = (reason for pattern, reason in _REFUSALS.items() if re.fullmatch(pattern, map_name))
+    return next(reasons, None)
 
 
 @functools.cache
@@ -342,6 +375,27 @@ def _count_actions(name: str, space: Any, agent: str) -> int:
             "Discrete ones can be played."
         )
     return int(space.n)
+
+
+def _compete(env: Any) -> bool:
+    """Whether some of a JaxMARL environment's agents are opponents of the others."""
+    opponents = getattr(env, "num_adversaries", 0)
+    named = [agent for agent in env.agents if re.match("adversary|enemy", str(agent))]
+    classes = {each.__name__ for each in type(env).__mro__}
+    both_sides = any(0 < count < len(env.agents) for count in (opponents, len(named)))
+    return both_sides or bool(classes & _COMPETITIVE_CLASSES)
+
+
+def _check_observations(name: str, obs: Any, agents: list[str]) -> None:
+    """Raise UsageError if some agent's observation is not an array."""
+    for agent in agents:
+        seen = obs.get(agent) if isinstance(obs, dict) else None
+        if not hasattr(seen, "shape"):
+            kind = "missing" if seen is None else f"of type {type(seen).__name__}"
+            raise UsageError(
+                f"environment {name!r}: the observation of {agent!r} is {kind}; flatten observations to a dict with "
+                "one array for each agent"
+            )
 
 
 def _pad(values: Array, width: int, dtype: Any) -> Array:

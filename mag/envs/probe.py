@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from mag.envs import EnvSpec
+from mag.envs.contract import EnvSpec
 from mag.types import TimeStep
 
 

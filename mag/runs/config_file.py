@@ -143,6 +143,12 @@ def map_file(config: RunConfig) -> dict[str, Any]:
     return {} if content is None else {"map": content}
 
 
+def noted_map(folder: RunFolder) -> dict[str, Any] | None:
+    """The content of the run's map as its start noted it; None for a map that comes from no file."""
+    content: dict[str, Any] | None = read_config(folder).get("map")
+    return content
+
+
 def note_resumed(folder: RunFolder) -> str | None:
     """Where something decisive is new since a run was last worked on, note it in config.json and return a sentence."""
     about, now = read_config(folder), surroundings()

@@ -34,10 +34,13 @@ class RunState(NamedTuple):
     """The environments under way."""
 
 
-def set_up(config: RunConfig) -> tuple[Setup, RunState]:
-    """Algorithm, player and their state before the first iteration; UsageError where sizes are impossible."""
+def set_up(config: RunConfig, content: dict[str, Any] | None = None) -> tuple[Setup, RunState]:
+    """Algorithm, player and their state before the first iteration; UsageError where sizes are impossible.
+
+    `content` is that of a map from a file, as a run has noted it, in place of the file.
+    """
     validate(config)
-    player = make_player(config)
+    player = make_player(config, content)
     algorithm = registry.make(config, player.spec)
     episodes = config.evaluation.episodes * player.footprint()["episode"]
     check_memory({**algorithm.footprint(), "episodes": episodes}, config.num_seeds)
@@ -47,10 +50,10 @@ def set_up(config: RunConfig) -> tuple[Setup, RunState]:
     return Setup(algorithm, player), RunState(learner, players)
 
 
-def make_player(config: RunConfig) -> Player:
+def make_player(config: RunConfig, content: dict[str, Any] | None = None) -> Player:
     """The player of the environment that a configuration names."""
     return JaxPlayer(
-        envs.make(config.env),
+        envs.make(config.env, content),
         num_envs=config.collect.num_envs,
         steps=config.collect.steps,
         num_seeds=config.num_seeds,

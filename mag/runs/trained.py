@@ -9,7 +9,7 @@ from mag.algorithms.contract import Algorithm
 from mag.errors import UsageError
 from mag.play.player import Player
 from mag.runs.checkpoint import Checkpoints
-from mag.runs.config_file import load_config
+from mag.runs.config_file import load_config, noted_map
 from mag.runs.folder import RunFolder
 from mag.runs.progress import Progress
 from mag.runs.setup import RunState, set_up
@@ -30,11 +30,12 @@ class Trained(NamedTuple):
 def load_run(path: Path) -> Trained:
     """The run in a folder. Raises UsageError where it holds no run or no usable checkpoint.
 
+    A map from a file is built from its content as the run noted it: the file may have moved or be gone.
     The algorithm has one worker, however many trained it: any machine can read the run, and batches are whole.
     """
     folder = RunFolder(path)
     config = load_config(folder)
-    setup, state = set_up(dataclasses.replace(config, workers=1))
+    setup, state = set_up(dataclasses.replace(config, workers=1), noted_map(folder))
     restored = Checkpoints(folder.checkpoints, config.checkpoint.keep).restore(state)
     if restored is None:
         raise UsageError(f"{path} has no checkpoint yet; give the `mag train` command that began it again")

@@ -86,6 +86,41 @@ def test_continuous_actions_are_refused():
         jaxmarl.JaxMarlEnv("toy/toy", toy, episode_limit=9)
 
 
+def test_dict_observations_are_refused():
+    toy = Toy()
+    toy.observe = lambda value: {"short": jnp.zeros(2), "long": {"near": jnp.zeros(2), "far": jnp.zeros(2)}}
+    with pytest.raises(UsageError, match=r"toy/toy.*observation of 'long' is of type dict; flatten"):
+        jaxmarl.JaxMarlEnv("toy/toy", toy, episode_limit=9)
+    toy.observe = lambda value: jnp.zeros((2, 4))
+    with pytest.raises(UsageError, match=r"toy/toy.*observation of 'short' is missing; flatten"):
+        jaxmarl.JaxMarlEnv("toy/toy", toy, episode_limit=9)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "MPE_simple_tag_v3",
+        "MPE_simple_crypto_v3",  # eve against alice and bob
+        "SMAX",  # both sides are agents
+        "coin_game",
+        "storm_2p",
+    ],
+)
+def test_competitive_tasks_are_refused(name):
+    env = jaxmarl.import_jaxmarl().make(name)
+    with pytest.raises(UsageError, match=r"my_tasks/mine.*agents compete"):
+        jaxmarl.JaxMarlEnv("my_tasks/mine", env, episode_limit=9)
+
+
+def test_a_team_of_adversaries_alone_does_not_compete():
+    toy = Toy()
+    toy.agents, toy.num_adversaries = ("adversary_0", "adversary_1"), 2
+    toy.action_space = lambda agent: types.SimpleNamespace(n=2)
+    toy.observe = lambda value: {agent: jnp.zeros(2) for agent in toy.agents}
+    toy.step_env = lambda key, state, actions: (toy.observe(0), state, {}, {"__all__": False}, {})
+    assert jaxmarl.JaxMarlEnv("toy/toy", toy, episode_limit=9).spec.n_agents == 2
+
+
 def test_equal_rewards_are_not_rounded():
     env = jaxmarl.JaxMarlEnv("toy/toy", Toy(), episode_limit=9)
     tenth = jnp.float32(0.1)

@@ -89,8 +89,11 @@ def test_listing_imports_no_simulator_and_making_leaves_the_standard_streams_alo
         ("smax/3s_vs_6z", "smax/3s_vs_5z"),
         ("smx/3s_vs_3z", "smax/3s_vs_3z"),
         ("smac_jx/3s_vs_3z", "smac_jax/3s_vs_3z"),
-        ("3s_vs_3z", "smax/3s_vs_3z"),
-        ("corridr", "smax/corridor"),
+        ("3s_vs_3z", "smac_jax/3s_vs_3z"),
+        ("smac/3s_vs_3z", "smac_jax/3s_vs_3z"),
+        ("smac/3m", "smax/3m"),
+        ("smac/3s_vs_6z", "smac_jax/3s_vs_5z"),
+        ("corridr", "smac_jax/corridor"),
         ("jaxmarl/MPE_simple_spred_v3", "jaxmarl/MPE_simple_spread_v3"),
         ("probe/onestep", "probe/one-step"),
         ("probe/", "probe/relay"),
@@ -105,8 +108,25 @@ def test_a_wrong_name_is_answered_with_the_nearest(name, nearest):
 
 
 def test_a_wrong_map_is_answered_with_what_is_allowed():
-    with pytest.raises(UsageError, match=r"no map 'MPE_simple_tag_v3'.*switch_riddle"):
-        mag.envs.make("jaxmarl/MPE_simple_tag_v3")
+    with pytest.raises(UsageError, match=r"no map 'MPE_simple_tagg_v3'.*switch_riddle"):
+        mag.envs.make("jaxmarl/MPE_simple_tagg_v3")
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("jaxmarl/MPE_simple_tag_v3", "its agents compete"),
+        ("jaxmarl/coin_game", "its agents compete"),
+        ("jaxmarl/ant_4x2", "its actions are continuous"),
+        ("jaxmarl/MPE_simple_facmac_3a_v1", "its actions are continuous"),
+        ("jaxmarl/MPE_simple_v3", "it has a single agent"),
+        ("jaxmarl/HeuristicEnemySMAX", "family `smax`"),
+    ],
+)
+def test_a_task_that_cannot_be_played_is_refused_with_the_reason(name, reason):
+    with pytest.raises(UsageError, match=reason) as raised:
+        mag.envs.spec(name)
+    assert str(raised.value).startswith(f"environment {name!r}: ") and "Did you mean" not in str(raised.value)
 
 
 def test_a_wrong_family_is_answered_with_what_is_allowed():

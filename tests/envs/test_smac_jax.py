@@ -9,7 +9,7 @@ import pytest
 
 from mag.envs import smac_jax
 from mag.envs.smac_jax.env import SMAC
-from mag.envs.smac_jax.maps import get_map
+from mag.envs.smac_jax.loading import get_map
 from mag.runtime import compile_options
 from tests.support.episodes import check_same_key_same_episode
 

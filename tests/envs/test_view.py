@@ -9,7 +9,7 @@ import mag.envs
 from mag.envs import smax
 from mag.envs.jaxmarl import State
 from mag.envs.smac_jax.battle import TICKS_PER_STEP
-from mag.envs.smac_jax.maps import MAPS
+from mag.envs.smac_jax.loading import MAP_NAMES
 from mag.envs.smac_jax.rules import RELOAD_VARIES
 from mag.envs.smac_jax.view import SMACView
 from mag.envs.view import FAMILIES, LEAST_HEALTH, NOBODY, Frame, Kind, Scene, Sight, place
@@ -169,7 +169,7 @@ def test_smaxs_targets_are_those_that_lose_health(battle):
 def test_no_weapon_is_fast_enough_to_hide_a_shot():
     # A weapon that was ready by tick k has at the end of the step's n ticks its reload time less n - k ticks left,
     # which is more than the k that it had at most before, if it reloads in more than n.
-    for name in MAPS:
+    for name in MAP_NAMES:
         battle = smac(name).battle
         assert (battle.kinds.cooldown / battle.tick_seconds + RELOAD_VARIES[0]).min() > TICKS_PER_STEP
     # SMAX looks whether a weapon is ready before its time runs on, so a tick less will do; it varies by -1, too.

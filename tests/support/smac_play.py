@@ -8,7 +8,7 @@ import jax
 from jaxtyping import Array
 
 from mag.envs.smac_jax.env import SMAC, State
-from mag.envs.smac_jax.maps import MAPS
+from mag.envs.smac_jax.loading import MAP_NAMES
 from mag.envs.smac_jax.observe import available_actions
 from mag.envs.smac_jax.players import PLAYERS
 from mag.runtime import compile_options
@@ -61,7 +61,7 @@ def _random_player(name: str, steps: int, many: bool) -> Callable[[Array], Momen
     return compiled(jax.vmap(partial(battle, smac(name), "random", steps)))
 
 
-@lru_cache(maxsize=len(MAPS))
+@lru_cache(maxsize=len(MAP_NAMES))
 def random_battles(name: str, battles: int, steps: int, seed: int = 7) -> Moment:
     """Random battles [battles, steps, ...] on a map; many of them are worth a better program."""
     return _random_player(name, steps, battles > 10)(jax.random.split(jax.random.key(seed), battles))

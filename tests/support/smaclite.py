@@ -26,7 +26,8 @@ from jaxtyping import Array, PRNGKeyArray
 
 from mag.envs.smac_jax.battle import NO_TARGET, Units, start_units
 from mag.envs.smac_jax.env import SMAC, State
-from mag.envs.smac_jax.maps import Rect, get_map
+from mag.envs.smac_jax.loading import get_map
+from mag.envs.smac_jax.maps import Rect
 from mag.envs.smac_jax.observe import team_reward
 from mag.envs.smac_jax.players import PLAYERS, Player
 from mag.envs.smac_jax.rules import NO_OP, STOP

@@ -1,71 +1,70 @@
 """Family `smac_jax`: SMAC's eight maps in pure JAX, with SMAC's rules, observations, state, masks and reward.
 
-The game itself is re-made here (`units`, `maps`, `terrain`, `movement`, `combat`, `rules`), as is what SMAC shows
-of it (`observe`); no StarCraft II is needed. `env.SMAC` is the same as a plain JaxMARL environment, for any map,
-clock or unit table, maps from files (`loading`) included; `players` are scripted yardsticks, and `tournament` tells how
+No StarCraft II is needed: the game itself is simulated (`units`, `maps`, `terrain`, `movement`, `combat`, `rules`), as
+is what SMAC shows of it (`observe`). `env.SMAC` is a plain JaxMARL environment of any map, clock or unit table, maps
+from files (`loading`) included. `players` are scripted yardsticks for learned policies, and `tournament` measures how
 often they win.
 
-- Actions: 0 is for the dead alone, 1 stops, 2 to 5 move north, south, east, west, 6 + j attacks enemy j.
+- Actions: 0 is for dead agents alone, 1 stops, 2 to 5 move north, south, east, west, 6 + j attacks enemy j.
 - Reward: SMAC's, which adds up to about 20 for a victory.
-- Won: all enemies are dead and an ally is alive. If both sides die in the same step the episode just ends.
+- Won: all enemies are dead and an ally is alive. If both sides die in the same step, the episode ends without a win.
 - `state` is SMAC's global state.
 
 JaxMARL is imported with `env` or `players`, not with this module.
 """
 
 import dataclasses
-import json
 from typing import Any
 
-from mag.envs import EnvSpec
+from mag.envs.contract import EnvSpec
 from mag.envs.jaxmarl import JaxMarlEnv, battle_rules
 from mag.envs.smac_jax.battle import LOOPS_PER_SECOND
-from mag.envs.smac_jax.loading import load_map
-from mag.envs.smac_jax.maps import MAPS, Map
+from mag.envs.smac_jax.loading import MAP_NAMES, content_of, get_map, load_map, map_from
+from mag.envs.smac_jax.maps import Map
 from mag.envs.smac_jax.observe import make_layout, num_actions, observation_size, state_size
 from mag.envs.smac_jax.units import Number
 from mag.envs.smac_jax.view import SMACView
-from mag.errors import UsageError
 
 
 def specs() -> dict[str, EnvSpec]:
     """The spec of every map, by its name; JaxMARL is not imported."""
-    return {map_name: _spec(map_name, game_map) for map_name, game_map in MAPS.items()}
-
-
-def spec_of_file(path: str) -> EnvSpec:
-    """The spec of the map in a file (`loading`). Raises UsageError where it cannot be read or is no map."""
-    return _spec(path, _from_file(path))
-
-
-def content_of_file(path: str) -> dict[str, Any]:
-    """The map in a file and the units on it, as JSON gives them back. Raises as `spec_of_file`."""
-    game_map = _from_file(path)
-    units = {unit.name: unit for unit in (*game_map.ally_types, *game_map.enemy_types)}
-    values: dict[str, Any] = dataclasses.asdict(dataclasses.replace(game_map, units=units))
-    return json.loads(json.dumps(values, default=sorted))  # an attribute set has no order of its own
+    return {map_name: _spec(map_name, get_map(map_name)) for map_name in MAP_NAMES}
 
 
 def make(map_name: str, *, ticks_per_second: Number = LOOPS_PER_SECOND, episode_limit: int | None = None) -> JaxMarlEnv:
-    """The environment of one of the maps in `specs()`, or of a map file; `episode_limit` replaces its own."""
+    """The environment of one of the maps in `specs()`, or of a map file; `episode_limit` replaces the map's own."""
+    game_map = get_map(map_name) if map_name in MAP_NAMES else load_map(map_name)
+    return _make(map_name, game_map, ticks_per_second, episode_limit)
+
+
+def content_of_file(path: str) -> dict[str, Any]:
+    """The map in a file (`loading`) and the units on it, as JSON. Raises UsageError if there is no such map."""
+    return content_of(load_map(path))
+
+
+def spec_from_content(map_name: str, content: dict[str, Any]) -> EnvSpec:
+    """The spec of a map by its content. Raises UsageError if that is no map."""
+    return _spec(map_name, map_from(content, _place(map_name)))
+
+
+def make_from_content(map_name: str, content: dict[str, Any]) -> JaxMarlEnv:
+    """The environment of a map by its content, with no file. Raises as `spec_from_content`."""
+    return _make(map_name, map_from(content, _place(map_name)), LOOPS_PER_SECOND, None)
+
+
+def _place(map_name: str) -> str:
+    return f"the noted content of {map_name}"
+
+
+def _make(map_name: str, game_map: Map, ticks_per_second: Number, episode_limit: int | None) -> JaxMarlEnv:
     from mag.envs.smac_jax.env import SMAC
 
-    game_map = MAPS[map_name] if map_name in MAPS else _from_file(map_name)
     limit = game_map.limit if episode_limit is None else episode_limit
     # The battle's own clock stops after ours, so that its `done` can only mean that a side is dead.
     env = SMAC(dataclasses.replace(game_map, limit=limit + 1), ticks_per_second)
     view = SMACView(env.map, env.battle, env.layout)
     rules = battle_rules(env, env.num_agents, lambda inner: inner.units.alive)
     return JaxMarlEnv(f"smac_jax/{map_name}", env, episode_limit=limit, rules=rules, view=view)
-
-
-def _from_file(path: str) -> Map:
-    try:
-        return load_map(path)
-    except OSError as error:
-        raise UsageError(f"cannot read the map file {path} ({error.strerror})") from error
-    except ValueError as error:
-        raise UsageError(str(error)) from error
 
 
 def _spec(map_name: str, game_map: Map) -> EnvSpec:

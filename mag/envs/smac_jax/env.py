@@ -9,7 +9,8 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from mag.envs.jaxmarl import import_jaxmarl
 from mag.envs.smac_jax.battle import LOOPS_PER_SECOND, Units, make_battle, start_units
-from mag.envs.smac_jax.maps import Map, get_map
+from mag.envs.smac_jax.loading import get_map
+from mag.envs.smac_jax.maps import Map
 from mag.envs.smac_jax.observe import (
     available_actions,
     make_layout,
@@ -40,7 +41,7 @@ class State(NamedTuple):
 class SMAC(MultiAgentEnv):
     """One of SMAC's maps, with SMAC's observations, state, actions, reward and limits, simulated in JAX.
 
-    map_name: a key of `MAPS`, or a `Map` such as `load_map` returns. ticks_per_second: how many of
+    map_name: one of `MAP_NAMES`, or a `Map` such as `load_map` returns. ticks_per_second: how many of
     a step's 8 ticks make a second of the unit table. 22.4 is StarCraft II's own clock; 16 is that of
     SMAClite and SMAX, on which units do in a step 1.4 times what they do in StarCraft II (shields
     recover per tick, alike on both). reload_varies: whether reload times vary from shot to shot, as in

@@ -1,41 +1,47 @@
-"""Maps and unit tables of your own, read from small TOML files.
+"""Maps and units, the package's own and a user's, read from small TOML files.
 
 A map file:
 
     name = "three_on_four"
     limit = 200                     # environment steps
-    attack_point = [9, 16]          # where the enemies walk to; leave out if they hold
+    attack_point = [9, 16]          # where the enemies attack-move to; leave out if they hold
     size = [32, 32]
-    walls = [[0, 0, 32, 8]]         # left, bottom, right, top: ground nobody enters
+    walls = [[0, 0, 32, 8]]         # left, bottom, right, top: ground no unit enters
     cliffs = []                     # ground only climbing units enter
     allies = [{ unit = "stalker", count = 3, at = [9, 16] }]
     enemies = [{ unit = "zealot", count = 4, at = [23, 16] }]
-    units = "units.toml"            # beside the map file; leave out if its units are all in the table
+    units = "units.toml"            # beside the map file; leave out if all units are the package's own
 
-`mag train --env smac_jax/path/to/map.toml` plays it. A run notes its map and refuses to go on with a changed one.
+`mag train --env smac_jax/path/to/map.toml` plays it. A run notes the content of its map, refuses to go on with a
+changed file, and is tested and watched by its note even if the file is gone. SMAC's eight maps, in `maps/`, are further
+examples.
 
-A unit file, whose units join those of `UNIT_TYPES` or replace them:
+A unit file adds to the units of `units.toml` or replaces them:
 
     [tough_zealot]
-    like = "zealot"                 # start from this unit; else give every field without a default
+    like = "zealot"                 # start from this unit; without it, give every field that has no default
     health = 150
     splash = [2.8, 0.3]             # width, depth
+
+The same tables may stand in the map file itself, as `[units.tough_zealot]`.
 """
 
 import dataclasses
-import re
-import tomllib
-from collections.abc import Container
+import functools
 from pathlib import Path
 from typing import Any
 
 from mag.envs.smac_jax.maps import Map, Rect, Squad
-from mag.envs.smac_jax.units import ATTRIBUTES, UNIT_TYPES, Number, Splash, UnitType
+from mag.envs.smac_jax.source import GREATEST, Source, are_numbers, read_toml
+from mag.envs.smac_jax.units import ATTRIBUTES, Number, Splash, UnitType
+from mag.errors import UsageError
 
+MAP_NAMES = ("2s_vs_1sc", "2s3z", "3s_vs_3z", "3s_vs_4z", "3s_vs_5z", "2c_vs_64zg", "corridor", "3s5z_vs_3s6z")
+"""SMAC's maps in this package, in the paper's order."""
+
+_FOLDER = Path(__file__).parent
 _MOST = {"limit": 100_000, "count": 500, "columns": 500, "attacks": 20, "side": 64}
-"""Greatest values: shortest ways are tables of a map's cells by its cells, and attacks of a volley are counted out."""
-_GREATEST = 1e6
-"""Of any number."""
+"""Greatest values: shortest ways are tables of a map's cells by its cells, and attacks of a volley are unrolled."""
 _MAP_FIELDS = {
     "name": "a string",
     "limit": f"a whole number from 1 to {_MOST['limit']}",
@@ -45,7 +51,7 @@ _MAP_FIELDS = {
     "cliffs": "a list of [left, bottom, right, top], whole numbers",
     "allies": "a list of squads { unit, count, at = [x, y] }, not empty",
     "enemies": "a list of squads { unit, count, at = [x, y] }, not empty",
-    "units": "the path of a unit file, from the map file's folder",
+    "units": "the path of a unit file, from the map file's folder, or tables [units.name] of fields",
 }
 _SQUAD_FIELDS = {
     "unit": "the name of a unit",
@@ -54,93 +60,105 @@ _SQUAD_FIELDS = {
     "columns": f"a whole number from 1 to {_MOST['columns']}",
 }
 _POSITIVE = {"health", "cooldown", "radius", "attacks", "state_cooldown"}
-_TEXTS = {"bonus_against"}
 
 
-class _File:
-    """A parsed TOML file that can say on which line a field stands."""
+@functools.cache
+def unit_types() -> dict[str, UnitType]:
+    """The package's own units, by name."""
+    return _units(read_toml(_FOLDER / "units.toml", "unit"), {})
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        try:
-            self.text = self.path.read_text(encoding="utf-8")
-            self.content = tomllib.loads(self.text)
-        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise ValueError(f"{self.path}: not valid TOML: {error}") from error
 
-    def fault(self, field: str, given: Any, allowed: str) -> ValueError:
-        """The error for `field` (dotted, with [i] for list entries)."""
-        return ValueError(f"{self.path}{self.line(field)}: {field} is {given!r}; allowed: {allowed}")
-
-    def line(self, field: str) -> str:
-        """`, line n` of the field, or of what holds it where that is written in one go, or nothing."""
-        lines = self.text.splitlines()
-        headers = [number for number, line in enumerate(lines) if re.match(r"\s*\[+[^],]+\]+\s*(#.*)?$", line)]
-        ends = [*headers, len(lines)]
-        keys, found = range(ends[0]), None  # those of the file itself come before its tables
-        for part in field.split("."):
-            name, _, index = part.rstrip("]").partition("[")
-            tables = [number for number in headers if lines[number].strip().split("]")[0].strip("[ ") == name]
-            if tables and found is None:
-                found = tables[min(int(index or 0), len(tables) - 1)]
-                keys = range(found + 1, next(end for end in ends if end > found))
-            else:
-                here = (number for number in keys if re.match(rf"\s*{re.escape(name)}\s*=", lines[number]))
-                found, keys = next(here, found), range(0)
-        return "" if found is None else f", line {found + 1}"
+@functools.cache
+def get_map(name: str) -> Map:
+    """One of the package's own maps. Raises UsageError for a name that is not in `MAP_NAMES`."""
+    if name not in MAP_NAMES:
+        raise UsageError(f"unknown map {name!r}; known maps: {', '.join(MAP_NAMES)}; or load_map(path) for your own")
+    return load_map(_FOLDER / "maps" / f"{name}.toml")
 
 
 def load_units(path: str | Path) -> dict[str, UnitType]:
-    """The unit table with the units of a file added; ValueError names the field at fault."""
-    file = _File(path)
-    table = dict(UNIT_TYPES)
-    for name, fields in file.content.items():
-        if not isinstance(fields, dict):
-            raise file.fault(name, fields, "a table [unit_name] of fields")
-        table[name] = _unit(file, name, fields, table)
-    return table
+    """The package's own units and those of a unit file. Raises UsageError that names the field at fault."""
+    return _units(read_toml(path, "unit"), unit_types())
 
 
 def load_map(path: str | Path, units: dict[str, UnitType] | None = None) -> Map:
-    """The map of a file, fought with its own unit file or else the unit table `units` (default `UNIT_TYPES`).
+    """The map in a file. A map file that names no units of its own uses `units`, by default the package's.
 
-    ValueError names the field at fault.
+    Raises UsageError that names the field at fault.
     """
-    file = _File(path)
-    content = {"name": file.path.stem, "size": [32, 32], "walls": [], "cliffs": []} | file.content
-    _only_known(file, "", content, _MAP_FIELDS)
+    return _map(read_toml(path, "map"), unit_types() if units is None else units)
+
+
+def map_from(content: dict[str, Any], place: str) -> Map:
+    """The map in a note that `content_of` wrote; `place` names the note in errors. Raises as `load_map`."""
+    return _map(Source(place, content), unit_types())
+
+
+def content_of(game_map: Map) -> dict[str, Any]:
+    """All that decides how a map plays, as a map file with the units in it, of lists, numbers and strings."""
+    kinds = {unit.name: unit for unit in (*game_map.ally_types, *game_map.enemy_types)}
+    content = {
+        "name": game_map.name,
+        "limit": game_map.limit,
+        "attack_point": None if game_map.attack_point is None else list(game_map.attack_point),
+        "size": [game_map.width, game_map.height],
+        "walls": [list(wall) for wall in game_map.walls],
+        "cliffs": [list(cliff) for cliff in game_map.cliffs],
+        "allies": [_squad_content(squad) for squad in game_map.allies],
+        "enemies": [_squad_content(squad) for squad in game_map.enemies],
+        "units": {name: _unit_content(unit) for name, unit in kinds.items()},
+    }
+    return _given(content)
+
+
+def _squad_content(squad: Squad) -> dict[str, Any]:
+    return _given({"unit": squad.unit, "count": squad.count, "at": [squad.x, squad.y], "columns": squad.columns})
+
+
+def _unit_content(unit: UnitType) -> dict[str, Any]:
+    fields = {field.name: getattr(unit, field.name) for field in dataclasses.fields(unit) if field.name != "name"}
+    splash = None if unit.splash is None else list(unit.splash)
+    return _given(fields | {"attributes": sorted(unit.attributes), "splash": splash})
+
+
+def _given(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields that have a value: TOML has no null."""
+    return {key: value for key, value in fields.items() if value is not None}
+
+
+def _map(source: Source, units: dict[str, UnitType]) -> Map:
+    """A map, checked; `units` are those it may use besides its own."""
+    defaults = {"name": Path(source.place).stem, "size": [32, 32], "walls": [], "cliffs": []}
+    fields = defaults | source.fields
+    source.check_known("", fields, _MAP_FIELDS)
     for field in ("limit", "allies", "enemies"):
-        if field not in content:
-            raise file.fault(field, None, _MAP_FIELDS[field])
-    if not isinstance(content["name"], str):
-        raise file.fault("name", content["name"], _MAP_FIELDS["name"])
-    if "units" in content:
-        units = _units_of(file, content["units"])
-    table = UNIT_TYPES if units is None else units
-    size = content["size"]
-    if not (_numbers(size, 2) and all(isinstance(side, int) and 0 < side <= _MOST["side"] for side in size)):
-        raise file.fault("size", size, _MAP_FIELDS["size"])
-    attack_point = content.get("attack_point")
-    if attack_point is not None:
-        _check_point(file, "attack_point", attack_point, size)
+        if field not in fields:
+            raise source.fault(field, None, _MAP_FIELDS[field])
+    if not isinstance(fields["name"], str):
+        raise source.fault("name", fields["name"], _MAP_FIELDS["name"])
+    if "units" in fields:
+        units = _own_units(source, fields["units"], units)
+    size = fields["size"]
+    if not (are_numbers(size, 2) and all(isinstance(side, int) and 0 < side <= _MOST["side"] for side in size)):
+        raise source.fault("size", size, _MAP_FIELDS["size"])
     game_map = Map(
-        name=content["name"],
-        allies=_squads(file, "allies", content["allies"], table, size),
-        enemies=_squads(file, "enemies", content["enemies"], table, size),
-        limit=_count(file, "limit", content["limit"]),
-        attack_point=None if attack_point is None else (attack_point[0], attack_point[1]),
-        walls=_rects(file, "walls", content["walls"]),
-        cliffs=_rects(file, "cliffs", content["cliffs"]),
+        name=fields["name"],
+        allies=_squads(source, "allies", fields["allies"], units, size),
+        enemies=_squads(source, "enemies", fields["enemies"], units, size),
+        limit=_count(source, "limit", fields["limit"]),
+        attack_point=_attack_point(source, fields.get("attack_point"), size),
+        walls=_rects(source, "walls", fields["walls"]),
+        cliffs=_rects(source, "cliffs", fields["cliffs"]),
         width=size[0],
         height=size[1],
         units=units,
     )
-    _check_starts(file, game_map)
+    _check_starts(source, game_map)
     return game_map
 
 
-def _check_starts(file: _File, game_map: Map) -> None:
-    """Raise ValueError where a unit would start, or the enemies are to walk to, where it cannot stand."""
+def _check_starts(source: Source, game_map: Map) -> None:
+    """Raise if a unit would start, or the enemies would walk to, where no such unit can stand."""
     places = [(float(x), float(y)) for x, y in game_map.start_positions()]
     count = len(game_map.ally_types)
     for side, types, starts in (
@@ -149,12 +167,13 @@ def _check_starts(file: _File, game_map: Map) -> None:
     ):
         for unit, (x, y) in zip(types, starts, strict=True):
             if _is_barred(game_map, x, y, climbs=unit.climbs):
-                raise ValueError(
-                    f"{file.path}{file.line(side)}: of the {side} a {unit.name} would start at ({x:.1f}, {y:.1f}), off "
-                    "the map or on ground it cannot enter; move its squad, or the walls and cliffs"
+                raise UsageError(
+                    f"{source.place}{source.line(side)}: of the {side} a {unit.name} would start at "
+                    f"({x:.1f}, {y:.1f}), off the map or on ground it cannot enter; move its squad, or the walls and "
+                    "cliffs"
                 )
     if (goal := game_map.attack_point) is not None and _is_barred(game_map, *goal, climbs=False):
-        raise file.fault("attack_point", list(goal), "[x, y] on ground that is free of walls and cliffs")
+        raise source.fault("attack_point", list(goal), "[x, y] on ground that is free of walls and cliffs")
 
 
 def _is_barred(game_map: Map, x: Number, y: Number, *, climbs: bool) -> bool:
@@ -164,120 +183,118 @@ def _is_barred(game_map: Map, x: Number, y: Number, *, climbs: bool) -> bool:
     return not on_map or any(r.left <= x < r.right and r.bottom <= y < r.top for r in rects)
 
 
-def _units_of(file: _File, value: Any) -> dict[str, UnitType]:
-    """The unit table that a map file names."""
+def _own_units(source: Source, value: Any, units: dict[str, UnitType]) -> dict[str, UnitType]:
+    """The units that a map file names or contains, added to `units`."""
+    if isinstance(value, dict):
+        return _units(source._replace(fields=value), units, prefix="units.")
     if not isinstance(value, str):
-        raise file.fault("units", value, _MAP_FIELDS["units"])
-    try:
-        return load_units(file.path.parent / value)
-    except OSError as error:
-        raise file.fault("units", value, f"{_MAP_FIELDS['units']}; {error.strerror}") from error
+        raise source.fault("units", value, _MAP_FIELDS["units"])
+    if not (source.folder / value).is_file():
+        raise source.fault("units", value, f"{_MAP_FIELDS['units']}; No such file")
+    return _units(read_toml(source.folder / value, "unit"), units)
 
 
-def _unit(file: _File, name: str, fields: dict[str, Any], table: dict[str, UnitType]) -> UnitType:
-    """One unit of a unit file."""
+def _units(source: Source, base: dict[str, UnitType], prefix: str = "") -> dict[str, UnitType]:
+    """The units in `source`, each of them a table of fields, added to `base`; `prefix` leads to them in the file."""
+    units = dict(base)
+    for name, fields in source.fields.items():
+        if not isinstance(fields, dict):
+            raise source.fault(prefix + name, fields, f"a table [{prefix}unit_name] of fields")
+        units[name] = _unit(source, prefix + name, name, fields, units)
+    return units
+
+
+def _unit(source: Source, path: str, name: str, fields: dict[str, Any], units: dict[str, UnitType]) -> UnitType:
+    """One unit, whose fields stand at `path`."""
     known = {field.name: field for field in dataclasses.fields(UnitType) if field.name != "name"}
-    _only_known(file, name, fields, ["like", *known])
-    base: dict[str, Any] = {}
+    source.check_known(path, fields, ["like", *known])
+    like: dict[str, Any] = {}
     if "like" in fields:
-        if not _known(fields["like"], table):
-            raise file.fault(f"{name}.like", fields["like"], f"one of {', '.join(table)}")
-        base = dataclasses.asdict(table[fields["like"]])
-    given = {key: _unit_field(file, f"{name}.{key}", key, fields[key]) for key in fields if key != "like"}
-    merged = base | given | {"name": name}
+        if not _is_name(fields["like"], units):
+            raise source.fault(f"{path}.like", fields["like"], f"one of {', '.join(units)}")
+        like = {key: getattr(units[fields["like"]], key) for key in known}
+    given = {key: _unit_field(source, f"{path}.{key}", key, fields[key]) for key in fields if key != "like"}
     for key, field in known.items():
-        if key not in merged and field.default is dataclasses.MISSING:
-            raise file.fault(f"{name}.{key}", None, "a number, or `like` a unit that has it")
-    return UnitType(**merged)
+        if key not in like | given and field.default is dataclasses.MISSING:
+            raise source.fault(f"{path}.{key}", None, "a number, or `like` a unit that has it")
+    return UnitType(**like | given, name=name)
 
 
-def _unit_field(file: _File, path: str, key: str, value: Any) -> Any:
-    """Checks one field of a unit and turns it into what `UnitType` holds."""
-    if key in _TEXTS:
-        if not _known(value, ATTRIBUTES):
-            raise file.fault(path, value, f"one of {', '.join(sorted(ATTRIBUTES))}")
+def _unit_field(source: Source, path: str, key: str, value: Any) -> Any:
+    """One field of a unit, checked, as `UnitType` holds it."""
+    if key == "bonus_against":
+        if not _is_name(value, ATTRIBUTES):
+            raise source.fault(path, value, f"one of {', '.join(sorted(ATTRIBUTES))}")
         return value
     if key == "attributes":
         if not isinstance(value, list) or not set(map(str, value)) <= ATTRIBUTES:
-            raise file.fault(path, value, f"a list of {', '.join(sorted(ATTRIBUTES))}")
+            raise source.fault(path, value, f"a list of {', '.join(sorted(ATTRIBUTES))}")
         return frozenset(value)
     if key == "splash":
-        if not _numbers(value, 2) or min(value) < 0:
-            raise file.fault(path, value, "[width, depth], not negative")
+        if not are_numbers(value, 2) or min(value) < 0:
+            raise source.fault(path, value, "[width, depth], not negative")
         return Splash(*value)
     if key == "climbs":
         if not isinstance(value, bool):
-            raise file.fault(path, value, "true or false")
+            raise source.fault(path, value, "true or false")
         return value
     if key == "attacks":
-        return _count(file, path, value)
+        return _count(source, path, value)
     if key == "number":
-        return _count(file, path, value, least=0)
-    if not _numbers([value], 1) or value < 0 or (key in _POSITIVE and value == 0):
+        return source.check_count(path, value, 0, int(GREATEST))
+    if not are_numbers([value], 1) or value < 0 or (key in _POSITIVE and value == 0):
         least = "above" if key in _POSITIVE else "from"
-        raise file.fault(path, value, f"a number {least} 0 up to {_GREATEST:.0f}")
+        raise source.fault(path, value, f"a number {least} 0 up to {GREATEST:.0f}")
     return value
 
 
-def _squads(file: _File, side: str, value: Any, table: dict[str, UnitType], size: list[int]) -> tuple[Squad, ...]:
+def _squads(source: Source, side: str, value: Any, units: dict[str, UnitType], size: list[int]) -> tuple[Squad, ...]:
     """The squads of one side."""
     if not isinstance(value, list) or not value:
-        raise file.fault(side, value, _MAP_FIELDS[side])
+        raise source.fault(side, value, _MAP_FIELDS[side])
     squads = []
     for i, squad in enumerate(value):
         path = f"{side}[{i}]"
         if not isinstance(squad, dict):
-            raise file.fault(path, squad, "{ unit, count, at = [x, y] }")
-        _only_known(file, path, squad, _SQUAD_FIELDS)
-        if not _known(squad.get("unit"), table):
-            raise file.fault(f"{path}.unit", squad.get("unit"), f"one of {', '.join(table)}")
-        _check_point(file, f"{path}.at", squad.get("at"), size)
-        count = _count(file, f"{path}.count", squad.get("count"))
-        columns = _count(file, f"{path}.columns", squad["columns"]) if "columns" in squad else None
-        x, y = squad["at"]
+            raise source.fault(path, squad, "{ unit, count, at = [x, y] }")
+        source.check_known(path, squad, _SQUAD_FIELDS)
+        if not _is_name(squad.get("unit"), units):
+            raise source.fault(f"{path}.unit", squad.get("unit"), f"one of {', '.join(units)}")
+        x, y = _point(source, f"{path}.at", squad.get("at"), size)
+        count = _count(source, f"{path}.count", squad.get("count"))
+        columns = _count(source, f"{path}.columns", squad["columns"]) if "columns" in squad else None
         squads.append(Squad(squad["unit"], count, x, y, columns))
     return tuple(squads)
 
 
-def _rects(file: _File, field: str, value: Any) -> tuple[Rect, ...]:
+def _rects(source: Source, field: str, value: Any) -> tuple[Rect, ...]:
     """Rectangles of unwalkable ground."""
     if not isinstance(value, list):
-        raise file.fault(field, value, _MAP_FIELDS[field])
+        raise source.fault(field, value, _MAP_FIELDS[field])
     for i, rect in enumerate(value):
-        whole = _numbers(rect, 4) and all(isinstance(side, int) for side in rect)
+        whole = are_numbers(rect, 4) and all(isinstance(side, int) for side in rect)
         if not whole or rect[0] >= rect[2] or rect[1] >= rect[3]:
             allowed = "[left, bottom, right, top], whole numbers with left < right and bottom < top"
-            raise file.fault(f"{field}[{i}]", rect, allowed)
+            raise source.fault(f"{field}[{i}]", rect, allowed)
     return tuple(Rect(*rect) for rect in value)
 
 
-def _only_known(file: _File, path: str, fields: dict[str, Any], known: Any) -> None:
-    for key in fields:
-        if key not in known:
-            field = f"{path}.{key}" if path else key
-            raise file.fault(field, fields[key], f"no such field; the fields are {', '.join(known)}")
+def _attack_point(source: Source, value: Any, size: list[int]) -> tuple[Number, Number] | None:
+    return None if value is None else _point(source, "attack_point", value, size)
 
 
-def _count(file: _File, field: str, value: Any, least: int = 1) -> int:
-    most = _MOST.get(field.rpartition(".")[2], int(_GREATEST))
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        raise file.fault(field, value, f"a whole number from {least} to {most}")
-    return value
+def _point(source: Source, field: str, value: Any, size: list[int]) -> tuple[Number, Number]:
+    """A point on the map."""
+    if not are_numbers(value, 2) or not (0 <= value[0] <= size[0] and 0 <= value[1] <= size[1]):
+        raise source.fault(field, value, f"[x, y] with 0 <= x <= {size[0]} and 0 <= y <= {size[1]}")
+    return value[0], value[1]
 
 
-def _check_point(file: _File, field: str, value: Any, size: list[int]) -> None:
-    if not _numbers(value, 2) or not (0 <= value[0] <= size[0] and 0 <= value[1] <= size[1]):
-        raise file.fault(field, value, f"[x, y] with 0 <= x <= {size[0]} and 0 <= y <= {size[1]}")
+def _count(source: Source, field: str, value: Any) -> int:
+    """A whole number from 1 to the most that its field allows."""
+    return source.check_count(field, value, 1, _MOST[field.rpartition(".")[2]])
 
 
-def _known(value: Any, names: Container[str]) -> bool:
-    """Whether `value` is one of the names."""
+def _is_name(value: Any, names: dict[str, Any] | frozenset[str]) -> bool:
+    """Whether `value` is one of `names`."""
     return isinstance(value, str) and value in names
-
-
-def _numbers(value: Any, length: int) -> bool:
-    """Whether `value` is a list of `length` numbers of a size to reckon with."""
-    is_list = isinstance(value, list) and len(value) == length
-    return is_list and all(
-        isinstance(x, int | float) and not isinstance(x, bool) and abs(x) <= _GREATEST for x in value
-    )

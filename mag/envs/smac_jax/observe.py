@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from mag.envs import others_of
+from mag.envs.contract import others_of
 from mag.envs.smac_jax.battle import Battle, Units
 from mag.envs.smac_jax.maps import Map
 from mag.envs.smac_jax.rules import DIRECTIONS, FIRST_ATTACK, MOVE_AMOUNT

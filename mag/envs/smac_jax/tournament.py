@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from mag.algorithms.mag.config import PPOConfig
 from mag.envs.smac_jax.battle import LOOPS_PER_SECOND
 from mag.envs.smac_jax.env import SMAC, State
-from mag.envs.smac_jax.maps import MAPS
+from mag.envs.smac_jax.loading import MAP_NAMES
 from mag.envs.smac_jax.players import PLAYERS, Player
 from mag.runtime import compile_options, setup
 
@@ -78,7 +78,9 @@ def score(env: SMAC, player: str, battles: int, seed: int = 0, gamma: float = GA
 def main() -> None:
     """Print one JSON object per map and player."""
     parser = argparse.ArgumentParser(prog="python -m mag.envs.smac_jax.tournament", description=__doc__)
-    parser.add_argument("maps", nargs="*", metavar="MAP", help=f"one or several of {', '.join(MAPS)}; default: all")
+    parser.add_argument(
+        "maps", nargs="*", metavar="MAP", help=f"one or several of {', '.join(MAP_NAMES)}; default: all"
+    )
     parser.add_argument("--battles", type=int, default=200, help="battles per player (default 200)")
     parser.add_argument(
         "--gamma", type=float, default=GAMMA, help="discount of discounted_return (default %(default)s)"
@@ -87,10 +89,10 @@ def main() -> None:
         "--smaclite-clock", action="store_true", help="16 ticks to the second and fixed reload times, as in SMAClite"
     )
     options = parser.parse_args()
-    if unknown := set(options.maps) - set(MAPS):
-        parser.error(f"unknown map {', '.join(sorted(unknown))}; there are {', '.join(MAPS)}")
+    if unknown := set(options.maps) - set(MAP_NAMES):
+        parser.error(f"unknown map {', '.join(sorted(unknown))}; there are {', '.join(MAP_NAMES)}")
     setup()
-    for name in options.maps or MAPS:
+    for name in options.maps or MAP_NAMES:
         env = SMAC(name, 16 if options.smaclite_clock else LOOPS_PER_SECOND, reload_varies=not options.smaclite_clock)
         for player in (*EVERYWHERE, *PLANS.get(name, ())):
             result = {"map": name, "player": player, "battles": options.battles}

@@ -1,21 +1,4 @@
-"""The unit table: what each StarCraft II unit of SMAC's maps can take, deal and do.
-
-Figures are those of StarCraft II's multiplayer balance (Liquipedia, "Unit Statistics"), as SMAC-like simulators
-quote them. StarCraft II counts game loops. Its data files hold seconds of the clock "normal", 16 loops each; players
-see seconds of the clock "faster", 22.4 loops each, 1.4 times as many loops.
-
-| figure | unit | a Stalker, by way of example |
-|---|---|---|
-| `speed`, `cooldown`, `regeneration` | "faster" seconds | 4.13/s = 4.13/22.4 = 0.184 per loop, the game's 2.9531/16 |
-| `state_cooldown` | game loops, as SMAC reads them | 35 |
-| shields' recovery (`rules`) | "normal" seconds, the same for all | after 160 loops 2/16 per loop |
-| everything else | points, distances | |
-
-A weapon fires in the first loop at whose start its cooldown is over, so what counts is the cooldown in loops,
-rounded up: 20 for the Zealot (0.86 * 22.4 = 19.3), 12 for the Zergling (11.1), 24 for the Colossus (23.97), 30 for
-the Spine Crawler (29.6). The Stalker's is written with one digit more than is usual: the game's 1.87/1.4 = 1.336
-takes 30 loops (29.93), where 1.34 would take 31 (30.02).
-"""
+"""Unit types: the figures of a unit, whose values are in units.toml, and those of a whole map as arrays."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -29,181 +12,61 @@ ATTRIBUTES = frozenset({"light", "armoured", "biological", "mechanical", "massiv
 
 
 class Splash(NamedTuple):
-    """A beam laid across the line of fire, centred on the target.
-
-    width: extent across the line of fire.
-    depth: extent along it.
-    """
+    """A beam laid across the line of fire, centred on the target."""
 
     width: Number
+    """Extent across the line of fire."""
     depth: Number
+    """Extent along the line of fire."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class UnitType:
-    """One row of the unit table.
-
-    health, shield: hit points at the start; armour: taken off each attack on health, never on the
-    shield. damage: of one attack; attacks: how many land at once; bonus: extra damage per attack on
-    targets with `bonus_against`. cooldown: seconds between shots; speed: distance per second;
-    range: between the rims of two units. radius: half the size; scan_range: how far an enemy on
-    attack-move looks for targets, beyond its own radius. regeneration: health per second; climbs:
-    walks on cliffs and over other units, as only the Colossus does. state_cooldown: game loops by
-    which SMAC divides the weapon's cooldown in its state. number: StarCraft II's number of the unit
-    type; SMAC orders enemy types by it.
-    """
+    """The figures of one type of unit, in points, distances and seconds of the clock "faster"."""
 
     name: str
     health: Number
+    """Health points of a fresh unit."""
     shield: Number = 0.0
+    """Shield points of a fresh unit."""
     armour: Number = 0.0
+    """Damage taken off each attack on health, never off one on the shield."""
     damage: Number
+    """Damage of one attack."""
     attacks: int = 1
+    """Attacks that land at once."""
     bonus: Number = 0.0
+    """Extra damage of each attack on targets with the attribute `bonus_against`."""
     bonus_against: str | None = None
     cooldown: Number
+    """Seconds between shots."""
     speed: Number
+    """Distance walked per second."""
     range: Number
+    """Reach of the weapon between the rims of two units."""
     radius: Number
+    """Half the unit's size."""
     attributes: frozenset[str] = frozenset()
     splash: Splash | None = None
+    """Beam of a weapon that hits more than its target."""
     regeneration: Number = 0.0
+    """Health regained per second."""
     scan_range: Number = 5.0
+    """Distance from its rim within which an enemy on attack-move looks for targets."""
     climbs: bool = False
+    """Whether the unit walks on cliffs and over other units, as only the Colossus does."""
     state_cooldown: Number = 15.0
+    """Game loops by which SMAC divides the weapon's cooldown in its state."""
     number: int = 0
+    """StarCraft II's number of the unit type, by which SMAC orders enemy types."""
 
     def damage_against(self, other: "UnitType") -> Number:
         """Damage of one attack on `other`, before its armour."""
         return self.damage + self.bonus * (self.bonus_against in other.attributes)
 
 
-_ROWS = (
-    UnitType(
-        name="stalker",
-        health=80,
-        shield=80,
-        armour=1,
-        damage=13,
-        bonus=5,
-        bonus_against="armoured",
-        cooldown=1.336,
-        speed=4.13,
-        range=6,
-        radius=0.625,
-        attributes=frozenset({"armoured", "mechanical"}),
-        state_cooldown=35,
-        number=74,
-    ),
-    UnitType(
-        name="zealot",
-        health=100,
-        shield=50,
-        armour=1,
-        damage=8,
-        attacks=2,
-        cooldown=0.86,
-        speed=3.15,
-        range=MELEE_RANGE,
-        radius=0.5,
-        attributes=frozenset({"light", "biological"}),
-        state_cooldown=22,
-        number=73,
-    ),
-    UnitType(
-        name="colossus",
-        health=200,
-        shield=150,
-        armour=1,
-        damage=10,
-        attacks=2,
-        bonus=5,
-        bonus_against="light",
-        cooldown=1.07,
-        speed=3.15,
-        range=7,
-        radius=1.0,
-        attributes=frozenset({"armoured", "mechanical", "massive"}),
-        splash=Splash(width=2.8, depth=0.3),
-        climbs=True,
-        state_cooldown=24,
-        number=4,
-    ),
-    UnitType(
-        name="zergling",
-        health=35,
-        damage=5,
-        cooldown=0.497,
-        speed=4.13,
-        range=MELEE_RANGE,
-        radius=0.375,
-        attributes=frozenset({"light", "biological"}),
-        regeneration=0.38,
-        state_cooldown=11,
-        number=105,
-    ),
-    UnitType(
-        name="spine_crawler",
-        health=300,
-        armour=2,
-        damage=25,
-        bonus=5,
-        bonus_against="armoured",
-        cooldown=1.32,
-        speed=0,
-        range=7,
-        radius=0.5,
-        attributes=frozenset({"armoured", "biological", "structure"}),
-        regeneration=0.38,
-        scan_range=10,
-        number=98,
-    ),
-    UnitType(
-        name="hydralisk",
-        health=90,
-        damage=12,
-        cooldown=0.59,
-        speed=3.15,
-        range=5,
-        radius=0.625,
-        attributes=frozenset({"light", "biological"}),
-        regeneration=0.38,
-        state_cooldown=10,
-        number=107,
-    ),
-    UnitType(
-        name="marine",
-        health=45,
-        damage=6,
-        cooldown=0.61,
-        speed=3.15,
-        range=5,
-        radius=0.375,
-        attributes=frozenset({"light", "biological"}),
-        state_cooldown=15,
-        number=48,
-    ),
-    UnitType(
-        name="marauder",
-        health=125,
-        armour=1,
-        damage=10,
-        bonus=10,
-        bonus_against="armoured",
-        cooldown=1.07,
-        speed=3.15,
-        range=6,
-        radius=0.5625,
-        attributes=frozenset({"armoured", "biological"}),
-        state_cooldown=25,
-        number=51,
-    ),
-)
-UNIT_TYPES: dict[str, UnitType] = {row.name: row for row in _ROWS}
-
-
 class UnitArrays(NamedTuple):
-    """The table's figures for the units of one map, one entry per unit; allies come first."""
+    """The figures of all units on one map, allies first."""
 
     health: Float[np.ndarray, " units"]
     shield: Float[np.ndarray, " units"]
@@ -224,7 +87,7 @@ class UnitArrays(NamedTuple):
 
 
 def unit_arrays(units: list[UnitType]) -> UnitArrays:
-    """Turns a list of units into arrays, once per map."""
+    """The figures of a list of units as arrays."""
 
     def column(name: str) -> np.ndarray:
         return np.array([getattr(unit, name) for unit in units], np.float32)

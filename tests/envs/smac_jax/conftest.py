@@ -6,6 +6,7 @@ import pytest
 
 from mag.envs.smac_jax.battle import LOOPS_PER_SECOND
 from mag.envs.smac_jax.env import SMAC
+from mag.envs.smac_jax.loading import unit_types
 from mag.envs.smac_jax.maps import Map, Rect, Squad
 
 Place = tuple[str, float, float]
@@ -31,6 +32,7 @@ def make_env() -> Callable[..., SMAC]:
             attack_point=attack_point,
             walls=walls,
             cliffs=cliffs,
+            units=unit_types(),
         )
         return SMAC(game_map, clock, reload_varies=False)
 

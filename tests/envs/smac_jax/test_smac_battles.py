@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mag.envs.smac_jax.maps import MAPS
+from mag.envs.smac_jax.loading import MAP_NAMES
 from mag.envs.smac_jax.players import PLAYERS
 from mag.envs.smac_jax.terrain import is_walkable
 from mag.envs.smac_jax.tournament import score
@@ -40,7 +40,7 @@ def few(name: str) -> Moment:
     scope="module",
     params=[
         pytest.param((name, part), id=f"{name}-{part}", marks=() if name in SHORT else pytest.mark.slow)
-        for name in MAPS
+        for name in MAP_NAMES
         for part in range(max(1, -(-WANTED // AT_ONCE)))
     ],
 )

@@ -10,8 +10,10 @@ import pytest
 
 from mag.envs.smac_jax.battle import Units, start_units
 from mag.envs.smac_jax.env import SMAC
-from mag.envs.smac_jax.maps import MAPS, Rect
+from mag.envs.smac_jax.loading import MAP_NAMES
+from mag.envs.smac_jax.maps import Rect
 from mag.envs.smac_jax.observe import available_actions, max_reward, observations, team_reward, world_state
+from mag.errors import UsageError
 from tests.support.smac_play import jit, smac
 
 # map: allies, enemies, limit, observation, state, actions (SMAC's own figures)
@@ -33,7 +35,7 @@ def seen(env: SMAC, units: Units) -> jax.Array:
 
 
 def test_all_maps_are_there() -> None:
-    assert set(MAPS) == set(SIZES)
+    assert set(MAP_NAMES) == set(SIZES)
 
 
 @pytest.mark.parametrize("name", SIZES)
@@ -57,7 +59,7 @@ def test_sizes(name: str) -> None:
 
 
 def test_unknown_map_lists_the_known_ones() -> None:
-    with pytest.raises(ValueError, match=r"unknown map '3x'.*corridor"):
+    with pytest.raises(UsageError, match=r"unknown map '3x'.*corridor"):
         SMAC("3x")
 
 

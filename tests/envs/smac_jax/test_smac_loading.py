@@ -1,5 +1,6 @@
 """Maps and units from files, and errors that say what to mend."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -7,9 +8,9 @@ import jax
 import pytest
 
 from mag import envs
+from mag.envs.smac_jax import loading
 from mag.envs.smac_jax.env import SMAC
-from mag.envs.smac_jax.loading import load_map, load_units
-from mag.envs.smac_jax.units import UNIT_TYPES
+from mag.envs.smac_jax.loading import MAP_NAMES, content_of, get_map, load_map, load_units, map_from, unit_types
 from mag.errors import UsageError
 
 MAP = """
@@ -44,7 +45,7 @@ def test_units_from_a_file(tmp_path: Path) -> None:
     table = load_units(write(tmp_path, UNITS))
     tough = table["tough_zealot"]
     assert (tough.health, tough.shield, tough.splash) == (150, 50, (2, 0.5))
-    assert table["stalker"] is UNIT_TYPES["stalker"]
+    assert table["stalker"] is unit_types()["stalker"]
     game_map = load_map(write(tmp_path, MAP.replace('"zealot"', '"tough_zealot"')), units=table)
     assert [unit.health for unit in game_map.enemy_types] == [150] * 4
 
@@ -60,6 +61,54 @@ def test_a_map_file_names_its_units_and_is_played_by_its_path(tmp_path: Path) ->
     assert arrived.obs.shape == (3, env.spec.obs_dim)
 
 
+def test_units_stand_in_the_map_file_itself(tmp_path: Path) -> None:
+    text = MAP.replace('"zealot"', '"tough_zealot"') + UNITS.replace("[tough", "[units.tough")
+    assert [unit.health for unit in load_map(write(tmp_path, text)).enemy_types] == [150] * 4
+    with pytest.raises(UsageError, match=r"line 11: units.tough_zealot.health is 0; allowed"):
+        load_map(write(tmp_path, text.replace("health = 150", "health = 0")))
+
+
+@pytest.mark.parametrize("name", MAP_NAMES)
+def test_a_map_is_the_same_by_its_content(name: str) -> None:
+    content = json.loads(json.dumps(content_of(get_map(name))))
+    again, once = map_from(content, "a note"), get_map(name)
+    assert dataclasses.replace(again, units=once.units) == once
+    assert (again.ally_types, again.enemy_types) == (once.ally_types, once.enemy_types)
+    assert content_of(again) == content
+
+
+def test_a_map_is_played_by_its_content_where_its_file_is_not(tmp_path: Path) -> None:
+    path = write(tmp_path, MAP)
+    name = f"smac_jax/{path}"
+    spec, content = envs.spec(name), envs.content(name)
+    path.unlink()
+    with pytest.raises(UsageError, match="cannot read"):
+        envs.spec(name)
+    assert envs.spec(name, content) == envs.make(name, content).spec == spec
+    assert content is not None
+    with pytest.raises(UsageError, match=r"the noted content of .*file.toml: limit is 0; allowed"):
+        envs.make(name, content | {"limit": 0})
+    with pytest.raises(UsageError, match=r"probe/relay.*no maps from files"):
+        envs.make("probe/relay", content)
+
+
+def test_some_figures_of_the_packages_own_tables() -> None:
+    # Liquipedia's Stalker; SMAC's own points and cells of corridor.
+    stalker, zergling = unit_types()["stalker"], unit_types()["zergling"]
+    assert (stalker.health, stalker.shield, stalker.damage_against(stalker), stalker.range) == (80, 80, 13 + 5, 6)
+    assert (zergling.shield, zergling.regeneration, zergling.scan_range, zergling.climbs) == (0, 0.38, 5, False)
+    assert unit_types()["colossus"].splash == (2.8, 0.3)
+    corridor = get_map("corridor")
+    assert (corridor.limit, corridor.attack_point, len(corridor.walls)) == (400, (4.47, 4.33), 20)
+    assert [squad.count for squad in (*corridor.allies, *corridor.enemies)] == [6, 24]
+    assert get_map("2c_vs_64zg").cliffs == ((4, 12, 28, 14),)
+
+
+def test_every_table_in_the_package_is_listed() -> None:
+    files = Path(loading.__file__).parent / "maps"
+    assert {path.stem for path in files.glob("*.toml")} == set(MAP_NAMES)
+
+
 def test_what_is_in_a_map_file_is_what_decides_how_it_plays(tmp_path: Path) -> None:
     (tmp_path / "units.toml").write_text(UNITS)
     path = write(tmp_path, MAP.replace('"zealot"', '"tough_zealot"') + 'units = "units.toml"\n')
@@ -71,7 +120,7 @@ def test_what_is_in_a_map_file_is_what_decides_how_it_plays(tmp_path: Path) -> N
         ["stalker", "tough_zealot"],
     )
     tough = content["units"]["tough_zealot"]
-    assert (tough["health"], tough["attributes"]) == (150, sorted(UNIT_TYPES["zealot"].attributes))
+    assert (tough["health"], tough["attributes"]) == (150, sorted(unit_types()["zealot"].attributes))
     path.write_text(path.read_text() + "# nothing new\n")
     assert envs.content(f"smac_jax/{path}") == content
     assert envs.content("smac_jax/3s_vs_3z") is None
@@ -83,7 +132,7 @@ def test_what_is_in_a_map_file_is_what_decides_how_it_plays(tmp_path: Path) -> N
         ("missing.toml", None, "cannot read the map file .*missing.toml"),
         ("file.toml", MAP.replace("limit = 200", "limit = 0"), "line 3: limit is 0"),
         ("file.toml", MAP + 'units = "missing.toml"\n', "units is 'missing.toml'.*No such file"),
-        ("file.toml", MAP + "units = 3\n", "units is 3; allowed: the path of a unit file"),
+        ("file.toml", MAP + "units = 3\n", "units is 3; allowed: the path of a unit file.*or tables"),
     ],
 )
 def test_a_map_file_at_fault_is_the_users_mistake(tmp_path: Path, map_name: str, text: str, message: str) -> None:
@@ -128,7 +177,7 @@ def test_a_map_file_at_fault_is_the_users_mistake(tmp_path: Path, map_name: str,
     ],
 )
 def test_faults_in_maps(tmp_path: Path, old: str, new: str, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UsageError, match=message):
         load_map(write(tmp_path, MAP.replace(old, new)))
 
 
@@ -159,7 +208,7 @@ def test_faults_in_maps(tmp_path: Path, old: str, new: str, message: str) -> Non
     ],
 )
 def test_faults_in_units(tmp_path: Path, old: str, new: str, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UsageError, match=message):
         load_units(write(tmp_path, UNITS.replace(old, new)))
 
 
@@ -194,12 +243,12 @@ at = [23, 22]
     ],
 )
 def test_the_line_is_that_of_the_squad_at_fault(tmp_path: Path, old: str, new: str, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UsageError, match=message):
         load_map(write(tmp_path, TABLES.replace(old, new)))
 
 
 def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
     path = tmp_path / "file.toml"
     path.write_bytes(b"\xff\xfe")
-    with pytest.raises(ValueError, match=r"file\.toml: not valid TOML: .*utf-8"):
+    with pytest.raises(UsageError, match=r"file\.toml: not valid TOML: .*utf-8"):
         load_map(path)

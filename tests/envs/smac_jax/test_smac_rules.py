@@ -13,8 +13,8 @@ import pytest
 from mag.envs.smac_jax.battle import Units, start_units
 from mag.envs.smac_jax.combat import hits, make_pairs, pick_targets, shoot
 from mag.envs.smac_jax.env import SMAC
+from mag.envs.smac_jax.loading import unit_types
 from mag.envs.smac_jax.rules import Chance, give_orders, recover, step_units, tick
-from mag.envs.smac_jax.units import UNIT_TYPES
 from tests.support.smac_play import jit
 
 MakeEnv = Callable[..., SMAC]
@@ -196,4 +196,4 @@ def test_every_unit_has_a_row() -> None:
         "marine",
         "marauder",
         "hydralisk",
-    } == set(UNIT_TYPES)
+    } == set(unit_types())

@@ -11,7 +11,8 @@ from jaxtyping import Array
 
 from mag.envs.smac_jax.battle import start_units
 from mag.envs.smac_jax.env import SMAC
-from mag.envs.smac_jax.maps import MAPS, Rect
+from mag.envs.smac_jax.loading import MAP_NAMES, get_map
+from mag.envs.smac_jax.maps import Rect
 from mag.envs.smac_jax.rules import step_units
 from mag.envs.smac_jax.terrain import Terrain, head_for, is_walkable, push_out
 from tests.support.smac_play import jit, smac
@@ -31,10 +32,10 @@ def walkable(terrain: Terrain, points: Array) -> np.ndarray:
     return np.asarray(jit(partial(is_walkable, terrain))(points))
 
 
-@pytest.mark.parametrize("name", MAPS)
+@pytest.mark.parametrize("name", MAP_NAMES)
 def test_units_start_on_walkable_ground(name: str) -> None:
     terrain = smac(name).battle.terrain
-    assert bool(jnp.all(walkable(terrain, jnp.asarray(MAPS[name].start_positions()))))
+    assert bool(jnp.all(walkable(terrain, jnp.asarray(get_map(name).start_positions()))))
 
 
 def test_cells_are_half_open(make_env: Callable[..., SMAC]) -> None:

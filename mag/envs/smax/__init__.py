@@ -18,12 +18,14 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from mag.envs import EnvSpec
+from mag.envs.contract import EnvSpec
 from mag.envs.jaxmarl import JaxMarlEnv, battle_rules, import_jaxmarl
-from mag.envs.smax_view import SMAXView
+from mag.envs.smax.view import SMAXView
 
 _UNITS = "mMsZzh"
 """SMAX's unit types by their index: Marine, Marauder, Stalker, Zealot, Zergling, Hydralisk."""
+REWARD_SCALE = 10.0
+"""A battle's rewards add up to 2 at most; SMAC's, for which the recipes are made, to about 20."""
 _OWN_FEATURES, _UNIT_FEATURES, _STATE_FEATURES, _MOVES = 10, 13, 12, 5
 
 
@@ -73,7 +75,9 @@ def make(map_name: str, *, episode_limit: int | None = None) -> JaxMarlEnv:
     # SMAX's own clock stops after ours, so that its `done` can only mean that a side is dead.
     env = HeuristicEnemySMAX(scenario=_scenario(found), max_steps=limit + 1)
     rules = battle_rules(env, env.num_allies, lambda inner: inner.state.unit_alive)
-    return JaxMarlEnv(f"smax/{map_name}", env, episode_limit=limit, rules=rules, view=SMAXView(env))
+    return JaxMarlEnv(
+        f"smax/{map_name}", env, episode_limit=limit, rules=rules, view=SMAXView(env), reward_scale=REWARD_SCALE
+    )
 
 
 def _scenario(found: _Map) -> Any:
@@ -107,5 +111,5 @@ def _spec(map_name: str, found: _Map) -> EnvSpec:
         episode_limit=found.limit,
         has_masks=True,
         has_wins=True,
-        reward_scale=10.0,  # returns reach 2, where SMAC's reach 20
+        reward_scale=REWARD_SCALE,
     )

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from mag.envs import others_of
+from mag.envs.contract import others_of
 from mag.envs.view import NOBODY, Frame, Kind, Scene, Sight
 
 OTHER = 7

@@ -1,0 +1,96 @@
+"""The contracts of environments and of families of environments."""
+
+import dataclasses
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Array, Int, PRNGKeyArray
+
+from mag.types import TimeStep
+
+
+@dataclasses.dataclass(frozen=True)
+class EnvSpec:
+    """Sizes of an environment; all agents share them."""
+
+    name: str
+    """`family/map`, as given to `make`."""
+    n_agents: int
+    obs_dim: int
+    state_dim: int | None
+    """Size of the global state; None if the environment shows none."""
+    n_actions: int
+    episode_limit: int
+    """Steps after which an episode is truncated."""
+    has_masks: bool
+    """Whether some actions can be unavailable; if none can, no model learns to predict masks."""
+    has_wins: bool
+    """Whether an episode can be won; if not, reports leave win rates out."""
+    reward_scale: float = 1.0
+    """Factor on the rewards that algorithms learn from, so that one recipe fits all families."""
+
+
+def others_of(count: int) -> Int[np.ndarray, "count others"]:
+    """The numbers of all other agents (or units), in order, for each of `count`."""
+    return np.array([[j for j in range(count) if j != i] for i in range(count)], int).reshape(count, count - 1)
+
+
+@runtime_checkable
+class Env(Protocol):
+    """A cooperative task with discrete actions. `step` takes and returns an opaque pytree of arrays.
+
+    Shapes and dtypes of that pytree and of the time step are the same from `reset` and from every `step`, so
+    that both can be carried through `lax.scan`.
+    """
+
+    @property
+    def spec(self) -> EnvSpec:
+        """Sizes, known before the first episode."""
+        ...
+
+    def reset(self, key: PRNGKeyArray) -> tuple[Any, TimeStep]:
+        """The state and first time step of a new episode (`first` true, reward 0). The key is consumed."""
+        ...
+
+    def step(self, key: PRNGKeyArray, state: Any, action: Int[Array, " agents"]) -> tuple[Any, TimeStep]:
+        """Play one joint action. Undefined after an end: the caller resets. The key is consumed."""
+        ...
+
+
+@runtime_checkable
+class Family(Protocol):
+    """A module that makes environments."""
+
+    def specs(self) -> dict[str, EnvSpec]:
+        """The spec of every map, by the map's name. Cheap: it is called to list maps and to check names."""
+        ...
+
+    def make(self, map_name: str) -> Env:
+        """The environment of one of the maps in `specs`."""
+        ...
+
+
+@runtime_checkable
+class TakesFiles(Protocol):
+    """A family that also plays maps from a user's `.toml` files: a file's path takes the place of a map's name."""
+
+    def content_of_file(self, path: str) -> dict[str, Any]:
+        """All that decides how the map in a file plays, as JSON. Raises UsageError if the file is missing or no map."""
+        ...
+
+    def spec_from_content(self, map_name: str, content: dict[str, Any]) -> EnvSpec:
+        """The spec of a map by its content; its name is `map_name`. Raises UsageError if the content is no map."""
+        ...
+
+    def make_from_content(self, map_name: str, content: dict[str, Any]) -> Env:
+        """The environment of a map by its content. Raises as `spec_from_content`."""
+        ...
+
+
+@runtime_checkable
+class Refuses(Protocol):
+    """A family that knows of maps that it cannot make."""
+
+    def refusal(self, map_name: str) -> str | None:
+        """The reason why a map cannot be made, as a sentence; None for an unknown map."""
+        ...

@@ -1,0 +1,134 @@
+"""Environments by name: `family/map`."""
+
+import difflib
+import importlib
+import importlib.util
+from typing import Any
+
+from mag.envs.contract import Env, EnvSpec, Family, Refuses, TakesFiles
+from mag.errors import UsageError
+
+_FAMILIES = {
+    "jaxmarl": "mag.envs.jaxmarl",
+    "probe": "mag.envs.probe",
+    "smac_jax": "mag.envs.smac_jax",
+    "smax": "mag.envs.smax",
+}
+"""The modules of the package's own families."""
+_MEANT = {"": "smac_jax", "smac": "smac_jax"}
+"""The family to suggest for a name without one, or for the benchmark's own name: the one with the paper's maps."""
+
+
+def make(name: str, content: dict[str, Any] | None = None) -> Env:
+    """The environment called `name`: one of `names()`, `module.path/map`, or `smac_jax/map.toml`.
+
+    `content` is what `mag.envs.content` returned for a map from a file, and replaces the file, which may have changed
+    or be gone. Raises UsageError for a name of another form, an unknown family or map: it says what was given, what is
+    allowed and which known name is nearest.
+    """
+    family, map_name = _find(name)
+    content = _content(name, family, map_name) if content is None else content
+    return family.make(map_name) if content is None else _takes_files(name, family).make_from_content(map_name, content)
+
+
+def spec(name: str, content: dict[str, Any] | None = None) -> EnvSpec:
+    """The spec of `make(name, content)`, without making it (no simulator is imported). Raises as `make`."""
+    family, map_name = _find(name)
+    content = _content(name, family, map_name) if content is None else content
+    if content is None:
+        return family.specs()[map_name]
+    return _takes_files(name, family).spec_from_content(map_name, content)
+
+
+def content(name: str) -> dict[str, Any] | None:
+    """The content of the map file that `name` ends in, as JSON; None if the name is enough. Raises as `make`."""
+    return _content(name, *_find(name)) if name.endswith(".toml") else None
+
+
+def names() -> list[str]:
+    """Every name of the package's own families, sorted by family, then in the family's order."""
+    return list(specs())
+
+
+def specs() -> dict[str, EnvSpec]:
+    """The spec of every environment in `names()`, by name; imports no simulator."""
+    return {
+        f"{family}/{map_name}": found
+        for family, module in sorted(_FAMILIES.items())
+        for map_name, found in importlib.import_module(module).specs().items()
+    }
+
+
+def _find(name: str) -> tuple[Family, str]:
+    """The family and map in `name`, both of which exist: else UsageError."""
+    family_name, slash, map_name = name.partition("/")
+    if not slash or not family_name or not map_name:
+        raise UsageError(
+            f"environment {name!r}: expected `family/map`, with one of the families "
+            f"{', '.join(sorted(_FAMILIES))}, or a module path for the family.{_nearest(name, names())}"
+        )
+    family = _family(name, family_name)
+    known = family.specs()
+    if map_name in known or (map_name.endswith(".toml") and isinstance(family, TakesFiles)):
+        return family, map_name
+    if isinstance(family, Refuses) and (reason := family.refusal(map_name)):
+        raise UsageError(f"environment {name!r}: {reason}")
+    allowed = [f"{family_name}/{each}" for each in known]
+    raise UsageError(
+        f"environment {name!r}: family {family_name!r} has no map {map_name!r}. Allowed: "
+        f"{', '.join(known)}.{_nearest(name, allowed)}"
+    )
+
+
+def _family(name: str, family_name: str) -> Family:
+    """The module of a family; `name` is the environment's, for errors."""
+    module = _FAMILIES.get(family_name, family_name)
+    if not _exists(module):
+        raise UsageError(
+            f"environment {name!r}: there is no family {family_name!r}. Allowed: "
+            f"{', '.join(sorted(_FAMILIES))}, or the import path of a module.{_nearest(name, names())}"
+        )
+    family = importlib.import_module(module)
+    if not isinstance(family, Family):
+        raise UsageError(
+            f"environment {name!r}: module {module!r} is no family of environments: it needs the functions "
+            f"`specs` and `make` (see `mag.envs.Family`).{_nearest(name, names())}"
+        )
+    return family
+
+
+def _content(name: str, family: Family, map_name: str) -> dict[str, Any] | None:
+    """The content of a map that is a file; None for one of the family's own."""
+    return None if map_name in family.specs() else _takes_files(name, family).content_of_file(map_name)
+
+
+def _takes_files(name: str, family: Family) -> TakesFiles:
+    if not isinstance(family, TakesFiles):
+        raise UsageError(
+            f"environment {name!r}: its family has no maps from files, but the content of one is given; families "
+            "with such maps are described by `mag.envs.TakesFiles`"
+        )
+    return family
+
+
+def _exists(module: str) -> bool:
+    """Whether `module` can be imported; finding it imports the parents of a dotted path."""
+    try:
+        return not module.startswith(".") and importlib.util.find_spec(module) is not None
+    except (ModuleNotFoundError, ValueError):
+        return False
+
+
+def _nearest(name: str, allowed: list[str]) -> str:
+    """A sentence that suggests the allowed name most like `name`, as a whole or by its map."""
+    family, _, map_name = name.rpartition("/")
+    name = f"{_MEANT.get(family, family)}/{map_name}"
+    maps = [each.partition("/")[2] for each in allowed]
+    found = []
+    if map_name not in maps:
+        found = difflib.get_close_matches(name, allowed, n=1)
+        map_name = next(iter(difflib.get_close_matches(map_name, maps, n=1)), "")
+    if not found:
+        same_map = [each for each, its_map in zip(allowed, maps, strict=True) if its_map == map_name]
+        found = difflib.get_close_matches(name, same_map, n=1, cutoff=0.0)
+    return f" Did you mean {found[0]!r}?" if found else " `mag envs` lists every name."
