@@ -24,17 +24,18 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from mag.errors import UsageError
 
 Config = TypeVar("Config")
+Number = int | float
 
 
 class Bounds(NamedTuple):
     """The numbers that an option takes. `least` and `most` are allowed, `above` and `below` are not."""
 
-    least: float | None = None
-    most: float | None = None
-    above: float | None = None
-    below: float | None = None
+    least: Number | None = None
+    most: Number | None = None
+    above: Number | None = None
+    below: Number | None = None
 
-    def admit(self, value: float) -> bool:
+    def admit(self, value: Number) -> bool:
         """Whether a finite number lies within the bounds."""
         return (
             math.isfinite(value)
@@ -51,12 +52,12 @@ class Bounds(NamedTuple):
 
 
 def number(
-    default: float,
+    default: Number,
     *,
-    least: float | None = None,
-    most: float | None = None,
-    above: float | None = None,
-    below: float | None = None,
+    least: Number | None = None,
+    most: Number | None = None,
+    above: Number | None = None,
+    below: Number | None = None,
     source: str | None = "paper",
 ) -> Any:
     """A field that holds a number within bounds.

@@ -287,6 +287,7 @@ def _random_rollouts(key: PRNGKeyArray, starts: int, length: int, networks: Netw
         log_prob=jnp.full(shape, -jnp.log(actions)),
         reward=jax.random.normal(keys[2], shape[:2]),
         continues=jnp.ones(shape),
+        alive=None,
         last=_random_states(keys[3], starts, networks),
     )
 

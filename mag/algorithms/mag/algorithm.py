@@ -10,14 +10,14 @@ from jaxtyping import Array, PRNGKeyArray
 
 from mag.algorithms.contract import Imagination, Play
 from mag.algorithms.mag import footprint
-from mag.algorithms.mag.config import MAGConfig
+from mag.algorithms.mag.config import MAGConfig, ReplayConfig
 from mag.algorithms.mag.imagination import imagine
 from mag.algorithms.mag.local_models import LocalModels
 from mag.algorithms.mag.model_reward import ModelReward
 from mag.algorithms.mag.policy import Actor, ModelAgent, imagine_action
 from mag.algorithms.mag.policy_update import PolicyState, fit_policy, init_policy
 from mag.algorithms.mag.replay import ReplayState, make_replay, size
-from mag.algorithms.mag.rollout import Rollout, num_states, resolve_chunk_size, rollouts, start_states
+from mag.algorithms.mag.rollout import EVERY, Rollout, num_states, resolve_chunk_size, rollouts, start_states
 from mag.algorithms.mag.world_model import Predict, State, WorldModel
 from mag.envs import EnvSpec
 from mag.learning.optimise import Trainable, fit, make_optimiser
@@ -55,6 +55,7 @@ class MAG:
         self.num_seeds, self.workers = config.num_seeds, Workers(config.workers)
         share = dataclasses.replace(config.replay, batch_size=config.replay.batch_size // config.workers)
         self.replay = make_replay(share, config.collect.num_envs)
+        self.start_replay = make_replay(start_windows(config, share), config.collect.num_envs)
         self.models_optimiser, self.model_reward_optimiser = (
             make_optimiser(each.optimiser, each.learning_rate, each.learning_rate_decay, each.max_grad_norm)
             for each in (config.models, config.model_reward)
@@ -155,7 +156,9 @@ class MAG:
     ) -> Rollout:
         """Lines 7-15: play inside the world model from states of D_e. The key is consumed."""
         key_sample, key_start, key_rollout = jax.random.split(self.workers.own_key(key), 3)
-        starts = start_states(key_start, models, self.sequences(key_sample, data))
+        windows = self.start_replay.sample(data, key_sample).experience
+        chosen = slice(self.config.rollout.burn_in, None) if self.config.rollout.windows else EVERY
+        starts = start_states(key_start, models, windows, chosen)
         return rollouts(
             key_rollout,
             starts,
@@ -225,3 +228,12 @@ class MAG:
             observed=observed,
             reward_scale=self.config.models.reward_scale,
         )
+
+
+def start_windows(config: MAGConfig, share: ReplayConfig) -> ReplayConfig:
+    """How a worker draws the sequences whose posteriors rollouts start from; `share` is its part of a batch."""
+    rollout = config.rollout
+    if not rollout.windows:
+        return share
+    length = rollout.burn_in + rollout.starts_per_window
+    return dataclasses.replace(share, batch_size=rollout.windows // config.workers, sequence_length=length)

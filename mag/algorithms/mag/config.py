@@ -45,10 +45,20 @@ class NetworksConfig:
     """Attention heads."""
     dropout: float = number(0.1, least=0, below=1)
     """Dropout in the local models' attention while they are trained."""
+    joint_events: bool = choice(False)
+    """Whether the end of an episode, deaths and a component of the prior are drawn once for the team, before each
+    agent's latent given them; if not, all variables are independent."""
+    components: int = number(1, least=1)
+    """Components of the prior, one of which is drawn for the team; more than one need `joint_events`."""
 
     def check(self) -> None:
-        """Raise UsageError where the heads do not divide the width."""
+        """Raise UsageError where the heads do not divide the width, or a mixture has no joint events."""
         check_heads(self.hidden, self.heads)
+        if self.components > 1 and not self.joint_events:
+            raise UsageError(
+                f"networks.components is {self.components}, but a component is drawn for the team only with "
+                "networks.joint_events true"
+            )
 
 
 @dataclass(frozen=True)
@@ -108,6 +118,13 @@ class RolloutConfig:
     """Rollouts, each followed by a policy update, in one iteration."""
     length: int = number(15, least=1)
     """k: steps of a rollout."""
+    windows: int = number(0, least=0)
+    """Sequences whose last posteriors are the start states; 0 starts from every posterior of one batch of sequences
+    but the first and last of each, which are much alike."""
+    burn_in: int = number(8, least=1, source=None)
+    """Steps of such a window that only fill the recurrent state."""
+    starts_per_window: int = number(1, least=1, source=None)
+    """Start states that each window ends with."""
     chunk_size: int = number(0, least=0, source=None)
     """Start states rolled out side by side; 0 takes all on an accelerator and what fits the cache on a CPU."""
 
@@ -143,6 +160,9 @@ class PPOConfig:
     """Discount factor."""
     gae_lambda: float = number(0.95, least=0, most=1)
     """Lambda of the lambda-returns."""
+    weigh_by_continuation: bool = choice(False)
+    """Whether an imagined state counts only as far as the episode has gone on, and the dead not at all in the
+    policy's loss; if not, all count alike."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +182,11 @@ class MAGConfig(RunConfig):
         super().check()
         if self.workers > MOST_THREADS:
             raise UsageError(f"workers is {self.workers}; it can be at most {MOST_THREADS}")
-        for name, size in (("replay.batch_size", self.replay.batch_size), ("ppo.minibatch", self.ppo.minibatch)):
+        for name, size in (
+            ("replay.batch_size", self.replay.batch_size),
+            ("rollout.windows", self.rollout.windows),
+            ("ppo.minibatch", self.ppo.minibatch),
+        ):
             if size % self.workers:
                 raise UsageError(f"{name} is {size} and workers {self.workers}; the workers must divide it")
         kept, asked = self.replay.capacity // self.collect.num_envs, self.replay.sequence_length

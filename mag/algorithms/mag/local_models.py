@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from mag.algorithms.mag.config import ModelsConfig, NetworksConfig
+from mag.algorithms.mag.joint_events import Event, JointEvents, mixture_kl
 from mag.algorithms.mag.world_model import OneStep, Outcome, Reader, WorldModel
 from mag.envs import EnvSpec
 from mag.learning.distributions import (
@@ -41,6 +42,8 @@ class ModelState(NamedTuple):
 
     stoch: Latent
     deter: Float[Array, "agents deterministic"]
+    alive: Bool[Array, " agents"] | None = None
+    """Who lives (nobody after an end); known only with joint events."""
 
 
 class FeatureMLP(eqx.Module):
@@ -89,12 +92,14 @@ class LocalModels(WorldModel):
     available_head: FeatureMLP | None
     action_features: MLP
     action_output: Linear
+    events: JointEvents | None
     spec: EnvSpec = eqx.field(static=True)
     networks: NetworksConfig = eqx.field(static=True)
     config: ModelsConfig = eqx.field(static=True)
 
     def __init__(self, key: PRNGKeyArray, spec: EnvSpec, networks: NetworksConfig, config: ModelsConfig):
         keys = iter(jax.random.split(key, 14))
+        key_events = jax.random.fold_in(key, 14)
         hidden, deterministic = networks.hidden, networks.deterministic
         latent = networks.categoricals * networks.classes
 
@@ -114,30 +119,34 @@ class LocalModels(WorldModel):
         self.available_head = head(spec.n_actions) if spec.has_masks else None
         self.action_features = MLP(next(keys), (hidden, hidden, hidden), "elu")
         self.action_output = Linear(next(keys), hidden, spec.n_actions)
+        self.events = JointEvents(key_events, spec.n_agents, networks) if networks.joint_events else None
         self.spec, self.networks, self.config = spec, networks, config
 
     def initial(self) -> ModelState:
         """See `WorldModel.initial`."""
         stoch = jnp.zeros((self.spec.n_agents, self.networks.categoricals), jnp.int32)
-        return ModelState(stoch, jnp.zeros((self.spec.n_agents, self.networks.deterministic)))
+        alive = None if self.events is None else jnp.ones(self.spec.n_agents, bool)
+        return ModelState(stoch, jnp.zeros((self.spec.n_agents, self.networks.deterministic)), alive)
 
     def predict(self, key: PRNGKeyArray, state: ModelState, action: Int[Array, " agents"]) -> ModelState:
-        """One sample of the next joint state from the prior: P^i(. | o, a) of Definition 1. The key is consumed."""
-        deter = self.recur(state, action)
-        return ModelState(sample_categorical(key, self.prior_logits(deter)), deter)
+        """One sample of the next joint state from the prior: P^i(. | o, a) of Definition 1. The key is consumed.
 
-    def observe(
-        self,
-        key: PRNGKeyArray,
-        state: ModelState,
-        previous_action: Int[Array, " agents"],
-        first: Bool[Array, ""],
-        obs: Float[Array, "agents obs"],
-    ) -> ModelState:
+        With joint events the team's event is drawn first, then each agent's latent given the event.
+        """
+        deter = self.recur(state, action)
+        if self.events is None:
+            return ModelState(sample_categorical(key, self.prior_logits(deter)), deter)
+        key_event, key_latent = jax.random.split(key)
+        continuation = self.outcome_heads(state.stoch, deter)[1]
+        assert state.alive is not None
+        event = self.events.draw(key_event, state.alive, deter, continuation)
+        return ModelState(sample_categorical(key_latent, self.prior_given(deter, event)), deter, event.alive)
+
+    def observe(self, key: PRNGKeyArray, state: ModelState, arrival: Arrival) -> ModelState:
         """The next joint state, corrected by what was observed (posterior). The key is consumed."""
-        deter = self.recur(state, previous_action, fresh=first)
-        logits = self.posterior_logits(deter, self.embed(obs))
-        return ModelState(sample_categorical(key, logits), deter)
+        deter = self.recur(state, arrival.previous_action, fresh=arrival.first)
+        logits = self.posterior_logits(deter, self.embed(arrival.obs))
+        return ModelState(sample_categorical(key, logits), deter, self.known_lives(arrival.alive))
 
     def recur(
         self,
@@ -162,6 +171,18 @@ class LocalModels(WorldModel):
     def prior_logits(self, deter: Float[Array, "agents deterministic"]) -> Float[Array, "agents variables classes"]:
         """Logits of the latent before the observation."""
         return self._logits(self.prior(deter))
+
+    def prior_given(
+        self, deter: Float[Array, "agents deterministic"], event: Event
+    ) -> Float[Array, "agents variables classes"]:
+        """Logits of the latent before the observation, given a joint event."""
+        assert self.events is not None
+        first, last = self.prior.layers
+        return self._logits(last(jax.nn.relu(first(deter) + self.events.given(event))))
+
+    def known_lives(self, alive: Bool[Array, "*time agents"]) -> Bool[Array, "*time agents"] | None:
+        """Lives as a state holds them: only with joint events."""
+        return None if self.events is None else alive
 
     def embed(self, obs: Float[Array, "*time agents obs"]) -> Float[Array, "*time agents hidden"]:
         """The observation's share of the posterior's hidden layer."""
@@ -190,7 +211,14 @@ class LocalModels(WorldModel):
         They read (stoch_t, deter_{t+1}): deter_{t+1} already holds the joint action a_t.
         """
         reward, continuation = self.outcome_heads(before.stoch, after.deter)
-        return Outcome(reward, jax.nn.sigmoid(continuation))
+        if after.alive is None:
+            return Outcome(reward, jax.nn.sigmoid(continuation))
+        goes_on = after.alive.any().astype(reward.dtype)  # the end was drawn with the state
+        return Outcome(reward, jnp.broadcast_to(goes_on, reward.shape))
+
+    def alive(self, state: ModelState) -> Bool[Array, " agents"] | None:
+        """See `WorldModel.alive`: known with joint events."""
+        return state.alive
 
     def outcome_heads(
         self, before: Latent, deter: Float[Array, "agents deterministic"]
@@ -224,7 +252,7 @@ class LocalModels(WorldModel):
             keys, batch
         )
         errors, known = predictions.errors, predictions.known[..., None]
-        means = {name: getattr(errors, name).mean() for name in ("reconstruction", "available_actions", "kl")}
+        means = {name: getattr(errors, name).mean() for name in ("reconstruction", "available_actions", "kl", "life")}
         for name in ("reward", "continuation", "action_information"):
             means[name] = jnp.mean(getattr(errors, name), where=jnp.broadcast_to(known, errors.kl.shape))
         weights = {"reconstruction": self.config.reconstruction_weight, "reward": self.config.reward_weight}
@@ -254,6 +282,9 @@ class Errors(NamedTuple):
     available_actions: Float[Array, "time agents"]
     action_information: Float[Array, "time agents"]
     kl: Float[Array, "time agents"]
+    life: Float[Array, "time agents"]
+    """Log-loss of the lives, the team's over its agents; 0 without joint events, and where no life is open (the dead,
+    ends)."""
 
 
 class Predictions(NamedTuple):
@@ -279,19 +310,20 @@ def observe_sequence(
     """
     length = sequence.first.shape[0]
     fresh = sequence.first.at[0].set(True)
-    inputs = (jax.random.split(key, length), models.embed(sequence.obs), sequence.previous_action, fresh)
+    keys, lives = jax.random.split(key, length), models.known_lives(sequence.alive)
+    inputs = (keys, models.embed(sequence.obs), sequence.previous_action, fresh, lives)
     state = models.initial()
     if training:
         nothing = jnp.zeros((models.spec.n_agents, models.networks.categoricals, models.networks.classes))
         state = state._replace(stoch=Draw(nothing.argmax(-1), nothing))
 
     def step(state: ModelState, inputs: tuple) -> tuple[ModelState, tuple[Array, ModelState]]:
-        key, embedded, previous_action, fresh = inputs
+        key, embedded, previous_action, fresh, alive = inputs
         key_draw, key_dropout = jax.random.split(key)
         deter = models.recur(state, previous_action, fresh=fresh, key=key_dropout if training else None)
         logits = models.posterior_logits(deter, embedded)
         draw = straight_through if training else sample_categorical
-        state = ModelState(draw(key_draw, logits), deter)
+        state = ModelState(draw(key_draw, logits), deter, alive)
         return state, (logits, state)
 
     return jax.lax.scan(step, state, inputs)[1]
@@ -301,8 +333,8 @@ def one_step_predictions(models: LocalModels, key: PRNGKeyArray, sequence: Arriv
     """Every one-step prediction of the local models on one sequence, and its error. The key is consumed."""
     key_observe, key_prior = jax.random.split(key)
     posterior_logits, posterior = observe_sequence(models, key_observe, sequence, training=training)
-    prior_logits = jax.vmap(models.prior_logits)(posterior.deter)
-    prior = ModelState(sample_categorical(key_prior, jax.lax.stop_gradient(prior_logits)), posterior.deter)
+    prior_logits, kl, life = expectations(models, posterior_logits, posterior.deter, sequence)
+    prior = posterior._replace(stoch=sample_categorical(key_prior, jax.lax.stop_gradient(prior_logits)))
     config = models.config
     obs, action_logits = jax.vmap(models.decode_all)(posterior)
     # stoch_{t-1} for deter_t: rolled by one; what wraps around at t = 0 is not `known`.
@@ -319,6 +351,45 @@ def one_step_predictions(models: LocalModels, key: PRNGKeyArray, sequence: Arriv
         continuation=bernoulli_nll(continuation, sequence.continues[:, None]),
         available_actions=available,
         action_information=-log_prob(action_logits, jnp.maximum(sequence.previous_action, 0)),
-        kl=balanced_kl(posterior_logits, prior_logits, config.kl_balance),
+        kl=kl,
+        life=life,
     )
     return Predictions(errors, ~sequence.first.at[0].set(True), prior, posterior)
+
+
+class Expectations(NamedTuple):
+    """What the prior expects along a sequence, and how well."""
+
+    logits: Float[Array, "time agents variables classes"]
+    """Prior logits; with joint events given who lives, of the likeliest component."""
+    kl: Float[Array, "time agents"]
+    life: Float[Array, "time agents"]
+
+
+def expectations(
+    models: LocalModels,
+    posterior_logits: Float[Array, "time agents variables classes"],
+    deter: Float[Array, "time agents deterministic"],
+    sequence: Arrival,
+) -> Expectations:
+    """The prior along a sequence, its KL from the posterior, and the log-loss of the lives."""
+    events, balance = models.events, models.config.kl_balance
+    if events is None:
+        logits = jax.vmap(models.prior_logits)(deter)
+        kl = balanced_kl(posterior_logits, logits, balance)
+        return Expectations(logits, kl, jnp.zeros_like(kl))
+    was_alive = jnp.roll(sequence.alive, 1, axis=0)
+    is_open = was_alive & ((sequence.continues > 0) & ~sequence.first.at[0].set(True))[:, None]
+    logs = jax.vmap(events.component_logs)(deter) + jax.vmap(events.life_logs)(deter, sequence.alive, is_open)
+    life = -jax.nn.logsumexp(logs, -1) / models.spec.n_agents
+    weights = jax.nn.log_softmax(logs)  # of the components, once the lives are known
+
+    def given(deter: Array, alive: Array) -> Array:
+        components = jnp.arange(events.components)
+        return jax.vmap(lambda component: models.prior_given(deter, Event(alive, component)))(components)
+
+    priors = jax.vmap(given)(deter, sequence.alive)
+    kl = jax.vmap(lambda p, q, w: mixture_kl(p, q, w, balance))(posterior_logits, priors, weights)
+    logits = jax.vmap(lambda priors, best: priors[best])(priors, weights.argmax(-1))
+    whole = (len(life), models.spec.n_agents)
+    return Expectations(logits, jnp.broadcast_to(kl[:, None], whole), jnp.broadcast_to(life[:, None], whole))

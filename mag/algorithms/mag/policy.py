@@ -11,7 +11,7 @@ from mag.algorithms.mag.config import NetworksConfig
 from mag.algorithms.mag.world_model import Reader, State, WorldModel
 from mag.learning.distributions import mask_logits, sample_categorical
 from mag.learning.networks import MLP, AgentAttention
-from mag.play.episode import Carry
+from mag.play.episode import Carry, arrival
 from mag.types import TimeStep
 
 
@@ -94,7 +94,7 @@ class ModelAgent(eqx.Module):
         """Observe, then act on the posterior. The key is consumed."""
         key_observe, key_action = jax.random.split(key)
         previous = jnp.where(timestep.first, -1, carry.previous_action)
-        state = self.models.observe(key_observe, carry.state, previous, timestep.first, timestep.obs)
+        state = self.models.observe(key_observe, carry.state, arrival(timestep, previous))
         actor = self.greedy_actor if greedy else self.actor
         logits = mask_logits(actor(state), timestep.avail)
         action = jnp.argmax(logits, -1) if greedy else sample_categorical(key_action, logits)

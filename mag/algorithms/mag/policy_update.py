@@ -14,7 +14,7 @@ from mag.algorithms.mag.world_model import State, WorldModel
 from mag.learning.distributions import mask_logits
 from mag.learning.optimise import Trainable, clipped_adam, decayed, descend, fit_epochs
 from mag.learning.parallel import ALONE, Workers
-from mag.learning.ppo import lambda_returns, normalised, policy_loss
+from mag.learning.ppo import lambda_returns, normalised, policy_loss, weighted_mean
 from mag.types import Metrics
 
 
@@ -35,6 +35,10 @@ class PolicyBatch(NamedTuple):
     log_prob: Float[Array, "batch agents"]
     returns: Float[Array, "batch agents"]
     advantage: Float[Array, "batch agents"]
+    weight: Float[Array, "batch agents"] | None
+    """How much an agent's action counts; all alike where None."""
+    reached: Float[Array, "batch agents"] | None
+    """How far the episode has gone on at the state, which is how much the value counts; all alike where None."""
 
 
 def optimisers(config: PPOConfig) -> tuple[optax.GradientTransformation, optax.GradientTransformation]:
@@ -68,12 +72,13 @@ def actor_loss(
         advantage=batch.advantage,
         clip=clip,
         entropy_coefficient=entropy_coefficient,
+        weight=batch.weight,
     )
 
 
 def critic_loss(critic: Critic, batch: PolicyBatch) -> tuple[Float[Array, ""], Metrics]:
     """Half the squared error of the values."""
-    loss = 0.5 * jnp.square(jax.vmap(critic)(batch.state) - batch.returns).mean()
+    loss = 0.5 * weighted_mean(jnp.square(jax.vmap(critic)(batch.state) - batch.returns), batch.reached)
     return loss, {"critic/loss": loss}
 
 
@@ -86,9 +91,25 @@ def policy_batch(critic: Critic, rollouts: Rollout, config: PPOConfig, workers: 
             reward, continues, value, gamma=config.gamma, gae_lambda=config.gae_lambda
         )
     )(rollouts.reward, rollouts.continues, jnp.concatenate([value, bootstrap[:, None]], 1))
-    advantage = normalised(returns - value, workers=workers)
-    batch = PolicyBatch(rollouts.state, rollouts.action, rollouts.avail, rollouts.log_prob, returns, advantage)
+    weight, reached = weights(rollouts) if config.weigh_by_continuation else (None, None)
+    advantage = normalised(returns - value, weight, workers=workers)
+    batch = PolicyBatch(
+        rollouts.state, rollouts.action, rollouts.avail, rollouts.log_prob, returns, advantage, weight, reached
+    )
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), batch)
+
+
+def weights(rollouts: Rollout) -> tuple[Float[Array, "starts k agents"], Float[Array, "starts k agents"]]:
+    """How much each action counts, and how far the episode has gone on when it is taken.
+
+    The second is the product of the continuations before; the first is, where lives are known, also 0 for the dead.
+    """
+    before = jnp.cumprod(rollouts.continues[:, :-1], axis=1)
+    reached = jnp.concatenate([jnp.ones_like(rollouts.continues[:, :1]), before], 1)
+    if rollouts.alive is None:
+        return reached, reached
+    reached = reached * rollouts.alive.any(-1, keepdims=True)
+    return reached * rollouts.alive, reached
 
 
 def update(

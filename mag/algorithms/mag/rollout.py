@@ -24,19 +24,25 @@ class Rollout(NamedTuple):
     """Predicted reward of the step, mean over agents."""
     continues: Float[Array, "k agents"]
     """Predicted probability that the episode goes on after the step."""
+    alive: Bool[Array, "k agents"] | None
+    """The agents that live in the states acted in; None if the world model does not know."""
     last: State
     """The state after the k-th step: the bootstrap."""
 
 
-def start_states(key: PRNGKeyArray, models: WorldModel, sequences: Arrival) -> State:
-    """Line 7: every posterior of a batch of sequences `[batch, time, ...]` but each sequence's first and last.
+EVERY = slice(1, -1)
+"""The posteriors of a sequence that the reference starts from: not the first, which has seen a single observation, and
+18 of 20."""
 
-    The first has seen a single observation; without the last there are the reference's 18 of 20. Returns
-    `[starts, ...]`. The key is consumed.
+
+def start_states(key: PRNGKeyArray, models: WorldModel, sequences: Arrival, chosen: slice = EVERY) -> State:
+    """Line 7: the chosen posteriors of a batch of sequences `[batch, time, ...]`, as `[starts, ...]`.
+
+    The key is consumed.
     """
     keys = jax.random.split(key, sequences.first.shape[0])
     states = jax.vmap(models.observe_sequence)(keys, sequences)
-    return jax.tree.map(lambda x: x[:, 1:-1].reshape(-1, *x.shape[2:]), states)
+    return jax.tree.map(lambda x: x[:, chosen].reshape(-1, *x.shape[2:]), states)
 
 
 def rollout(
@@ -59,6 +65,7 @@ def rollout(
             log_prob=log_prob(logits, action),
             reward=outcome.reward.mean(),
             continues=outcome.continues,
+            alive=models.alive(state),
             last=next_state,
         )
         return next_state, item  # line 13

@@ -54,15 +54,8 @@ class WorldModel(eqx.Module):
         """The state before anything was observed; never read, because an episode's first arrival resets it."""
 
     @abstractmethod
-    def observe(
-        self,
-        key: PRNGKeyArray,
-        state: State,
-        previous_action: Int[Array, " agents"],
-        first: Bool[Array, ""],
-        obs: Float[Array, "agents obs"],
-    ) -> State:
-        """The next joint state given what was observed (posterior); reset where `first`. The key is consumed."""
+    def observe(self, key: PRNGKeyArray, state: State, arrival: Arrival) -> State:
+        """The next joint state given one arrival (posterior); reset where `arrival.first`. The key is consumed."""
 
     @abstractmethod
     def predict(self, key: PRNGKeyArray, state: State, action: Int[Array, " agents"]) -> State:
@@ -97,6 +90,10 @@ class WorldModel(eqx.Module):
         """
         return None
 
+    def alive(self, state: State) -> Bool[Array, " agents"] | None:
+        """The agents that live in a state; None if the model does not know."""
+        return None
+
     def observe_sequence(self, key: PRNGKeyArray, sequence: Arrival) -> State:
         """The states of a sequence `[time, ...]` given what was observed. The key is consumed.
 
@@ -104,13 +101,13 @@ class WorldModel(eqx.Module):
         """
         fresh = sequence.first.at[0].set(True)
 
-        def step(state: State, inputs: tuple) -> tuple[State, State]:
-            key, arrival, fresh = inputs
-            state = self.observe(key, state, arrival.previous_action, fresh, arrival.obs)
+        def step(state: State, inputs: tuple[PRNGKeyArray, Arrival]) -> tuple[State, State]:
+            key, arrival = inputs
+            state = self.observe(key, state, arrival)
             return state, state
 
         keys = jax.random.split(key, len(fresh))
-        return jax.lax.scan(step, self.initial(), (keys, sequence, fresh))[1]
+        return jax.lax.scan(step, self.initial(), (keys, sequence._replace(first=fresh)))[1]
 
 
 def reset_where(fresh: Bool[Array, ""], state: State, initial: State) -> State:

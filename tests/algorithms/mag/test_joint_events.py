@@ -1,0 +1,138 @@
+"""Joint events: lives, ends and components drawn once for the team."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mag.algorithms.mag.config import ModelsConfig, NetworksConfig
+from mag.algorithms.mag.joint_events import Event, mixture_kl
+from mag.algorithms.mag.local_models import LocalModels, observe_sequence
+from mag.envs import EnvSpec
+from mag.learning.distributions import kl_categorical
+from mag.learning.optimise import Trainable, fit, make_optimiser
+from mag.types import Arrival
+
+SPEC = EnvSpec("toy/coin", 2, 3, None, 2, 10, has_masks=True, has_wins=False)
+SIZES = NetworksConfig(
+    hidden=16,
+    deterministic=16,
+    categoricals=4,
+    classes=4,
+    attention_layers=1,
+    heads=2,
+    dropout=0.0,
+    joint_events=True,
+)
+
+
+def coin_sequence(key, length=8):
+    """A world of one coin: at each arrival all agents see the same side; with the other coin both die for good."""
+    key_side, key_fate = jax.random.split(key)
+    side = jax.random.bernoulli(key_side, shape=(length,)).astype(jnp.float32)
+    fate = jax.random.bernoulli(key_fate, 0.2, (length,)).at[0].set(False)
+    alive = jnp.broadcast_to(~(jnp.cumsum(fate) > 0)[:, None], (length, 2))
+    shown = jnp.stack([side, 1 - side, jnp.ones(length)], -1)
+    return Arrival(
+        obs=jnp.where(alive[..., None], shown[:, None], 0.0),
+        avail=jnp.stack([~alive, alive], -1),
+        alive=alive,
+        previous_action=jnp.zeros((length, 2), jnp.int32),
+        reward=jnp.zeros(length),
+        continues=jnp.ones(length),
+        first=jnp.arange(length) == 0,
+        state=None,
+    )
+
+
+def fitted(components, updates=1500):
+    networks = dataclasses.replace(SIZES, components=components)
+    optimiser = make_optimiser("adam", 3e-3, 1.0, 100.0)
+
+    def loss(models, key):
+        key_sample, key_loss = jax.random.split(key)
+        return models.loss(key_loss, jax.vmap(coin_sequence)(jax.random.split(key_sample, 16)))
+
+    models = Trainable.create(untrained(networks, reconstruction_weight=10.0), optimiser)
+    return jax.jit(lambda key, models: fit(key, models, loss, optimiser, batches=updates))(jax.random.key(1), models)[
+        0
+    ].params
+
+
+def untrained(networks=SIZES, **config):
+    return LocalModels(jax.random.key(0), SPEC, networks, ModelsConfig(**config))
+
+
+def arrivals(models, count=400):
+    """Drawn successors of the start of an episode: sides that the agents see, and who lives."""
+    sequence = jax.tree.map(lambda x: x[:1], coin_sequence(jax.random.key(3)))
+    _, states = observe_sequence(models, jax.random.key(4), sequence, training=False)
+    start = jax.tree.map(lambda x: x[0], states)
+    keys = jax.random.split(jax.random.key(5), count)
+    following = jax.vmap(lambda key: models.predict(key, start, jnp.zeros(2, jnp.int32)))(keys)
+    obs = jax.vmap(models.decode)(following)
+    return np.asarray(obs), np.asarray(following.alive)
+
+
+@pytest.mark.slow
+def test_a_team_that_lives_and_sees_together_is_drawn_together():
+    obs, alive = arrivals(fitted(components=6))
+    assert np.mean(alive[:, 0] == alive[:, 1]) > 0.95
+    assert np.mean(~alive[:, 0]) == pytest.approx(0.2, abs=0.08)
+    both = alive.all(1)
+    sides = obs[both, :, 0] > 0.5
+    assert np.mean(sides[:, 0] == sides[:, 1]) > 0.9
+    assert np.mean(sides) == pytest.approx(0.5, abs=0.15)
+    # the dead see nothing, whole
+    assert np.abs(obs[~alive.any(1)]).max(-1).mean() < 0.2
+
+
+@pytest.mark.slow
+def test_without_components_agents_see_apart():
+    obs, alive = arrivals(fitted(components=1))
+    both = alive.all(1)
+    sides = obs[both, :, 0] > 0.5
+    assert np.mean(sides[:, 0] == sides[:, 1]) < 0.8
+
+
+def test_nobody_comes_back_and_an_end_takes_everyone():
+    models = untrained()
+    was_alive = jnp.array([True, False])
+    deter = jnp.zeros((2, 16))
+
+    def draw(key, continuation):
+        return models.events.draw(key, was_alive, deter, jnp.full(2, continuation)).alive
+
+    keys = jax.random.split(jax.random.key(1), 200)
+    goes_on = np.asarray(jax.vmap(lambda key: draw(key, 100.0))(keys))
+    assert not goes_on[:, 1].any() and goes_on[:, 0].any() and not goes_on[:, 0].all()
+    assert not np.asarray(jax.vmap(lambda key: draw(key, -100.0))(keys)).any()
+
+
+def test_the_prior_of_an_agent_depends_on_the_life_of_the_other():
+    models = untrained()
+    deter = jax.random.normal(jax.random.key(1), (2, 16))
+    both, one = (models.prior_given(deter, Event(jnp.array(alive), jnp.int32(0))) for alive in ([1, 1], [1, 0]))
+    assert np.abs(np.asarray(both[0] - one[0])).max() > 1e-3
+
+
+def test_mixture_of_one_component_is_the_plain_kl():
+    posterior, prior = jax.random.normal(jax.random.key(0), (2, 3, 4, 5))
+    found = mixture_kl(posterior, prior[None], jnp.zeros(1), 0.8)
+    assert float(found) == pytest.approx(float(kl_categorical(posterior, prior).mean()), rel=1e-5)
+
+
+def test_mixture_takes_the_component_that_fits():
+    # Two agents with one variable of two classes, both surely in class 0 (logit 20). One component says class 0 for
+    # both, the other class 1 for both; each weighs 1/2. The KL is ln 2 over 2 agents: 0.3466.
+    sure = jnp.array([20.0, 0.0])
+    posterior = jnp.broadcast_to(sure, (2, 1, 2))
+    priors = jnp.stack([posterior, posterior[..., ::-1]])
+    found = mixture_kl(posterior, priors, jnp.log(jnp.array([0.5, 0.5])), 0.8)
+    assert float(found) == pytest.approx(0.3466, abs=1e-3)
+
+
+def test_initial_state_is_alive():
+    assert untrained().initial().alive.all()
