@@ -6,11 +6,28 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 from optax.contrib import muon
 
 from mag.learning.parallel import ALONE, Workers
 from mag.types import Metrics
+
+
+class MovingAverage(NamedTuple):
+    """Exponential moving average of parameters over the updates (Polyak averaging), without a bias to the start.
+
+    The untrained parameters have no part in it: after n updates the weights of the n parameters sum to 1, as if the
+    average from zero were divided by 1 - decay^n (Kingma & Ba 2015, Sec. 3).
+    """
+
+    params: Any
+    updates: Int[Array, ""]
+
+    def update(self, params: Any, decay: float) -> "MovingAverage":
+        """The average after one more update."""
+        updates = self.updates + 1
+        share = (1 - decay) / (1 - decay**updates)
+        return MovingAverage(optax.incremental_update(params, self.params, share), updates)
 
 
 class Trainable(NamedTuple):
@@ -18,18 +35,19 @@ class Trainable(NamedTuple):
 
     params: Any
     opt_state: optax.OptState
-    ema: Any = None
-    """Exponential moving average of the parameters over the updates (Polyak averaging); None if none is kept."""
+    ema: MovingAverage | None = None
+    """None if none is kept."""
 
     @classmethod
     def create(cls, params: Any, optimiser: optax.GradientTransformation, ema_decay: float = 0.0) -> "Trainable":
         """A module before its first update; a moving average is kept if `ema_decay` is above 0."""
-        return cls(params, optimiser.init(params), params if ema_decay else None)
+        ema = MovingAverage(params, jnp.zeros((), jnp.int32)) if ema_decay else None
+        return cls(params, optimiser.init(params), ema)
 
     @property
     def weights(self) -> Any:
         """The weights used to act and predict: the moving average if one is kept, else the latest."""
-        return self.params if self.ema is None else self.ema
+        return self.params if self.ema is None else self.ema.params
 
 
 def clipped_adam(
@@ -88,7 +106,7 @@ def descend(
     updates, opt_state = optimiser.update(gradient, trainable.opt_state, trainable.params)
     params, ema = optax.apply_updates(trainable.params, updates), trainable.ema
     if ema is not None:
-        ema = optax.incremental_update(params, ema, 1 - ema_decay)
+        ema = ema.update(params, ema_decay)
     return Trainable(params, opt_state, ema), metrics
 
 
