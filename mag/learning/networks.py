@@ -10,16 +10,18 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from mag.learning.distributions import Draw, Latent
 
-Initialiser = Literal["xavier", "orthogonal"]
+Initialiser = Literal["xavier", "orthogonal", "small"]
+"""`small` is orthogonal with gain 0.01, for the last layer of a policy: it begins near uniform."""
 Activation = Literal["relu", "elu"]
 ACTIVATIONS = {"relu": jax.nn.relu, "elu": jax.nn.elu}
 _INITIALISERS = {
     "xavier": jax.nn.initializers.glorot_uniform(),
     "orthogonal": jax.nn.initializers.orthogonal(),
+    "small": jax.nn.initializers.orthogonal(0.01),
 }
 
 
@@ -55,9 +57,20 @@ class MLP(eqx.Module):
     layers: tuple[Linear, ...]
     activation: Activation = eqx.field(static=True)
 
-    def __init__(self, key: PRNGKeyArray, sizes: tuple[int, ...], activation: Activation, init: Initialiser = "xavier"):
+    def __init__(
+        self,
+        key: PRNGKeyArray,
+        sizes: tuple[int, ...],
+        activation: Activation,
+        init: Initialiser = "xavier",
+        *,
+        last: Initialiser | None = None,
+    ):
+        """`last` initialises the last layer; if it is not given, as the others."""
         keys = jax.random.split(key, len(sizes) - 1)
-        self.layers = tuple(Linear(k, i, o, init) for k, i, o in zip(keys, sizes[:-1], sizes[1:], strict=True))
+        inits = [init] * (len(keys) - 1) + [last or init]
+        parts = zip(keys, sizes[:-1], sizes[1:], inits, strict=True)
+        self.layers = tuple(Linear(k, i, o, each) for k, i, o, each in parts)
         self.activation = activation
 
     def __call__(self, x: Float[Array, "*batch inputs"]) -> Float[Array, "*batch outputs"]:
@@ -224,22 +237,34 @@ class TransformerLayer(eqx.Module):
         self.heads = heads
 
     def __call__(
-        self, x: Float[Array, "agents size"], *, key: PRNGKeyArray | None = None, rate: float = 0.0
+        self,
+        x: Float[Array, "agents size"],
+        *,
+        heard: Bool[Array, "agents agents"] | None = None,
+        key: PRNGKeyArray | None = None,
+        rate: float = 0.0,
     ) -> Float[Array, "agents size"]:
         keys = (None,) * 4 if key is None else jax.random.split(key, 4)
-        x = self.norm_attention(x + dropout(keys[0], rate, self.attend(x, key=keys[1], rate=rate)))
+        x = self.norm_attention(x + dropout(keys[0], rate, self.attend(x, heard=heard, key=keys[1], rate=rate)))
         hidden, last = self.feed_forward.layers
         y = last(dropout(keys[2], rate, jax.nn.relu(hidden(x))))
         return self.norm_feed_forward(x + dropout(keys[3], rate, y))
 
     def attend(
-        self, x: Float[Array, "agents size"], *, key: PRNGKeyArray | None = None, rate: float = 0.0
+        self,
+        x: Float[Array, "agents size"],
+        *,
+        heard: Bool[Array, "agents agents"] | None = None,
+        key: PRNGKeyArray | None = None,
+        rate: float = 0.0,
     ) -> Float[Array, "agents size"]:
         """Multi-head attention. Agents are few, so the values are mixed in a fused elementwise loop."""
         agents, size = x.shape
         split = (agents, self.heads, size // self.heads)
         q, k, v = (part.reshape(split) for part in jnp.split(self.qkv(x), 3, -1))
         scores = jnp.einsum("ihd,jhd->ijh", q, k) / np.sqrt(split[-1])
+        if heard is not None:
+            scores = jnp.where(heard[..., None], scores, -1e10)
         weights = dropout(key, rate, jax.nn.softmax(scores, axis=1))
         mixed = jnp.zeros(split)
         for j in range(agents):
@@ -256,20 +281,21 @@ class AgentAttention(eqx.Module):
         self.layers = tuple(TransformerLayer(k, size, heads) for k in jax.random.split(key, layers))
 
     def __call__(
-        self, x: Float[Array, "agents size"], *, key: PRNGKeyArray | None = None, rate: float = 0.0
+        self,
+        x: Float[Array, "agents size"],
+        *,
+        heard: Bool[Array, "agents agents"] | None = None,
+        key: PRNGKeyArray | None = None,
+        rate: float = 0.0,
     ) -> Float[Array, "agents size"]:
-        """With a key, dropout at the given rate (training of the local models only)."""
+        """Row i of `heard` says whom agent i attends to (everyone if it is not given).
+
+        With a key, dropout at the given rate (training of the local models only).
+        """
         x = x + agent_code(*x.shape)
         keys = (None,) * len(self.layers) if key is None else jax.random.split(key, len(self.layers))
         for layer, layer_key in zip(self.layers, keys, strict=True):
-            x = layer(x, key=layer_key, rate=rate)
-        return x
-
-    def alone(self, x: Float[Array, "agents size"]) -> Float[Array, "agents size"]:
-        """The same where each agent attends to itself only: nobody is heard."""
-        x = x + agent_code(*x.shape)
-        for layer in self.layers:
-            x = jax.vmap(lambda row, layer=layer: layer(row[None])[0])(x)
+            x = layer(x, heard=heard, key=layer_key, rate=rate)
         return x
 
 

@@ -82,9 +82,12 @@ def result(episode: Episode, ended: Bool[Array, ""]) -> Episodes:
 
 
 def arrival(timestep: TimeStep, previous_action: Int[Array, " agents"]) -> Arrival:
-    """The item of D_e for an arrival at `timestep` by `previous_action`."""
+    """The item of D_e for an arrival at `timestep` by `previous_action`.
+
+    A dead agent observes nothing, whatever the environment shows it, so nothing can reach the living from it.
+    """
     return Arrival(
-        obs=timestep.obs,
+        obs=jnp.where(timestep.alive[:, None], timestep.obs, 0),
         avail=timestep.avail,
         alive=timestep.alive,
         previous_action=previous_action,

@@ -9,19 +9,19 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from mag.algorithms.on_policy.config import AttentionNetworksConfig
 from mag.envs import EnvSpec
-from mag.learning.networks import MLP, AgentAttention, GRUCell, Linear
+from mag.learning.networks import MLP, AgentAttention, GRUCell, Initialiser, Linear
 from mag.types import Arrival
 
 
 class Both(NamedTuple):
-    """What actor and critic each have of their own: features or memories."""
+    """Features, or recurrent states, of actor and critic."""
 
     actor: Float[Array, "agents hidden"]
     critic: Float[Array, "agents hidden"]
 
 
 class AttentiveNet(eqx.Module):
-    """Observation, attention over the agents, memory, head: actor and critic differ in the head's outputs."""
+    """Observation, attention over the agents, recurrence, head: actor and critic differ in the head's outputs."""
 
     embed: Linear
     attention: AgentAttention
@@ -31,20 +31,30 @@ class AttentiveNet(eqx.Module):
     """Whether agents attend to one another; else each to itself alone."""
 
     def __init__(
-        self, key: PRNGKeyArray, obs_dim: int, outputs: int, config: AttentionNetworksConfig, *, together: bool
+        self,
+        key: PRNGKeyArray,
+        obs_dim: int,
+        outputs: int,
+        config: AttentionNetworksConfig,
+        *,
+        together: bool,
+        last: Initialiser,
     ):
         keys = jax.random.split(key, 4)
         hidden = config.hidden
         self.embed = Linear(keys[0], obs_dim, hidden)
         self.attention = AgentAttention(keys[1], hidden, config.heads, config.attention_layers)
         self.recurrence = GRUCell(keys[2], hidden, hidden)
-        self.head = MLP(keys[3], (hidden, hidden, outputs), "relu", "orthogonal")
+        self.head = MLP(keys[3], (hidden, hidden, outputs), "relu", "orthogonal", last=last)
         self.together = together
 
-    def encode(self, obs: Float[Array, "agents obs"]) -> Float[Array, "agents hidden"]:
-        """What an agent makes of its observation and of the others'."""
-        x = jax.nn.relu(self.embed(obs))
-        return jax.nn.relu(self.attention(x) if self.together else self.attention.alone(x))
+    def encode(self, arrival: Arrival) -> Float[Array, "agents hidden"]:
+        """Features of each agent's observation and of the observations of the others that live."""
+        x = jax.nn.relu(self.embed(arrival.obs))
+        heard = jnp.eye(len(x), dtype=bool)
+        if self.together:
+            heard = heard | arrival.alive
+        return jax.nn.relu(self.attention(x, heard=heard))
 
 
 class AttentionPPO(eqx.Module):
@@ -55,8 +65,9 @@ class AttentionPPO(eqx.Module):
 
     def __init__(self, key: PRNGKeyArray, spec: EnvSpec, config: AttentionNetworksConfig):
         key_actor, key_critic = jax.random.split(key)
-        self.actor = AttentiveNet(key_actor, spec.obs_dim, spec.n_actions, config, together=config.communicate)
-        self.critic = AttentiveNet(key_critic, spec.obs_dim, 1, config, together=True)
+        together, actions = config.communicate, spec.n_actions
+        self.actor = AttentiveNet(key_actor, spec.obs_dim, actions, config, together=together, last="small")
+        self.critic = AttentiveNet(key_critic, spec.obs_dim, 1, config, together=True, last="orthogonal")
 
     @staticmethod
     def initial_carry(spec: EnvSpec, config: AttentionNetworksConfig) -> Both:
@@ -66,7 +77,7 @@ class AttentionPPO(eqx.Module):
 
     def encode(self, arrival: Arrival) -> Both:
         """See `Network.encode`."""
-        return Both(self.actor.encode(arrival.obs), self.critic.encode(arrival.obs))
+        return Both(self.actor.encode(arrival), self.critic.encode(arrival))
 
     def recur(self, carry: Both, encoded: Both, arrival: Arrival) -> Both:
         """See `Network.recur`."""

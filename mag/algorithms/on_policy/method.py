@@ -90,7 +90,7 @@ def commnet_config() -> OnPolicyConfig:
         normalise=False,
         gae_lambda=1.0,
     )
-    collect = CollectConfig(num_envs=16, steps=500)
+    collect = CollectConfig(num_envs=8, steps=60)
     return OnPolicyConfig(algo="commnet", collect=collect, learning=learning, networks=CommNetNetworksConfig())
 
 
