@@ -73,6 +73,8 @@ class OnPolicyAgent(eqx.Module):
     """The joint policy that plays, and is learned from."""
 
     network: Any
+    greedy_network: Any
+    """The network of tests: the moving average if one is kept."""
     epsilon: Float[Array, ""]
     """Probability of a uniformly drawn action."""
     spec: EnvSpec = eqx.field(static=True)
@@ -88,7 +90,7 @@ class OnPolicyAgent(eqx.Module):
         self, key: PRNGKeyArray, carry: OnPolicyCarry, timestep: TimeStep, *, greedy: bool
     ) -> tuple[Int[Array, " agents"], OnPolicyCarry]:
         """Recur on what is seen, and act on it. The key is consumed."""
-        network = self.network
+        network = self.greedy_network if greedy else self.network
         seen = arrival(timestep, jnp.where(timestep.first, -1, carry.previous_action))
         memory = recur(network, carry.memory, network.encode(seen), seen)
         key_draw, key_next = jax.random.split(carry.key)
@@ -168,7 +170,7 @@ class OnPolicy:
         network = make(key_network, self.spec, self.config.networks)
         return OnPolicyState(
             key=key,
-            network=Trainable.create(network, self.optimiser),
+            network=Trainable.create(network, self.optimiser, self.config.learning.ema_decay),
             target=network if self.config.learning.target_every else None,
             transitions=jnp.zeros((), jnp.int32),
             updates=jnp.zeros((), jnp.int32),
@@ -196,7 +198,12 @@ class OnPolicy:
         batch = learning_batch(state.network.params, state.target, segments, config, epsilon)
 
         def update(network: Trainable, part: SegmentBatch) -> tuple[Trainable, Metrics]:
-            return descend(network, lambda network: loss(network, part, config, epsilon), self.optimiser)
+            return descend(
+                network,
+                lambda network: loss(network, part, config, epsilon),
+                self.optimiser,
+                ema_decay=config.ema_decay,
+            )
 
         network, metrics = fit_epochs(
             key, state.network, batch, update, epochs=config.epochs, minibatches=config.minibatches
@@ -213,7 +220,7 @@ class OnPolicy:
     def agent(self, state: OnPolicyState) -> OnPolicyAgent:
         """See `Algorithm.agent`."""
         epsilon = self.epsilon(state.transitions)
-        return OnPolicyAgent(state.network.params, epsilon, self.spec, self.config.networks)
+        return OnPolicyAgent(state.network.params, state.network.weights, epsilon, self.spec, self.config.networks)
 
     def epsilon(self, transitions: Int[Array, "..."]) -> Float[Array, "..."]:
         """Probability of a uniformly drawn action after so many transitions."""

@@ -19,6 +19,9 @@ class LearningConfig:
     """Learning rate."""
     critic_learning_rate: float = number(5e-4, least=0)
     """Learning rate of a critic that is a network of its own."""
+    ema_decay: float = number(0.0, least=0, below=1)
+    """Decay, per update, of the moving average of the weights, which plays tests; 0 uses the latest weights. The
+    latest weights always play in training."""
     max_grad_norm: float = number(100.0, least=0)
     """Gradient norm clip; CommNet's publication gives none."""
     epochs: int = number(5, least=1)

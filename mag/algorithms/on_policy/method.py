@@ -26,6 +26,7 @@ TUNED: Changes = {
     "learning.optimiser": "adam",
     "learning.learning_rate": 1e-3,
     "learning.critic_learning_rate": 1e-3,
+    "learning.ema_decay": 0.98,
     "learning.max_grad_norm": 0.5,
     "learning.epochs": 4,
     "learning.minibatches": 4,
