@@ -22,6 +22,8 @@ from mag.runs.folder import RunFolder
 Row = dict[str, Any]
 """One seed's metrics at one iteration; None where there is no value yet."""
 
+LOSSES = ("models/loss", "model_reward/loss", "policy/loss", "critic/loss")
+"""The losses that are shown while a run trains; metrics.jsonl has all metrics."""
 PLAIN_EVERY = 10.0
 """Seconds between two lines where the output is no terminal; evaluations are always told."""
 
@@ -167,9 +169,10 @@ class Terminal:
         """Show one iteration, mean over the seeds."""
         done = min(row["env_steps"] for row in rows)
         played = sum(row["env_steps"] for row in rows)
-        self._recent.append((time.monotonic(), done, played))
-        speed = self._speed()
         values = average(rows)
+        if is_learning(values):
+            self._recent.append((time.monotonic(), done, played))
+        speed = self._speed() or ("" if len(self._recent) > 1 else "compiling")
         tested = "eval/return" in values
         if tested:
             self._tested = "  ".join(
@@ -185,13 +188,16 @@ class Terminal:
             self.say("  ".join([f"env_steps {done}/{self._steps}", *([speed] if speed else []), *tests, *shown]))
 
     def _speed(self) -> str:
-        """Steps per second of all seeds together and the time left, over the latest iterations."""
-        recent = list(self._recent)[1:]  # what led to the first may contain compilation
+        """Steps per second of all seeds together and the time left, over the latest iterations that learned.
+
+        The first such iteration is where the clock starts: it contains compilation.
+        """
+        recent = list(self._recent)
         if len(recent) < 2 or recent[-1][1] == recent[0][1]:
             return ""
         (begin, done_before, played_before), (end, done, played) = recent[0], recent[-1]
         left = max(self._steps - done, 0) * (end - begin) / (done - done_before)
-        return f"{(played - played_before) / (end - begin):.0f} env steps/s, {duration(left)} left"
+        return f"{rate((played - played_before) / (end - begin))} env steps/s, {duration(left)} left"
 
     def _results(self, part: str) -> list[str]:
         return [part + "win_rate"] * self._has_wins + [part + "return"]
@@ -199,7 +205,7 @@ class Terminal:
     def _shown(self, values: Row) -> list[str]:
         """Training results and losses."""
         return [name for name in self._results("train/") if name in values] + [
-            name for name in values if name.endswith("loss")
+            name for name in LOSSES if name in values
         ]
 
     def _table(self, values: Row) -> Table:
@@ -208,6 +214,11 @@ class Terminal:
         for name in self._shown(values):
             table.add_row(name, number(values[name]))
         return table
+
+
+def is_learning(values: Row) -> bool:
+    """Whether an iteration learned: it has metrics besides those of play, tests and time."""
+    return any("/" in name and name.partition("/")[0] not in ("train", "eval", "time") for name in values)
 
 
 def average(rows: Iterable[Row]) -> dict[str, float]:
@@ -220,6 +231,11 @@ def average(rows: Iterable[Row]) -> dict[str, float]:
 def number(value: float) -> str:
     """A number for people: three significant digits."""
     return f"{value:.3g}"
+
+
+def rate(per_second: float) -> str:
+    """A rate: whole above 10, else with two significant digits, so that a slow one is not shown as none."""
+    return f"{per_second:.0f}" if per_second >= 10 else f"{per_second:.2g}"
 
 
 def duration(seconds: float) -> str:

@@ -5,13 +5,13 @@ import json
 
 import pytest
 
-from mag.runs import folder as run_folder
-from mag.algorithms.mag.config import PRESETS
 from mag.algorithms.config import CheckpointConfig, EvaluationConfig, flatten
-from mag.errors import UsageError
+from mag.algorithms.mag.config import PRESETS
 from mag.algorithms.registry import ALGORITHMS, default_config
-from mag.runs.folder import RunFolder, default_path
+from mag.errors import UsageError
+from mag.runs import folder as run_folder
 from mag.runs.config_file import claim, load_config
+from mag.runs.folder import RunFolder, default_path
 from mag.runs.train import train
 from tests.support.fake import build, fake_config
 

@@ -9,12 +9,12 @@ import jax
 import pytest
 
 from mag import envs
-from mag.runs import footprint as memory
 from mag.algorithms.config import CollectConfig
 from mag.algorithms.mag.config import PlanningConfig
+from mag.algorithms.registry import ALGORITHMS, default_config, make
 from mag.envs import EnvSpec
 from mag.errors import UsageError
-from mag.algorithms.registry import ALGORITHMS, default_config, make
+from mag.runs import footprint as memory
 from mag.runtime import compile_options
 
 SPEC = EnvSpec("some/task", 3, 101, None, 10, 60, True, True)

@@ -8,8 +8,8 @@ from rich.console import Console
 from tensorboardX.proto.event_pb2 import Event
 
 from mag.runs.curve import draw
-from mag.runs.logger import Logger, Terminal, average, duration, read_rows
 from mag.runs.folder import RunFolder
+from mag.runs.logger import Logger, Terminal, average, duration, rate, read_rows
 
 
 def make_row(seed, steps, **values):
@@ -129,10 +129,31 @@ def test_speed_is_that_of_the_latest_iterations_from_wherever_a_run_goes_on(monk
     monkeypatch.setattr("mag.runs.logger.time.monotonic", lambda: clock)
     for iteration in range(1, 30):
         clock += 4
-        terminal.rows([make_row(seed, 500 + 8 * iteration, **{"eval/return": 1.0}) for seed in (0, 1)])
+        values = {"eval/return": 1.0, "models/loss": 2.0}
+        terminal.rows([make_row(seed, 500 + 8 * iteration, **values) for seed in (0, 1)])
     lines = stream.getvalue().splitlines()
     assert len(lines) == 29
-    assert all("  4 env steps/s, " in line for line in lines[2:])
+    assert all("  4 env steps/s, " in line for line in lines[1:])
+
+
+def test_the_clock_starts_after_the_first_iteration_that_learned(monkeypatch):
+    stream = io.StringIO()
+    terminal = Terminal(1000, 0, has_wins=True, console=Console(file=stream, width=160))
+    clock = 0.0
+    monkeypatch.setattr("mag.runs.logger.time.monotonic", lambda: clock)
+    # Collecting alone takes 1 s an iteration, the first that learns 90 s with its compilation, the others 4 s.
+    for iteration, seconds in enumerate([1, 1, 90, 4, 4], 1):
+        clock += seconds
+        learned = {"models/loss": 1.0} if seconds > 1 else {}
+        terminal.rows([make_row(0, 10 * iteration, **{"eval/return": 1.0}, **learned)])
+    *early, fourth, fifth = stream.getvalue().splitlines()
+    assert len(early) == 3 and all("compiling" in line for line in early)
+    # 10 steps in 4 s: 2.5 a second, so the 960 and 950 steps left take 384 and 380 s.
+    assert "2.5 env steps/s, 6:24 left" in fourth and "2.5 env steps/s, 6:20 left" in fifth
+
+
+def test_a_rate_below_one_is_not_shown_as_none():
+    assert [rate(x) for x in (0.042, 0.6, 9.96, 10.0, 1234.5)] == ["0.042", "0.6", "10", "10", "1234"]
 
 
 def test_a_terminal_gets_a_bar():

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from mag.runs.checkpoint import Checkpoints
 from mag.algorithms.config import CheckpointConfig
-from mag.runs.interrupt import Interrupted
 from mag.algorithms.registry import ALGORITHMS, default_config
+from mag.runs.checkpoint import Checkpoints
+from mag.runs.interrupt import Interrupted
 from mag.runs.train import build, train
-from tests.support import fake
 from tests.runs.test_checkpoint import bits
 from tests.runs.test_train import interrupting
+from tests.support import fake
 
 
 def small_config(algo, **changes):
