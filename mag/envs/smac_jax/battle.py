@@ -70,6 +70,9 @@ def make_battle(game_map: Map, ticks_per_second: Number, *, reload_varies: bool)
     """Prepares the arrays of `game_map`."""
     attack_point = game_map.attack_point
     kinds = unit_arrays(game_map.ally_types + game_map.enemy_types)
+    if game_map.hunt:
+        is_enemy = np.arange(len(kinds.health)) >= len(game_map.ally_types)
+        kinds = kinds._replace(scan_range=np.where(is_enemy, np.inf, kinds.scan_range).astype(np.float32))
     return Battle(
         num_allies=len(game_map.ally_types),
         num_enemies=len(game_map.enemy_types),

@@ -5,6 +5,7 @@ A map file:
     name = "three_on_four"
     limit = 200                     # environment steps
     attack_point = [9, 16]          # where the enemies attack-move to; leave out if they hold
+    hunt = false                    # true instead of a point: they go for the allies themselves, wherever these go
     size = [32, 32]
     walls = [[0, 0, 32, 8]]         # left, bottom, right, top: ground no unit enters
     cliffs = []                     # ground only climbing units enter
@@ -46,6 +47,7 @@ _MAP_FIELDS = {
     "name": "a string",
     "limit": f"a whole number from 1 to {_MOST['limit']}",
     "attack_point": "[x, y] on the map",
+    "hunt": "true or false; no attack_point beside true",
     "size": f"[width, height], whole numbers from 1 to {_MOST['side']}",
     "walls": "a list of [left, bottom, right, top], whole numbers",
     "cliffs": "a list of [left, bottom, right, top], whole numbers",
@@ -101,6 +103,7 @@ def content_of(game_map: Map) -> dict[str, Any]:
         "name": game_map.name,
         "limit": game_map.limit,
         "attack_point": None if game_map.attack_point is None else list(game_map.attack_point),
+        "hunt": game_map.hunt,
         "size": [game_map.width, game_map.height],
         "walls": [list(wall) for wall in game_map.walls],
         "cliffs": [list(cliff) for cliff in game_map.cliffs],
@@ -128,7 +131,7 @@ def _given(fields: dict[str, Any]) -> dict[str, Any]:
 
 def _map(source: Source, units: dict[str, UnitType]) -> Map:
     """A map, checked; `units` are those it may use besides its own."""
-    defaults = {"name": Path(source.place).stem, "size": [32, 32], "walls": [], "cliffs": []}
+    defaults = {"name": Path(source.place).stem, "hunt": False, "size": [32, 32], "walls": [], "cliffs": []}
     fields = defaults | source.fields
     source.check_known("", fields, _MAP_FIELDS)
     for field in ("limit", "allies", "enemies"):
@@ -136,6 +139,8 @@ def _map(source: Source, units: dict[str, UnitType]) -> Map:
             raise source.fault(field, None, _MAP_FIELDS[field])
     if not isinstance(fields["name"], str):
         raise source.fault("name", fields["name"], _MAP_FIELDS["name"])
+    if not isinstance(fields["hunt"], bool) or (fields["hunt"] and "attack_point" in fields):
+        raise source.fault("hunt", fields["hunt"], _MAP_FIELDS["hunt"])
     if "units" in fields:
         units = _own_units(source, fields["units"], units)
     size = fields["size"]
@@ -152,6 +157,7 @@ def _map(source: Source, units: dict[str, UnitType]) -> Map:
         width=size[0],
         height=size[1],
         units=units,
+        hunt=fields["hunt"],
     )
     _check_starts(source, game_map)
     return game_map

@@ -48,9 +48,11 @@ class Map:
     limit: int
     """Environment steps after which a battle counts as undecided."""
     attack_point: tuple[Number, Number] | None
-    """Point to which the enemies attack-move; None for enemies that hold."""
+    """Point to which the enemies attack-move; None for enemies that hold or hunt."""
     units: dict[str, UnitType]
     """Unit types by name, all of the squads' among them."""
+    hunt: bool = False
+    """Whether the enemies' order is to attack the allies themselves, wherever these go."""
     walls: tuple[Rect, ...] = ()
     """Ground that no unit enters."""
     cliffs: tuple[Rect, ...] = ()

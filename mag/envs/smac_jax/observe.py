@@ -98,18 +98,27 @@ def num_actions(layout: Layout) -> int:
 def available_actions(battle: Battle, units: Units) -> Bool[Array, "agents actions"]:
     """Which actions each agent may take.
 
-    The dead only no-op. The living may stop, move where the pathing grid is free one unit away
-    (even Colossi, which can walk on cliffs, may not choose to step onto them from right beside),
-    and attack living enemies within 6.
+    Dead agents can only no-op. Living agents can stop, attack living enemies within 6, and move if the pathing grid is
+    free one unit ahead: even Colossi, which walk on cliffs, cannot choose to step onto a cliff from beside it.
     """
     count = battle.num_allies
     alive = units.alive[:count, None]
-    ahead = units.position[:count, None] + jnp.asarray(DIRECTIONS) * MOVE_AMOUNT / 2
-    movable = is_walkable(battle.terrain, ahead)
+    movable = is_walkable(battle.terrain, _cells_ahead(units.position[:count]))
     offset = units.position[None, count:] - units.position[:count, None]
     near = jnp.sqrt(jnp.sum(offset**2, axis=-1)) <= ATTACK_RANGE
     attackable = near & units.alive[None, count:]
     return jnp.concatenate([~alive, alive, movable & alive, attackable & alive], axis=1)
+
+
+def _cells_ahead(position: Float[Array, "agents 2"]) -> Float[Array, "agents directions 2"]:
+    """The cell one unit ahead in each direction, with coordinates truncated towards zero, as SMAC does.
+
+    West of x = 0.5 is therefore cell 0, which is free on open maps, not the cell -1 beyond the border.
+    """
+    step = jnp.asarray(DIRECTIONS) * MOVE_AMOUNT / 2
+    here = position[:, None]
+    # A sum could be rounded up to the next cell; a difference cannot.
+    return jnp.where(step < 0, jnp.trunc(here + step), jnp.floor(here) + step)
 
 
 def observations(

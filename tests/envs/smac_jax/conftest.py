@@ -23,6 +23,7 @@ def make_env() -> Callable[..., SMAC]:
         walls: tuple[Rect, ...] = (),
         cliffs: tuple[Rect, ...] = (),
         clock: float = LOOPS_PER_SECOND,
+        hunt: bool = False,
     ) -> SMAC:
         game_map = Map(
             name="test",
@@ -30,6 +31,7 @@ def make_env() -> Callable[..., SMAC]:
             enemies=tuple(Squad(unit, 1, x, y) for unit, x, y in enemies),
             limit=100,
             attack_point=attack_point,
+            hunt=hunt,
             walls=walls,
             cliffs=cliffs,
             units=unit_types(),

@@ -125,6 +125,19 @@ def test_mask_follows_distance_walls_and_edges(make_env: Callable[..., SMAC]) ->
     np.testing.assert_array_equal(got, [0, 1, 0, 1, 0, 1, 1, 0])
 
 
+def test_west_and_south_of_the_first_cell_are_asked_for_at_the_first_cell(make_env: Callable[..., SMAC]) -> None:
+    env = make_env([("stalker", 0.6, 0.7)], [("zealot", 20, 20)])
+    _, state = env.reset(jax.random.key(0))
+    # int(0.6 - 1) is 0, not -1: west, and likewise south, is the agent's own cell, which is free.
+    np.testing.assert_array_equal(env.get_avail_actions(state)["ally_0"][2:6], [1, 1, 1, 1])
+    at_one = state._replace(units=state.units._replace(position=jnp.array([[1.0, 0.7], [20, 20]])))
+    np.testing.assert_array_equal(env.get_avail_actions(at_one)["ally_0"][2:6], [1, 1, 1, 1])  # int(0.0)
+    walls = (Rect(0, 0, 1, 4),)
+    env = make_env([("stalker", 1.6, 1.7)], [("zealot", 20, 20)], walls=walls)
+    _, state = env.reset(jax.random.key(0))
+    np.testing.assert_array_equal(env.get_avail_actions(state)["ally_0"][2:6], [1, 1, 1, 0])  # cell (0, 1) is a wall
+
+
 def test_max_reward_is_smacs() -> None:
     # 3s_vs_5z: 5 Zealots of 100 + 50, 10 per kill, 200 for the win
     assert max_reward(smac("3s_vs_5z").battle) == 5 * 150 + 50 + 200

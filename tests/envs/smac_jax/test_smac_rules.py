@@ -186,6 +186,17 @@ def test_enemies_pick_keep_and_drop_targets(make_env: MakeEnv) -> None:
     assert picked(health=[0.0, 80.0, 100.0], target=[-1, -1, 0]) == -1  # dead; ally 1 is 5.8 away
 
 
+def test_hunters_go_for_the_nearest_ally_wherever_it_is(make_env: MakeEnv) -> None:
+    env = make_env([("stalker", 4, 16), ("stalker", 4, 28)], [("zealot", 28, 16)], hunt=True)
+    step = jit(partial(step_units, env.battle))
+    units = step(jax.random.key(0), start(env), jnp.array([1, 1]))
+    # 24 away, far beyond 5 + 0.5; in 8 ticks it walks 3.15 * 8 / 22.4 = 1.125.
+    assert int(units.target[2]) == 0
+    assert float(units.position[2, 0]) == pytest.approx(28 - 1.125, abs=1e-3)
+    moved = units._replace(position=jnp.array([[4.0, 4.0], [26.0, 28.0], [26.9, 16.0]]))
+    assert int(step(jax.random.key(1), moved, jnp.array([1, 1])).target[2]) == 1
+
+
 def test_every_unit_has_a_row() -> None:
     assert {
         "stalker",
