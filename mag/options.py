@@ -17,7 +17,7 @@ import math
 import textwrap
 import types
 import typing
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -83,6 +83,8 @@ class Option(NamedTuple):
     help: str
     bounds: Bounds
     source: str | None
+    published: Any
+    """The value in the publication that `source` names: the field's default."""
 
 
 def options(config: Any, prefix: str = "") -> Iterator[Option]:
@@ -101,6 +103,7 @@ def options(config: Any, prefix: str = "") -> Iterator[Option]:
                 helps.get(field.name, ""),
                 field.metadata.get("bounds", Bounds()),
                 field.metadata.get("source"),
+                field.default,
             )
 
 
@@ -235,11 +238,13 @@ def _truth(name: str, value: Any) -> bool:
     raise UsageError(f"{name}: {value!r} is neither true nor false")
 
 
-def check_bounds(config: Any) -> None:
+def check_bounds(config: Any, spell: Callable[[str], str] = str) -> None:
     """Raise UsageError, naming the value and what is allowed, for the first number outside its bounds."""
-    for name, _, value, _, bounds, _ in options(config):
-        if isinstance(value, int | float) and not isinstance(value, bool) and not bounds.admit(value):
-            raise UsageError(f"{name} is {value}; it must be {bounds if math.isfinite(value) else 'a finite number'}")
+    for option in options(config):
+        value = option.value
+        if isinstance(value, int | float) and not isinstance(value, bool) and not option.bounds.admit(value):
+            allowed = option.bounds if math.isfinite(value) else "a finite number"
+            raise UsageError(f"{spell(option.name)} is {value}; it must be {allowed}")
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

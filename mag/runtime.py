@@ -6,6 +6,8 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
+from mag.errors import UsageError
+
 MOST_THREADS = 8
 """Seeds times workers that a CPU runs side by side at most, a thread each (`mag.learning.parallel.over_seeds`)."""
 
@@ -21,6 +23,10 @@ def setup(num_seeds: int = 1, workers: int = 1) -> None:
     cache: slower, never an error. A thread is a device to JAX, whose pool grows with their number: with eight on two
     cores a run of two workers takes 1.4 times as long as with two, so there are no more than are needed.
     """
+    if os.environ.get("JAX_ENABLE_X64", "0").lower() not in ("", "0", "false", "off", "no"):
+        raise UsageError(
+            f"JAX_ENABLE_X64 is {os.environ['JAX_ENABLE_X64']}, but everything here is computed in 32 bits; unset it"
+        )
     # XLA's notes on cached kernels' machine features are not for users; errors still show.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if version("jaxlib").startswith("0.10.") and PATIENCE[0] not in os.environ.get("XLA_FLAGS", ""):
@@ -34,6 +40,14 @@ def setup(num_seeds: int = 1, workers: int = 1) -> None:
     if is_writable(folder):
         jax.config.update("jax_compilation_cache_dir", str(folder))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+
+
+def set_precision(precision: str) -> None:
+    """How an accelerator multiplies float32 matrices: `float32`, or `tensorfloat32`, JAX's own default on GPUs."""
+    import jax
+
+    if jax.default_backend() != "cpu":
+        jax.config.update("jax_default_matmul_precision", precision)
 
 
 def compile_options() -> dict[str, int | bool]:

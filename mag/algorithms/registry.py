@@ -103,7 +103,7 @@ def check_used(config: RunConfig, default: RunConfig) -> None:
     for beginning, why in find(config.algo).unused(config).items():
         for name in given:
             if name.startswith(beginning) and given[name] != usual.get(name):
-                raise UsageError(f"{config.algo} {why} and takes no option {name}; leave it out")
+                raise UsageError(f"{config.algo} {why} and takes no option --{name.replace('_', '-')}; leave it out")
 
 
 def make(config: RunConfig, spec: "EnvSpec") -> "Algorithm":

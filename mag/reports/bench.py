@@ -162,7 +162,7 @@ def env(names: tuple[str, ...] = TIMED_ENVS) -> Result:
 def iteration(algo: str = "mag", env: str = RunConfig().env, size: str = "auto", recipe: str = "auto") -> Result:
     """One whole iteration of an algorithm (MAG's lines 3-18), in the size and recipe of this machine by default."""
     config = default_config(algo, env, size, recipe, spec=envs.spec(env))
-    (made, player), (learner, players) = set_up(config)
+    (made, player, _), (learner, players) = set_up(config)
     played: list[Played] = []
 
     def play(keys: Any, agent: Any) -> Played:

@@ -20,8 +20,6 @@ from mag.runs.folder import (
 )
 from mag.runs.surroundings import surroundings
 
-FREE = ("steps", "checkpoint")
-"""Fields and groups that may differ when a run is resumed: none of them changes what is learned."""
 IDENTITY = ("algo", "env", "size", "recipe")
 """Fields on which the others' defaults depend."""
 

@@ -2,15 +2,21 @@
 
 import dataclasses
 import fcntl
+import hashlib
 import json
 import os
 from pathlib import Path
 from typing import Any
 
+from mag import envs
 from mag.algorithms.config import RunConfig
+from mag.algorithms.registry import default_config
 from mag.errors import UsageError
+from mag.options import values
 
 LOCK = ".lock"
+FREE = ("steps", "checkpoint")
+"""Fields and groups that may differ when a run is resumed: none of them changes what is learned."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,10 +50,31 @@ class RunFolder:
         return self.path / "summary.json"
 
 
+LONGEST = 80
+"""Characters of changed options in a folder's name; more are shortened to a hash."""
+
+
 def default_path(config: RunConfig) -> Path:
-    """`runs/<env>-<algo>-<size>-<recipe>-seed<k>`."""
-    env = config.env.replace("/", "_")
-    return Path("runs") / f"{env}-{config.algo}-{config.size}-{config.recipe}-seed{config.seed}"
+    """`runs/<env>-<algo>-<size>-<recipe>[-<option>=<value>...]-seed<k>`, with the options that differ from the preset.
+
+    Options that do not change what is learned (`FREE`) are left out.
+    """
+    planner = getattr(getattr(config, "planner", None), "kind", None)
+    default = default_config(
+        config.algo, config.env, config.size, config.recipe, planner=planner, spec=envs.spec(config.env)
+    )
+    own = values(default_config(config.algo, config.env, config.size, config.recipe))
+    usual = {**values(default), "planner.kind": own.get("planner.kind")}
+    changed = [
+        f"{name}={value}"
+        for name, value in values(config).items()
+        if name.partition(".")[0] not in (*FREE, "seed") and value != usual[name]
+    ]
+    label = "-".join(changed).replace("/", "_")
+    if len(label) > LONGEST:
+        label = hashlib.sha256(label.encode()).hexdigest()[:12]
+    name = [config.env, config.algo, config.size, config.recipe, *([label] if label else []), f"seed{config.seed}"]
+    return Path("runs") / "-".join(name).replace("/", "_")
 
 
 def check_ours(folder: RunFolder) -> None:

@@ -22,15 +22,16 @@ ADVICE = {
 """What to change, by the part that takes most."""
 
 
-def check_memory(parts: dict[str, int], num_seeds: int) -> None:
-    """Raise UsageError where a run's parts, in bytes for each seed, exceed what the machine has."""
+def check_memory(parts: dict[str, int], num_seeds: int) -> int:
+    """Bytes of a run whose parts are given for each seed; UsageError where the machine has fewer."""
     needed, limit = num_seeds * sum(parts.values()), available()
     if needed > limit:
         largest = max(parts, key=lambda part: parts[part])
         raise UsageError(
-            f"this run would take about {_gib(needed)} of memory, most of it ({_gib(num_seeds * parts[largest])}) "
-            f"for {largest}, and there are {_gib(limit)}; {ADVICE[largest]}, or num_seeds ({num_seeds})"
+            f"this run would take about {gib(needed)} of memory, most of it ({gib(num_seeds * parts[largest])}) "
+            f"for {largest}, and there are {gib(limit)}; {ADVICE[largest]}, or num_seeds ({num_seeds})"
         )
+    return needed
 
 
 def available() -> int:
@@ -45,5 +46,5 @@ def available() -> int:
         return physical
 
 
-def _gib(size: int) -> str:
+def gib(size: int) -> str:
     return f"{size / 2**30:.1f} GiB"

@@ -1,5 +1,6 @@
 """What a run is made of: an algorithm that learns, a player that plays, and the state of both."""
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -12,7 +13,8 @@ from mag.algorithms.contract import Algorithm
 from mag.learning.parallel import seed_keys
 from mag.play.jax_player import JaxPlayer
 from mag.play.player import Player
-from mag.runs.footprint import check_memory
+from mag.runs.footprint import check_memory, gib
+from mag.runtime import set_precision
 
 PLAYERS = 4
 """The key of a seed's players is this one of the keys split from the seed's; the others are the algorithm's."""
@@ -23,6 +25,8 @@ class Setup(NamedTuple):
 
     algorithm: Algorithm
     player: Player
+    size: int
+    """Bytes that the run will take, estimated."""
 
 
 class RunState(NamedTuple):
@@ -40,14 +44,15 @@ def set_up(config: RunConfig, content: dict[str, Any] | None = None) -> tuple[Se
     `content` is that of a map from a file, as a run has noted it, in place of the file.
     """
     validate(config)
+    set_precision(config.precision)
     player = make_player(config, content)
     algorithm = registry.make(config, player.spec)
     episodes = config.evaluation.episodes * player.footprint()["episode"]
-    check_memory({**algorithm.footprint(), "episodes": episodes}, config.num_seeds)
+    size = check_memory({**algorithm.footprint(), "episodes": episodes}, config.num_seeds)
     keys = seed_keys(config.seed, config.num_seeds)
     learner = algorithm.init(keys)
     players = player.start(jax.vmap(player_key)(keys), algorithm.agent(learner))
-    return Setup(algorithm, player), RunState(learner, players)
+    return Setup(algorithm, player, size), RunState(learner, players)
 
 
 def make_player(config: RunConfig, content: dict[str, Any] | None = None) -> Player:
@@ -64,3 +69,12 @@ def make_player(config: RunConfig, content: dict[str, Any] | None = None) -> Pla
 def player_key(key: PRNGKeyArray) -> PRNGKeyArray:
     """The key of a seed's players."""
     return jax.random.split(key, PLAYERS + 1)[PLAYERS]
+
+
+def headline(config: RunConfig, setup: Setup, folder: Path) -> str:
+    """One line on what runs, where, and how much memory it takes."""
+    device = jax.devices()[0]
+    return (
+        f"training {config.algo} on {config.env}, size {config.size}, recipe {config.recipe}, "
+        f"on {device.platform} ({device.device_kind}), about {gib(setup.size)} of memory, in {folder}"
+    )

@@ -27,7 +27,7 @@ from mag.runs.folder import RunFolder, default_path, write_json
 from mag.runs.interrupt import Interrupted, StopRequest
 from mag.runs.logger import Logger, Row
 from mag.runs.progress import Evaluation, Progress
-from mag.runs.setup import RunState, Setup, set_up
+from mag.runs.setup import RunState, Setup, headline, set_up
 
 
 def train(config: RunConfig, path: Path | None = None) -> dict[str, Any]:
@@ -55,6 +55,7 @@ def train_in(path: Path, config: RunConfig) -> dict[str, Any]:
             print(f"{format_summary(finished, folder)}; more --steps extend it")
             return finished
         setup, state = set_up(config)
+        print(headline(config, setup, folder.path), flush=True)
         has_wins = setup.player.spec.has_wins
         checkpoints = Checkpoints(folder.checkpoints, config.checkpoint.keep)
         state, progress = resume(checkpoints, state, config, folder)
@@ -107,7 +108,7 @@ class Run:
         checkpoints: Checkpoints,
         logger: Logger,
     ) -> None:
-        self.algorithm, self.player = setup
+        self.algorithm, self.player, _ = setup
         self.config = config
         self.state = state
         self.progress = progress

@@ -1,0 +1,79 @@
+"""Dispatch: the table of commands, and how every mistake ends."""
+
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import NoReturn
+
+from mag.errors import UsageError, discard
+from mag.options import did_you_mean
+
+COMMANDS = {
+    "train": "train a method; the same command again resumes the run",
+    "evaluate": "play greedy test episodes with a trained run",
+    "watch": "show battles of a run, real and imagined, in a browser",
+    "diagnose": "measure what the world model of a run predicts",
+    "bench": "measure the speed of the parts",
+    "envs": "list the environments",
+}
+"""The commands; the module of that name in this package has `run(words)`."""
+
+USAGE = f"""usage: mag COMMAND [OPTIONS]
+
+Models as Agents: model-based multi-agent reinforcement learning in JAX.
+
+commands:
+{chr(10).join(f"  {name:9} {what}" for name, what in COMMANDS.items())}
+
+A first run, of some minutes:
+  mag train --env smac_jax/3s_vs_3z
+  mag watch runs/smac_jax_3s_vs_3z-mag-small-tuned-seed0
+
+`mag COMMAND --help` explains a command, `mag --version` shows the version.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit.
+
+    Exit codes: 0 done; 1 nobody reads the output; 2 a mistake of the user. Training that was saved and stopped: 130
+    (Ctrl-C), 143 (SIGTERM), 141 (nobody reads the output). Stopped at once: 130.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        dispatch(words)
+        sys.stdout.flush()
+    except UsageError as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        print("mag: stopped at once; the last checkpoint stands", file=sys.stderr)
+        sys.exit(130)
+    except OSError as error:
+        if error.filename is not None:
+            fail(f"{error.filename}: {error.strerror}; mend that and give the same command")
+        discard(sys.stdout)
+        if isinstance(error, BrokenPipeError):
+            sys.exit(1)
+        fail(f"the output cannot be written: {error.strerror}; send it elsewhere")
+
+
+def dispatch(words: list[str]) -> None:
+    """Run the command that the first word names."""
+    name, *rest = words or ["--help"]
+    if name in ("-h", "--help", "help"):
+        print(USAGE, end="")
+    elif name == "--version":
+        from mag import __version__
+
+        print(f"mag {__version__}")
+    elif name in COMMANDS:
+        run: Callable[[list[str]], None] = import_module(f"mag.cli.{name}").run
+        run(rest)
+    else:
+        raise UsageError(f"unknown command {name}{did_you_mean(name, COMMANDS)}; known are {', '.join(COMMANDS)}")
+
+
+def fail(message: str) -> NoReturn:
+    """Print one line on standard error and exit with code 2."""
+    print(f"mag: {message}", file=sys.stderr)
+    sys.exit(2)

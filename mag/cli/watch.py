@@ -1,0 +1,28 @@
+"""`mag watch`: battles of a run, to be looked at."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mag.cli.parsing import parse
+from mag.options import choice, number
+from mag.runtime import setup
+
+
+@dataclass(frozen=True)
+class Options:
+    """Show greedy battles of the newest checkpoint of the run in folder RUN, real and imagined."""
+
+    episodes: int = number(4, least=1, source=None)
+    """Greedy battles of the run's first seed, those with which `mag evaluate` begins."""
+    out: Path | None = choice(None, source=None)
+    """File to write: an .html page for any browser, a .gif, or an .mp4 where there is ffmpeg (none:
+    RUN/battles.html)."""
+
+
+def run(words: list[str]) -> None:
+    """Write the battles."""
+    (path,), options = parse(words, Options(), "mag watch", ("RUN",))
+    setup()
+    from mag.reports.watch import watch
+
+    print(watch(Path(path), options.episodes, options.out))

@@ -1,0 +1,119 @@
+"""Training, loading and acting from Python: `mag.train` and `mag.load`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from mag import envs
+from mag.algorithms.config import RunConfig, validate
+from mag.algorithms.registry import check_used, default_config
+from mag.errors import UsageError
+from mag.options import flatten, override
+from mag.play.episode import Agent
+from mag.runs import trained
+from mag.runs.train import train as train_run
+from mag.runtime import compile_options, setup
+from mag.types import TimeStep
+
+
+def train(
+    env: str = RunConfig().env,
+    algo: str = RunConfig().algo,
+    *,
+    size: str = "auto",
+    recipe: str = "auto",
+    run: str | Path | None = None,
+    planner: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    **more: Any,
+) -> dict[str, Any]:
+    """Train a method, or resume the run in folder `run`; returns the run's summary, as summary.json holds it.
+
+    Further options by keyword, groups as dicts (`steps=20_000, ppo={"gamma": 0.995}`), or in `options` by the names
+    of the command line (`{"ppo.gamma": 0.995}`). `planner` is the kind of planner. Raises UsageError as `mag train`.
+    """
+    changes = flatten({**more, **(options or {})})
+    counts = {name: int(changes.get(name, 1)) for name in ("num_seeds", "workers")}
+    setup(**counts)
+    default = default_config(algo, env, size, recipe, planner=planner, spec=envs.spec(env))
+    config = override(default, changes)
+    validate(config)
+    check_used(config, default)
+    return train_run(config, None if run is None else Path(run))
+
+
+def load(run: str | Path, seed: int | None = None) -> "Policy":
+    """The joint policy of a run's newest checkpoint; of its first seed, or of another of its seeds.
+
+    Raises UsageError where the folder holds no run, no usable checkpoint or no such seed.
+    """
+    config, algorithm, player, state, _, _ = trained.load_run(Path(run))
+    index = 0 if seed is None else seed - config.seed
+    if not 0 <= index < config.num_seeds:
+        last = config.seed + config.num_seeds - 1
+        raise UsageError(f"seed is {seed}; the run in {run} has the seeds {config.seed} to {last}")
+    agent = jax.tree.map(lambda x: x[index], algorithm.agent(state.learner))
+    return Policy(agent, player.spec)
+
+
+class Policy:
+    """A trained joint policy that acts in one environment and carries the agents' recurrent state along."""
+
+    def __init__(self, agent: Agent, spec: envs.EnvSpec) -> None:
+        self.spec = spec
+        self._agent = agent
+        self._carry = agent.initial_carry(jax.random.key(0))
+        self._begins = True
+        self._act = jax.jit(_act, static_argnames="greedy", compiler_options=compile_options())
+
+    def act(
+        self,
+        observation: Float[Array, "agents obs"] | np.ndarray | TimeStep,
+        available: Bool[Array, "agents actions"] | np.ndarray | None = None,
+        *,
+        first: bool | None = None,
+        alive: Bool[Array, " agents"] | np.ndarray | None = None,
+        greedy: bool = True,
+        key: Any = None,
+    ) -> Int[np.ndarray, " agents"]:
+        """The joint action `[agents]` for a joint observation `[agents, obs]`, or for a whole `TimeStep`.
+
+        `first` starts an episode; if it is not given, the first call does and the next ones go on. Without masks every
+        action is available; without `alive` every agent lives. A key is needed only to sample (`greedy=False`). Raises
+        UsageError for arrays of other shapes.
+        """
+        if not isinstance(observation, TimeStep):
+            observation = self._time_step(observation, available, first=first, alive=alive)
+        self._begins = False
+        if key is None and not greedy:
+            raise UsageError("greedy is False, but there is no key to sample with; give key=jax.random.key(...)")
+        key = jax.random.key(0) if key is None else key
+        action, self._carry = self._act(self._agent, key, self._carry, observation, greedy=greedy)
+        return np.asarray(action)
+
+    def _time_step(self, observation: Any, available: Any, *, first: bool | None, alive: Any) -> TimeStep:
+        """A time step from arrays, once their shapes are found right."""
+        agents, actions = self.spec.n_agents, self.spec.n_actions
+        obs = self._check("observation", observation, (agents, self.spec.obs_dim), jnp.float32)
+        avail = jnp.ones((agents, actions), bool)
+        if available is not None:
+            avail = self._check("available", available, (agents, actions), bool)
+        living = jnp.ones(agents, bool) if alive is None else self._check("alive", alive, (agents,), bool)
+        no = jnp.zeros((), bool)
+        begins = jnp.asarray(self._begins if first is None else first)
+        return TimeStep(obs, avail, living, jnp.zeros(()), begins, no, no, no, None)
+
+    def _check(self, name: str, value: Any, shape: tuple[int, ...], dtype: Any) -> Array:
+        array = jnp.asarray(value, dtype)
+        if array.shape != shape:
+            raise UsageError(f"{name} has the shape {array.shape}; {self.spec.name} has {shape}")
+        return array
+
+
+def _act(agent: Agent, key: Any, carry: Any, timestep: TimeStep, *, greedy: bool) -> Any:
+    return agent.act(key, carry, timestep, greedy=greedy)
