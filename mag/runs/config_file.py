@@ -12,6 +12,7 @@ from mag.algorithms.config import RunConfig
 from mag.errors import UsageError
 from mag.options import flatten, to_json
 from mag.runs.folder import (
+    FREE,
     LOCK,
     RunFolder,
     check_ours,
