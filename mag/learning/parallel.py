@@ -165,6 +165,10 @@ class _PerSeed:
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
+    def __call__(self, instance: Any, *args: Any) -> Any:
+        """The compiled method of the instance, called through its class."""
+        return getattr(instance, self.name)(*args)
+
     def __get__(self, instance: Any, owner: type) -> Any:
         if instance is None:
             return self

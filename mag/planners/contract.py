@@ -4,7 +4,7 @@ A planner knows nothing of the models it plans with: it is given callables, so i
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from jaxtyping import Array, Float, PRNGKeyArray
 
@@ -28,6 +28,7 @@ class Plan(NamedTuple):
     """Sum of the scores along each trajectory."""
 
 
+@runtime_checkable
 class Planner(Protocol):
     """A function that chooses the next state of one joint state; batched by `vmap`.
 

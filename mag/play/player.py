@@ -1,6 +1,6 @@
 """Who plays is not who learns: a player holds the environments, plays an agent in them and tests it."""
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Array, Key
 
@@ -13,6 +13,7 @@ Players = Any
 """The environments being played, of all seeds: a pytree of arrays, saved with every checkpoint."""
 
 
+@runtime_checkable
 class Player(Protocol):
     """The contract of players; keys and agents have a leading seed axis."""
 

@@ -6,10 +6,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from mag.algorithms.mag.local_models import FeatureMLP, ModelState
+from mag.learning.distributions import Draw
 from mag.learning.networks import (
     MLP,
     AgentAttention,
-    FeatureMLP,
     GRUCell,
     LayerNorm,
     Linear,
@@ -19,7 +20,6 @@ from mag.learning.networks import (
     dropout,
     look_up,
 )
-from mag.types import Draw, ModelState
 from tests.support import reference
 from tests.support.small import filled, float64
 
@@ -168,6 +168,19 @@ def test_attention_adds_the_agents_code_once_before_all_layers():
     x = normal(0, 3, 16)
     expected = reference.attention(np, float64(net), list(np.asarray(x)), 4)
     np.testing.assert_allclose(call(net, x), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("heard", [[[1, 1, 0], [1, 1, 0], [1, 1, 1]], [[1, 0, 0], [0, 1, 0], [0, 0, 1]]])
+def test_attention_hears_those_named_alone(heard):
+    net = filled(lambda key: AgentAttention(key, 16, heads=4, layers=1))
+    x, heard = normal(0, 3, 16), np.array(heard, bool)
+    found = jax.jit(lambda x: net(x, heard=jnp.asarray(heard)))(x)
+    coded = [row + reference.agent_code(i, 16) for i, row in enumerate(np.asarray(x))]
+    for i, row in enumerate(heard):
+        # Alone with those it hears, in their order, agent i is the number of those before it.
+        those = [coded[j] for j in np.flatnonzero(row)]
+        expected = reference.transformer_layer(np, float64(net.layers[0]), those, 4)[row[:i].sum()]
+        np.testing.assert_allclose(found[i], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_attention_tells_agents_apart_and_mixes_them():

@@ -7,7 +7,12 @@ import optax
 import pytest
 
 from mag.algorithms.mag.config import ModelRewardConfig, ModelsConfig
-from mag.learning.optimise import clipped_rmsprop, fit, fit_epochs, optimiser_of, trainable
+from mag.learning.optimise import Trainable, clipped_rmsprop, fit, fit_epochs, make_optimiser
+
+
+def rule_of(config):
+    """The optimiser that a group of options names."""
+    return make_optimiser(config.optimiser, config.learning_rate, config.learning_rate_decay, config.max_grad_norm)
 
 
 def test_every_row_is_used_once_an_epoch_in_equal_parts():
@@ -42,7 +47,7 @@ def test_rmsprop_divides_by_the_root_mean_square_after_the_clip():
 
 @pytest.mark.parametrize("config", [ModelsConfig, ModelRewardConfig])
 def test_the_learning_rate_decays_with_each_update(config):
-    rule = optimiser_of(config(learning_rate=0.1, learning_rate_decay=0.5, max_grad_norm=1e9))
+    rule = rule_of(config(learning_rate=0.1, learning_rate_decay=0.5, max_grad_norm=1e9))
     params = gradient = {"w": jnp.array([2.0, -3.0])}
     state = rule.init(params)
     for step in (0.1, 0.05, 0.025):  # Adam's steps on a constant gradient are its rate times the sign
@@ -52,7 +57,7 @@ def test_the_learning_rate_decays_with_each_update(config):
 
 @pytest.mark.parametrize("config", [ModelsConfig, ModelRewardConfig])
 def test_muon_makes_a_matrix_step_orthogonal_and_leaves_the_rest_to_nadam(config):
-    rule = optimiser_of(config(optimiser="muon", learning_rate=0.1, learning_rate_decay=0.5))
+    rule = rule_of(config(optimiser="muon", learning_rate=0.1, learning_rate_decay=0.5))
     gradient = {"w": jnp.array([[1.0, 2.0, 0.5, -1.0], [0.0, 1.0, 3.0, 2.0]]), "b": jnp.array([2.0, -3.0])}
     params = jax.tree.map(jnp.zeros_like, gradient)
     state = rule.init(params)
@@ -70,14 +75,25 @@ def test_muon_makes_a_matrix_step_orthogonal_and_leaves_the_rest_to_nadam(config
         np.testing.assert_allclose(updates["b"], [-rate * ahead, rate * ahead], rtol=1e-4)
 
 
-def test_a_running_mean_follows_the_weights_and_others_use_it():
+def test_a_moving_average_follows_the_updates_and_gives_the_weights():
     def loss(params, key):
         return params["w"], {}
 
     descent = optax.sgd(1.0)
     start = {"w": jnp.asarray(10.0)}
-    fitted, _ = fit(jax.random.key(0), trainable(start, descent, 0.5), loss, descent, batches=3, averaging=0.5)
-    # Weights 10, 9, 8, 7; means 10, 9.5, 8.75, 7.875.
-    assert float(fitted.params["w"]) == 7 and float(fitted.settled["w"]) == 7.875
-    plain, _ = fit(jax.random.key(0), trainable(start, descent), loss, descent, batches=3)
-    assert plain.average is None and float(plain.settled["w"]) == 7
+    averaged = Trainable.create(start, descent, 0.5)
+    assert float(averaged.weights["w"]) == 10
+    averaged, _ = fit(jax.random.key(0), averaged, loss, descent, batches=3, ema_decay=0.5)
+    # Parameters 10, then 9, 8, 7 after the updates; the last three count 1, 2 and 4 sevenths:
+    # (1 * 9 + 2 * 8 + 4 * 7) / 7 = 53 / 7.
+    assert float(averaged.params["w"]) == 7
+    np.testing.assert_allclose(averaged.weights["w"], 53 / 7, rtol=1e-6)
+    plain, _ = fit(jax.random.key(0), Trainable.create(start, descent), loss, descent, batches=3)
+    assert plain.ema is None and float(plain.weights["w"]) == 7
+
+
+def test_the_first_average_is_the_first_update_whatever_the_decay():
+    descent = optax.sgd(1.0)
+    averaged = Trainable.create({"w": jnp.asarray(10.0)}, descent, 0.99)
+    averaged, _ = fit(jax.random.key(0), averaged, lambda p, key: (p["w"], {}), descent, batches=1, ema_decay=0.99)
+    np.testing.assert_allclose(averaged.weights["w"], 9, rtol=1e-6)

@@ -10,6 +10,7 @@ import optax
 import pytest
 
 from mag import runtime
+from mag.errors import UsageError
 from mag.learning import optimise, parallel
 
 
@@ -31,7 +32,7 @@ def test_every_share_of_threads_gives_each_seed_its_own(count):
     np.testing.assert_array_equal(jax.random.key_data(found_keys), jax.random.key_data(expected_keys))
     np.testing.assert_allclose(found["x"], expected["x"], rtol=1e-6)
     np.testing.assert_array_equal(found["n"], expected["n"])
-    again = parallel.over_seeds(drift, count, donate=(1,))(found_keys, found)[1]
+    again = parallel.over_seeds(drift, count, donate=("state",))(found_keys, found)[1]
     np.testing.assert_array_equal(again["n"], jnp.arange(count) + 2)
 
 
@@ -76,11 +77,12 @@ def test_workers_share_what_is_divided_and_agree_on_the_rest(count, workers, mon
     monkeypatch.setattr(runtime, "own_cores", lambda: 4)  # two seeds with two workers each, side by side
 
     def find(key, whole, part):
-        here = {"parts": parallel.own_part(whole) * part, "keys": jax.random.key_data(parallel.own_key(key))[None]}
-        return here | {"means": parallel.mean_over_workers({"m": part.mean()})["m"][None]}
+        share = parallel.Workers(workers)
+        here = {"parts": share.own_part(whole) * part, "keys": jax.random.key_data(share.own_key(key))[None]}
+        return here | {"means": share.mean({"m": part.mean()})["m"][None]}
 
     whole = jnp.arange(8.0 * count).reshape(count, 8)
-    shared = parallel.over_seeds(find, count, workers=workers, divided=(2,), divides=True)
+    shared = parallel.over_seeds(find, count, workers=workers, divided=("part",), divides=True)
     found = shared(parallel.seed_keys(0, count), whole, whole + 1)
     np.testing.assert_array_equal(found["parts"], whole * (whole + 1))
     np.testing.assert_array_equal(found["means"], np.tile((whole + 1).mean(1, keepdims=True), workers))
@@ -89,30 +91,96 @@ def test_workers_share_what_is_divided_and_agree_on_the_rest(count, workers, mon
 
 def test_outside_there_is_one_worker_with_everything():
     key, batch = jax.random.key(3), jnp.arange(6)
-    assert parallel.worker_count() == 1
-    assert (
-        parallel.own_key(key) is key
-        and parallel.own_part(batch) is batch
-        and parallel.mean_over_workers(batch) is batch
-    )
+    alone = parallel.ALONE
+    assert alone.count == 1
+    assert alone.own_key(key) is key and alone.own_part(batch) is batch and alone.mean(batch) is batch
 
 
 def test_two_workers_take_the_step_of_the_whole_batch():
     """Least squares on 8 rows: a step on the workers' halves is the step on all."""
     rows = jax.random.normal(jax.random.key(0), (8, 3))
-    fitted = optimise.trainable({"w": jnp.ones(3)}, optax.sgd(0.1))
+    trainable = optimise.Trainable.create({"w": jnp.ones(3)}, optax.sgd(0.1))
 
-    def step(fitted, rows):
+    def step(trainable, rows, workers=parallel.ALONE):
         def loss(params):
             mean = jnp.square(rows @ params["w"]).mean()
             return mean, {"loss": mean}
 
-        return optimise.descend(fitted, loss, optax.sgd(0.1))
+        return optimise.descend(trainable, loss, optax.sgd(0.1), workers=workers)
 
-    expected, metrics = step(fitted, rows)
-    one_seed = jax.tree.map(lambda x: jnp.asarray(x)[None], fitted)
-    found, found_metrics = parallel.over_seeds(step, 1, workers=2, divided=(1,))(one_seed, rows[None])
+    def shared(trainable, rows):
+        return step(trainable, rows, parallel.Workers(2))
+
+    expected, metrics = step(trainable, rows)
+    one_seed = jax.tree.map(lambda x: jnp.asarray(x)[None], trainable)
+    found, found_metrics = parallel.over_seeds(shared, 1, workers=2, divided=("rows",))(one_seed, rows[None])
     np.testing.assert_allclose(found.params["w"][0], expected.params["w"], rtol=1e-6)
     np.testing.assert_allclose(found_metrics["loss"][0], metrics["loss"], rtol=1e-6)
     copies = [np.asarray(shard.data) for shard in found.params["w"].addressable_shards]
     assert len(copies) == 2 and np.array_equal(*copies)
+
+
+class Walk:
+    """A random walk of each seed, whose methods are compiled over seeds and workers."""
+
+    def __init__(self, num_seeds, workers=1):
+        self.num_seeds, self.workers = num_seeds, parallel.Workers(workers)
+        self.traced = []
+
+    @parallel.per_seed(donate=("place",))
+    def step(self, key, place):
+        """One step."""
+        self.traced.append(place.shape)
+        return place + jax.random.normal(key, place.shape)
+
+    @parallel.per_seed(divides=True)
+    def halves(self, key, whole):
+        return jax.random.uniform(self.workers.own_key(key), (1,)), self.workers.own_part(whole)
+
+    @parallel.per_seed(divided=("parts",))
+    def total(self, parts):
+        return self.workers.mean(parts.sum()) * self.workers.count
+
+
+def test_a_method_per_seed_is_its_function_of_one_seed_over_all():
+    walk, keys = Walk(3), parallel.seed_keys(0, 3)
+    found = walk.step(keys, jnp.zeros((3, 2)))
+    expected = jnp.stack([walk.step.of_one_seed(key, jnp.zeros(2)) for key in keys])
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    assert set(walk.traced) == {(2,)}  # written for one seed
+    np.testing.assert_array_equal(Walk.step(walk, keys, jnp.zeros((3, 2))), found)
+
+
+def test_a_method_per_seed_is_compiled_once_for_each_instance():
+    one, two = Walk(2), Walk(3)
+    for _ in range(2):
+        for walk in (one, two):
+            walk.step(parallel.seed_keys(0, walk.num_seeds), jnp.zeros((walk.num_seeds, 2)))
+    assert isinstance(one.step, parallel.Compiled) and one.step is one.step is not two.step
+    assert one.step.function._cache_size() == two.step.function._cache_size() == 1
+    assert len(one.traced) == len(two.traced) == 1
+    assert Walk.step.__doc__ == "One step."
+
+
+def test_arguments_are_given_away_by_their_names():
+    walk, keys, place = Walk(1), parallel.seed_keys(0, 1), jnp.zeros((1, 2))
+    walk.step(keys, place)
+    assert place.is_deleted() and not keys.is_deleted()
+    with pytest.raises(ValueError, match="nowhere"):
+        parallel.over_seeds(drift, 1, donate=("nowhere",))
+
+
+def test_what_one_method_divides_another_takes_in_parts():
+    walk = Walk(num_seeds=1, workers=2)
+    drawn, parts = walk.halves(parallel.seed_keys(0, 1), jnp.arange(6.0)[None])
+    np.testing.assert_array_equal(parts, [np.arange(6.0)])
+    assert drawn.shape == (1, 2) and drawn[0, 0] != drawn[0, 1]  # a worker, a key
+    # Sums of the halves are 3 and 12: their mean, twice, is the sum of all.
+    np.testing.assert_array_equal(walk.total(parts), [15.0])
+
+
+def test_more_workers_than_devices_are_refused():
+    most = len(jax.devices())
+    message = rf"workers is {most + 1}; here it can be at most {most} .*; give --workers {most}"
+    with pytest.raises(UsageError, match=message):
+        parallel.over_seeds(drift, 1, workers=most + 1)

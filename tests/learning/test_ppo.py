@@ -17,26 +17,24 @@ from mag.algorithms.mag.policy_update import (
     actor_loss,
     critic_loss,
     fit_policy,
-    learning_batch,
     optimisers,
+    policy_batch,
 )
+from mag.algorithms.mag.rollout import Rollout
 from mag.learning import parallel
 from mag.learning.optimise import Trainable
 from mag.learning.ppo import clipped_loss, lambda_returns
-from mag.types import Rollout
 from tests.support import reference
-from tests.support.small import NETWORKS, SPEC, filled, float64, quick_compiles, random_state
+from tests.support.small import NETWORKS, SPEC, filled, float64, random_state, small_models
+
+pytestmark = pytest.mark.usefixtures("compile_quickly")
 
 KEY = jax.random.key(0)
-ACTOR = filled(lambda key: Actor(key, SPEC.n_actions, NETWORKS))
-CRITIC = filled(lambda key: Critic(key, NETWORKS))
-CONFIG = PPOConfig(epochs=2, minibatch=5, gamma=0.9, lambda_=0.8)
+MODELS = small_models()
+ACTOR = filled(lambda key: Actor(key, MODELS, SPEC.n_actions, NETWORKS))
+CRITIC = filled(lambda key: Critic(key, MODELS, NETWORKS))
+CONFIG = PPOConfig(epochs=2, minibatch=5, gamma=0.9, gae_lambda=0.8)
 STARTS, LENGTH = 4, 3
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compile_quickly():
-    yield from quick_compiles()
 
 
 def random_rollouts(seed):
@@ -49,15 +47,16 @@ def random_rollouts(seed):
         log_prob=jnp.asarray(rng.uniform(-2, -0.5, shape), jnp.float32),
         reward=jnp.asarray(rng.normal(size=shape[:2]), jnp.float32),
         continues=jnp.asarray(rng.random(shape), jnp.float32),
+        alive=None,
         last=random_state(seed + 1, STARTS),
     )
 
 
-def returns_of(reward, continues, value, gamma, lambda_):
+def returns_of(reward, continues, value, gamma, gae_lambda):
     """One agent's lambda-returns by their recursion."""
     following, result = value[-1], []
     for t in reversed(range(len(reward))):
-        following = reward[t] + gamma * continues[t] * ((1 - lambda_) * value[t + 1] + lambda_ * following)
+        following = reward[t] + gamma * continues[t] * ((1 - gae_lambda) * value[t + 1] + gae_lambda * following)
         result.insert(0, following)
     return result
 
@@ -72,11 +71,11 @@ def test_lambda_returns_by_hand():
     # R_2 = 1, as the episode ends
     # R_1 = 1 + (4 + 1) / 4 = 2.25
     # R_0 = 1 + (2 + 2.25) / 4 = 2.0625
-    returns = lambda_returns(reward, continues, value, gamma=0.5, lambda_=0.5)
+    returns = lambda_returns(reward, continues, value, gamma=0.5, gae_lambda=0.5)
     np.testing.assert_allclose(returns[:, 0], [2.0625, 2.25, 1, 5.25, 9])
 
 
-compiled_returns = jax.jit(lambda_returns, static_argnames=("gamma", "lambda_"))
+compiled_returns = jax.jit(lambda_returns, static_argnames=("gamma", "gae_lambda"))
 
 
 @settings(deadline=None, max_examples=10)
@@ -85,7 +84,7 @@ def test_lambda_returns_follow_the_recursion_agent_by_agent(seed, rates):
     rng = np.random.default_rng(seed)
     reward, continues, value = rng.normal(size=6), rng.random((6, 2)), rng.normal(size=(7, 2))
     ours = compiled_returns(
-        *(jnp.asarray(x, jnp.float32) for x in (reward, continues, value)), gamma=rates[0], lambda_=rates[1]
+        *(jnp.asarray(x, jnp.float32) for x in (reward, continues, value)), gamma=rates[0], gae_lambda=rates[1]
     )
     for i in range(2):
         expected = returns_of(reward, continues[:, i], value[:, i], *rates)
@@ -104,7 +103,7 @@ def test_clipped_loss_by_hand():
 
 @pytest.fixture(scope="module")
 def batch():
-    return jax.jit(lambda: learning_batch(CRITIC, random_rollouts(0), CONFIG))()
+    return jax.jit(lambda: policy_batch(CRITIC, random_rollouts(0), CONFIG))()
 
 
 def test_returns_bootstrap_with_the_critic_and_advantages_are_normalised(batch):
@@ -126,10 +125,33 @@ def test_workers_normalise_advantages_over_all_their_batches(batch):
     rollouts = jax.tree.map(lambda x: x[None], random_rollouts(0))
 
     def shared(rollouts):
-        return learning_batch(CRITIC, rollouts, CONFIG)
+        return policy_batch(CRITIC, rollouts, CONFIG, parallel.Workers(2))
 
-    found = parallel.over_seeds(shared, 1, workers=2, divided=(0,), divides=True)(rollouts)
+    found = parallel.over_seeds(shared, 1, workers=2, divided=("rollouts",), divides=True)(rollouts)
     np.testing.assert_allclose(found.advantage[0], batch.advantage, rtol=1e-4, atol=1e-5)
+
+
+def test_imagined_states_may_count_as_far_as_the_episode_goes_on():
+    rollouts = random_rollouts(0)._replace(
+        continues=jnp.broadcast_to(jnp.array([0.5, 0.2, 0.9])[:, None], (STARTS, LENGTH, SPEC.n_agents)),
+        alive=jnp.broadcast_to(jnp.array([True, False, True]), (STARTS, LENGTH, SPEC.n_agents)),
+    )
+    config = dataclasses.replace(CONFIG, weigh_by_continuation=True)
+
+    @jax.jit
+    def once():
+        weighed = policy_batch(CRITIC, rollouts, config)
+        return weighed, jax.vmap(CRITIC)(weighed.state), critic_loss(CRITIC, weighed)[0]
+
+    weighed, values, loss = jax.tree.map(np.asarray, once())
+    # The first state is reached for sure, the second with 0.5, the third with 0.5 x 0.2; the second agent is dead.
+    reached = np.tile(np.array([1, 0.5, 0.1])[:, None], (STARTS, SPEC.n_agents))
+    np.testing.assert_allclose(weighed.reached, reached, rtol=1e-6)
+    np.testing.assert_allclose(weighed.weight, reached * [1, 0, 1], rtol=1e-6)
+    counted = (weighed.advantage * weighed.weight).sum() / weighed.weight.sum()
+    np.testing.assert_allclose(counted, 0, atol=1e-5)
+    squares = (values - weighed.returns) ** 2
+    np.testing.assert_allclose(loss, (squares * reached).sum() / reached.sum() / 2, rtol=1e-5)
 
 
 def test_joint_states_keep_their_actions(batch):
@@ -206,7 +228,7 @@ def test_every_minibatch_decays_the_entropy_coefficient_and_moves_both():
     after, metrics = jax.jit(lambda key, p, r: fit_policy(key, p, r, config))(KEY, policy, random_rollouts(0))
     # 12 joint states in minibatches of at most 5: 3 of 4; 2 epochs.
     np.testing.assert_allclose(after.entropy_coefficient, 0.1 * 0.5**6, rtol=1e-6)
-    counts = [int(x) for x in jax.tree.leaves(after.critic.optimiser) if jnp.issubdtype(x.dtype, jnp.integer)]
+    counts = [int(x) for x in jax.tree.leaves(after.critic.opt_state) if jnp.issubdtype(x.dtype, jnp.integer)]
     assert counts and set(counts) == {6}
     moved = jax.tree.map(lambda a, b: bool((a != b).any()), after.actor.params, ACTOR)
     assert all(jax.tree.leaves(moved))

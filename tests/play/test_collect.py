@@ -8,7 +8,8 @@ import pytest
 from mag import envs
 from mag.envs.probe import counter_reward, read_counter
 from mag.play.collect import collect, start
-from tests.support.small import quick_compiles
+
+pytestmark = pytest.mark.usefixtures("compile_quickly")
 
 NUM_ENVS = 3
 CHUNKS = (9, 16)
@@ -24,11 +25,6 @@ def act(key, memory, timestep):
 
 def action_of(count, offset):
     return jnp.stack([count + offset, 2 * count + 1]).astype(jnp.int32) % 3
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compile_quickly():
-    yield from quick_compiles()
 
 
 class Stored:

@@ -26,7 +26,6 @@ from mag.runs.train import train
 from mag.runs.trained import load_run
 from tests.support import browser
 from tests.support.fake import FakeAlgorithm, FakeEnv, fake_config
-from tests.support.small import quick_compiles
 
 
 class DuelView:

@@ -120,18 +120,18 @@ def kl(xp, p_logits, q_logits):
     return sum(xp.exp(p[k]) * (p[k] - q[k]) for k in range(len(p)))
 
 
-def sequence_errors(xp, models, sequence, classes, config):
-    """The six errors `{name: [time][agent]}` of one sequence whose posterior draws were `classes`.
+def sequence_errors(xp, models, sequence, classes):
+    """The errors `{name: [time][agent]}` of one sequence whose posterior draws were `classes`.
 
     Also the posterior and prior logits and the memory, `[time][agent]`; draws are straight-through.
     """
-    balance = config.kl_balance
-    variables, values = models.config.categoricals, models.config.classes
+    config, balance = models.config, models.config.kl_balance
+    variables, values = models.networks.categoricals, models.networks.classes
     time, agents, n_actions = len(sequence.first), models.spec.n_agents, models.spec.n_actions
     eye, actions = np.eye(values), np.eye(n_actions)
-    deter = [xp.zeros(models.config.deterministic)] * agents
+    deter = [xp.zeros(models.networks.deterministic)] * agents
     stoch = [xp.zeros(variables * values)] * agents
-    names = ("reconstruction", "reward", "continuation", "available_actions", "action_information", "kl")
+    names = ("reconstruction", "reward", "continuation", "available_actions", "action_information", "kl", "life")
     errors = {name: [] for name in names}
     memory, posteriors, priors = [], [], []
     for t in range(time):
@@ -144,7 +144,7 @@ def sequence_errors(xp, models, sequence, classes, config):
             one_hot = actions[action] if action >= 0 else np.zeros(n_actions)
             x = concat_linear(xp, models.recurrent_input, xp.concatenate([stoch[i], one_hot]))
             inputs.append(relu(xp, x))
-        inputs = attention(xp, models.attention, inputs, models.config.heads)
+        inputs = attention(xp, models.attention, inputs, models.networks.heads)
         before = stoch
         deter = [gru(xp, models.recurrence, inputs[i], deter[i]) for i in range(agents)]
         stoch, posterior, prior = [], [], []
@@ -166,7 +166,7 @@ def sequence_errors(xp, models, sequence, classes, config):
             obs = linear(models.decoder_output, hidden)
             information = relu(xp, mlp(xp, models.action_features, hidden, elu))
             information = linear(models.action_output, information)
-            avail = feature_mlp(xp, models.available_actions, features, elu)
+            avail = feature_mlp(xp, models.available_head, features, elu)
             reward = feature_mlp(xp, models.reward, arriving, elu)[0]
             goes_on = feature_mlp(xp, models.continuation, arriving, elu)[0]
             pairs = list(zip(posterior[i], prior[i], strict=True))
@@ -178,6 +178,7 @@ def sequence_errors(xp, models, sequence, classes, config):
                 "action_information": -log_softmax(xp, information)[int(sequence.previous_action[t, i])],
                 "kl": sum((1 - balance) * kl(xp, p, stop(xp, q)) + balance * kl(xp, stop(xp, p), q) for p, q in pairs)
                 / variables,
+                "life": 0.0,  # nobody's is predicted without joint events
             }
             for name, value in terms.items():
                 errors[name][t].append(value)
@@ -193,16 +194,16 @@ def known(sequence):
 
 
 def loss_of(terms, config):
-    """The loss of the terms of `loss_terms`."""
+    """The loss of the terms of `loss_terms`; `config` are the models' options."""
     others = sum(value for name, value in terms.items() if name not in ("reconstruction", "reward"))
     return config.reconstruction_weight * terms["reconstruction"] + config.reward_weight * terms["reward"] + others
 
 
-def loss_terms(xp, models, batch, classes, config):
+def loss_terms(xp, models, batch, classes):
     """The mean of each error over a batch, `batch` a list of sequences."""
     sums, counts = {}, {}
     for sequence, drawn in zip(batch, classes, strict=True):
-        errors = sequence_errors(xp, models, sequence, drawn, config)[0]
+        errors = sequence_errors(xp, models, sequence, drawn)[0]
         for name, rows in errors.items():
             inside = name in ("reward", "continuation", "action_information")
             for t in known(sequence) if inside else range(len(rows)):

@@ -4,9 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mag.algorithms.mag.config import NetworksConfig
+from mag.algorithms.mag.config import ModelsConfig, NetworksConfig
+from mag.algorithms.mag.local_models import LocalModels, ModelState
 from mag.envs import EnvSpec
-from mag.types import ModelState, Arrival
+from mag.types import Arrival
 
 SPEC = EnvSpec(
     name="small/small",
@@ -23,11 +24,9 @@ NETWORKS = NetworksConfig(
 )
 
 
-def quick_compiles():
-    """For a module's fixture: programs compile in half the time, and run slower."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+def small_models(*, seed=0, spec=SPEC, networks=NETWORKS, **config):
+    """Local models with random parameters; `config` are options of `ModelsConfig`."""
+    return filled(lambda key: LocalModels(key, spec, networks, ModelsConfig(**config)), seed)
 
 
 def random_state(seed, *batch):

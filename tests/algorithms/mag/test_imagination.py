@@ -9,17 +9,14 @@ from mag.algorithms.mag.imagination import imagine
 from mag.algorithms.mag.local_models import LocalModels, observe_sequence
 from mag.learning.distributions import smooth_l1
 from mag.types import ModelState
-from tests.support.small import NETWORKS, SPEC, filled, quick_compiles, random_batch
+from tests.support.small import NETWORKS, SPEC, filled, random_batch
+
+pytestmark = pytest.mark.usefixtures("compile_quickly")
 
 KEY = jax.random.key(0)
 MODELS = filled(lambda key: LocalModels(key, SPEC, NETWORKS))
 LENGTH, OBSERVED = 6, 3
 EPISODE = jax.tree.map(lambda x: x[0], random_batch(0, [[True] + [False] * (LENGTH - 1)])._replace(state=None))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compile_quickly():
-    yield from quick_compiles()
 
 
 @jax.jit

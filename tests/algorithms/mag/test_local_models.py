@@ -20,7 +20,9 @@ from mag.algorithms.mag.local_models import (
 )
 from mag.types import ModelState, Arrival
 from tests.support import reference
-from tests.support.small import NETWORKS, SPEC, filled, float64, quick_compiles, random_batch
+from tests.support.small import NETWORKS, SPEC, filled, float64, random_batch
+
+pytestmark = pytest.mark.usefixtures("compile_quickly")
 
 KEY = jax.random.key(0)
 CONFIG = ModelsConfig(
@@ -29,11 +31,6 @@ CONFIG = ModelsConfig(
 MODELS = filled(lambda key: LocalModels(key, SPEC, NETWORKS))
 BATCH = random_batch(0, [[0, 0, 1, 0], [1, 0, 0, 1]])
 """One sequence cut from the middle of an episode, one that starts and ends with the start of an episode."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compile_quickly():
-    yield from quick_compiles()
 
 
 class Trained(NamedTuple):

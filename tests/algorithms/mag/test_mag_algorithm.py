@@ -17,7 +17,8 @@ from mag.algorithms.mag.algorithm import MAG
 from mag.algorithms.mag.config import MAGConfig
 from mag.algorithms.on_policy.algorithm import OnPolicy
 from mag.algorithms.registry import ALGORITHMS, default_config, make
-from tests.support.small import quick_compiles
+
+pytestmark = pytest.mark.usefixtures("compile_quickly")
 
 ENV = "probe/one-step"
 LINES = ("_split", "_collect", "_fit_models", "_fit_model_reward", "_rollouts", "_fit_policy")
@@ -36,11 +37,6 @@ UNTAUGHT = {
 }
 """Parameters that nothing depends on here: what is made of a memory, which is blank where an agent of `ENV` acts
 and where G2A's LSTMs read their only pair; and how much to heed which other agent where there is one."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compile_quickly():
-    yield from quick_compiles()
 
 
 def build(algo, seeds):

@@ -10,7 +10,9 @@ from mag.algorithms.mag.local_models import LocalModels, one_step_predictions
 from mag.algorithms.mag.model_reward import ModelReward, model_reward_loss
 from tests.algorithms.mag.test_local_models import sequences
 from tests.support import reference
-from tests.support.small import NETWORKS, SPEC, filled, float64, quick_compiles, random_batch, random_state
+from tests.support.small import NETWORKS, SPEC, filled, float64, random_batch, random_state
+
+pytestmark = pytest.mark.usefixtures("compile_quickly")
 
 KEY = jax.random.key(0)
 CONFIG = ModelsConfig(
@@ -19,11 +21,6 @@ CONFIG = ModelsConfig(
 MODELS = filled(lambda key: LocalModels(key, SPEC, NETWORKS))
 NET = filled(lambda key: ModelReward(key, NETWORKS, 4))
 BATCH = random_batch(1, [[0, 0, 1, 0], [1, 0, 0, 0]])
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compile_quickly():
-    yield from quick_compiles()
 
 
 @pytest.fixture(scope="module")

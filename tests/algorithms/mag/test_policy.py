@@ -11,17 +11,14 @@ import pytest
 from mag.algorithms.mag.local_models import LocalModels
 from mag.algorithms.mag.policy import Actor, Critic, imagine_action
 from tests.support import reference
-from tests.support.small import NETWORKS, SPEC, filled, float64, quick_compiles, random_state
+from tests.support.small import NETWORKS, SPEC, filled, float64, random_state
+
+pytestmark = pytest.mark.usefixtures("compile_quickly")
 
 KEY = jax.random.key(0)
 MODELS = filled(lambda key: LocalModels(key, SPEC, NETWORKS))
 ACTOR = filled(lambda key: Actor(key, SPEC.n_actions, NETWORKS))
 STATE = random_state(0)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compile_quickly():
-    yield from quick_compiles()
 
 
 def features(state):

@@ -12,18 +12,15 @@ from mag.algorithms.mag.policy import Actor
 from mag.algorithms.mag.rollout import planned, rollout, rollouts, start_states
 from mag.types import ModelState
 from tests.support import reference
-from tests.support.small import NETWORKS, SPEC, filled, float64, quick_compiles, random_batch, random_state
+from tests.support.small import NETWORKS, SPEC, filled, float64, random_batch, random_state
+
+pytestmark = pytest.mark.usefixtures("compile_quickly")
 
 KEY = jax.random.key(0)
 LENGTH = 4
 MODELS = filled(lambda key: LocalModels(key, SPEC, NETWORKS))
 ACTOR = filled(lambda key: Actor(key, SPEC.n_actions, NETWORKS))
 MODEL_REWARD = filled(lambda key: ModelReward(key, NETWORKS, 2))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compile_quickly():
-    yield from quick_compiles()
 
 
 def play(predict):

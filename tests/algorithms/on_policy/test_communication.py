@@ -14,12 +14,9 @@ from mag.algorithms.on_policy.algorithm import AgentState, Segment, replay
 from mag.algorithms.on_policy.config import BASELINES
 from mag.algorithms.registry import default_config, make
 from mag.play.testing import evaluation_keys, make_evaluator
-from tests.support.small import SPEC, filled, quick_compiles, random_batch
+from tests.support.small import SPEC, filled, random_batch
 
-
-@pytest.fixture(scope="module", autouse=True)
-def compile_quickly():
-    yield from quick_compiles()
+pytestmark = pytest.mark.usefixtures("compile_quickly")
 
 
 def small(algo, *, communicate):

@@ -25,17 +25,14 @@ from mag.algorithms.registry import default_config, make
 from mag.errors import UsageError
 from mag.types import Arrival
 from tests.support import reference
-from tests.support.small import SPEC, filled, quick_compiles, random_batch
+from tests.support.small import SPEC, filled, random_batch
+
+pytestmark = pytest.mark.usefixtures("compile_quickly")
 
 LEARNING = LearningConfig(gamma=0.5, lambda_=0.5, reward_scale=2.0, entropy=0.25, value_coefficient=0.5, clip=0.2)
 NETWORKS = CommNetNetworksConfig(hidden=8)
 NETWORK = filled(lambda key: CommNet(key, SPEC, NETWORKS))
 NO_EPSILON = jnp.zeros(())
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compile_quickly():
-    yield from quick_compiles()
 
 
 def build(algo, env, **learning):
