@@ -46,7 +46,7 @@ class Analysis:
         runs = [run for (p, c, _), each in self._runs.items() if (p, c) == (panel, curve) for run in each]
         return self._align(runs, min(self.budgets[run.env.iloc[0]] for run in runs)) if runs else None
 
-    def _align(self, runs: list[pd.DataFrame], budget: float) -> Aligned:
+    def _align(self, runs: list[pd.DataFrame], budget: int) -> Aligned:
         tests = int(np.median([len(run) for run in runs]))
         grid = np.linspace(0, budget, min(max(tests, 2), POINTS))
         values = [np.interp(grid, run.env_steps, run[self.metric]) for run in runs]
@@ -128,7 +128,7 @@ def columns(name: str, interval: Interval) -> dict[str, float]:
     return {name: interval.value, f"{name} low": interval.low, f"{name} high": interval.high}
 
 
-def summary(scores: list[Any]) -> dict[str, float]:
+def summary(scores: list[Any]) -> dict[str, int | float]:
     """Statistics of runs over environments: mean and standard deviation over all runs, IQM with its interval."""
     every = np.concatenate(scores)
     seeds = min(len(each) for each in scores)

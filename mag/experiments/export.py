@@ -12,7 +12,7 @@ Cells = list[list[str]]
 
 def number(value: Any) -> str:
     """A value of a table for people: two decimals, an empty text for what is not known."""
-    if value is None or value != value:  # noqa: PLR0124 - NaN
+    if value is None or value != value:
         return ""
     if isinstance(value, float):
         return f"{value:.4f}" if 0 < abs(value) < 0.005 else f"{value:.2f}"

@@ -67,7 +67,9 @@ def decorate(axes: Any, title: str, metric: str) -> None:
     axes.grid(alpha=0.25, linewidth=0.6)
     axes.tick_params(labelsize=8)
     axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 1000:g}k" if value else "0"))
+    axes.xaxis.set_major_formatter(
+        FuncFormatter(lambda value, _: f"{value / 1000:g}k" if value >= 1000 else f"{value:g}")
+    )
     if metric.endswith("win_rate"):
         axes.set_ylim(-0.03, 1.03)
     for side in ("top", "right"):

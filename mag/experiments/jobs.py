@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from mag.algorithms.config import RunConfig
 from mag.experiments.study import Cell
@@ -60,6 +60,7 @@ class Outcome(NamedTuple):
     """What it said last, where it failed."""
 
 
+@runtime_checkable
 class Pool(Protocol):
     """What runs jobs: processes of this machine, or a cluster."""
 

@@ -16,11 +16,12 @@ body { margin: 0 auto; padding: 1.2rem clamp(0.8rem, 3vw, 2.5rem) 4rem; max-widt
   background: var(--paper); font: 16px/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.6rem; margin: 0.4rem 0; } h2 { font-size: 1.15rem; margin: 2.2rem 0 0.6rem; }
 p, li { max-width: 48rem; } .dim, figcaption { color: var(--dim); font-size: 0.88rem; }
-figure { margin: 0.5rem 0 1.6rem; } figure svg { width: 100%; height: auto; color: var(--ink); }
-figure.narrow svg { max-width: 40rem; }
+figure { margin: 0.5rem 0 1.6rem; overflow-x: auto; }
+figure svg { width: 100%; height: auto; color: var(--ink); }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: 0.88rem; font-variant-numeric: tabular-nums; }
-th, td { padding: 0.28rem 0.8rem 0.28rem 0; text-align: left; white-space: nowrap; border-bottom: 1px solid var(--line); }
+th, td { padding: 0.28rem 0.8rem 0.28rem 0; text-align: left; white-space: nowrap;
+  border-bottom: 1px solid var(--line); }
 th { color: var(--dim); font-weight: 600; }
 code { background: var(--mark); padding: 0.1rem 0.3rem; border-radius: 3px; overflow-wrap: anywhere; }
 """
@@ -48,10 +49,13 @@ def as_svg(figure: Any, salt: str) -> str:
     return svg.replace("#000000", "currentColor").replace("<text ", '<text fill="currentColor" ')
 
 
-def picture(svg: str, caption: str, *, narrow: bool) -> str:
-    """A picture with its caption."""
-    kind = " class='narrow'" if narrow else ""
-    return f"<figure{kind}>{svg}<figcaption>{html.escape(caption)}</figcaption></figure>\n"
+def picture(svg: str, caption: str) -> str:
+    """A picture with its caption: at most a quarter larger than drawn, and on a phone wide enough to be read."""
+    found = re.search(r'width="([0-9.]+)pt"', svg)
+    points = float(found[1]) if found else 500.0
+    svg = svg.replace("<svg ", f"<svg style='min-width: {0.8 * points:.0f}px' ", 1)
+    below = f"<figcaption>{html.escape(caption)}</figcaption>"
+    return f"<figure style='max-width: {1.67 * points:.0f}px'>{svg}{below}</figure>\n"
 
 
 def paragraphs(lines: list[str]) -> str:

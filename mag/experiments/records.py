@@ -20,7 +20,7 @@ CURVE = ("eval/win_rate", "eval/return", "eval/episode_length", "train/win_rate"
 FREE = ("steps", "seed", "num_seeds", "workers", "checkpoint", "evaluation")
 """Fields and groups of a configuration that do not tell one experiment from another."""
 DIGITS = 6
-Curve = dict[str, list[float | None]]
+Curve = dict[str, list[int | float | None]]
 """`env_steps` and metrics, as many values each; None where there is none."""
 
 

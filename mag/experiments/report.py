@@ -17,8 +17,6 @@ from mag.experiments.study import Study
 from mag.experiments.table import KEYS, METRICS, read_other, to_table
 
 WIN = "eval/win_rate"
-PICTURES = {"curves", "curves_iqm", "training"}
-"""Figures of many panels, which are given the whole width of the page."""
 
 
 class Material(NamedTuple):
@@ -167,9 +165,7 @@ def write_summary(
     notes: list[str],
 ) -> None:
     """The page."""
-    shown = {
-        name: page.picture(svgs[name], caption, narrow=name not in PICTURES) for name, (caption, _) in pictures.items()
-    }
+    shown = {name: page.picture(svgs[name], caption) for name, (caption, _) in pictures.items()}
     sections = [page.Section("Learning curves", shown.pop("curves", ""))]
     for name, (heading, frame) in tables.items():
         body = "" if frame.empty else export.as_html(export.for_people(frame))

@@ -2,7 +2,7 @@
 
 Agarwal et al., *Deep Reinforcement Learning at the Edge of the Statistical Precipice* (2021): interquartile means,
 stratified bootstrap intervals (seeds are drawn anew within each environment), probability of improvement, performance
-profiles. All scores are `[environments]` lists of one array per environment, `[seeds]`, which may differ in length.
+profiles. Seeds are the last axis of every array.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,8 +14,8 @@ from scipy import stats
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95
-Scores = Sequence[Float[np.ndarray, " seeds"]]
-"""Of one method: an array for each environment."""
+Scores = Sequence[Float[np.ndarray, "... _seeds"]]
+"""Of one method: an array for each environment, `[seeds]`; the number of seeds may differ."""
 Statistic = Callable[..., Any]
 
 
@@ -47,13 +47,18 @@ def interval(statistic: Statistic, samples: Scores, *, resamples: int = RESAMPLE
     The last axis of every sample is that of its seeds. Where no sample has two seeds the interval is NaN.
     """
     value = np.asarray(statistic(*samples, axis=-1), float)
-    if all(np.shape(sample)[-1] < 2 for sample in samples):
+    drawn = [place for place, sample in enumerate(samples) if np.shape(sample)[-1] > 1]
+    if not drawn:
         return value, np.full_like(value, np.nan), np.full_like(value, np.nan)
-    # A sample of one seed has itself as its only resample, which scipy asks for as two equal ones.
-    data = [np.repeat(sample, 2, axis=-1) if np.shape(sample)[-1] == 1 else np.asarray(sample) for sample in samples]
+
+    def of_resamples(*resampled: Any, axis: int) -> Any:
+        every = dict(zip(drawn, resampled, strict=True))
+        like = resampled[0]
+        return statistic(*(every.get(place, fixed(each, like)) for place, each in enumerate(samples)), axis=axis)
+
     found = stats.bootstrap(
-        data,
-        statistic,
+        [np.asarray(samples[place]) for place in drawn],
+        of_resamples,
         n_resamples=resamples,
         confidence_level=CONFIDENCE,
         method="percentile",
@@ -63,6 +68,14 @@ def interval(statistic: Statistic, samples: Scores, *, resamples: int = RESAMPLE
         rng=np.random.default_rng(0),
     ).confidence_interval
     return value, np.asarray(found.low), np.asarray(found.high)
+
+
+def fixed(sample: Any, like: Any) -> Any:
+    """A sample of one seed, which stays as it is, beside resamples of others: `[..., resamples, 1]`."""
+    sample = np.asarray(sample)
+    if sample.ndim < like.ndim:
+        sample = np.broadcast_to(sample[..., None, :], (*sample.shape[:-1], like.shape[-2], sample.shape[-1]))
+    return sample
 
 
 def iqm_interval(scores: Scores) -> Interval:
@@ -89,7 +102,7 @@ def improvement(first: Scores, second: Scores) -> Interval:
     return Interval(*(float(each) for each in interval(probability, [*first, *second])))
 
 
-def superiority(x: Float[np.ndarray, "*batch n"], y: Float[np.ndarray, "*batch m"]) -> Any:
+def superiority(x: Float[np.ndarray, "... _n"], y: Float[np.ndarray, "... _m"]) -> Any:
     """Share of the pairs in which the first is greater, ties counted half."""
     wins = stats.mannwhitneyu(x, y, axis=-1, method="asymptotic").statistic
     return wins / (x.shape[-1] * y.shape[-1])
@@ -139,7 +152,7 @@ def profile(scores: Scores, thresholds: Float[np.ndarray, " taus"]) -> tuple[Any
     return interval(lambda *each, axis=-1: np.mean([runs.mean(axis=axis) for runs in each], axis=0), above)
 
 
-def area(steps: Float[np.ndarray, " tests"], values: Float[np.ndarray, " tests"], budget: float) -> float:
+def area(steps: Float[np.ndarray, " tests"], values: Float[np.ndarray, " tests"], budget: int | float) -> float:
     """Area under a curve up to a budget of steps, over the budget: its mean height."""
     inside = steps < budget
     x = np.append(steps[inside], budget)

@@ -25,7 +25,7 @@ import itertools
 import shlex
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ from mag.experiments.study_file import StudyFile
 
 AXES = {"preset": ("paper", "cpu", "debug")}
 """What picks a run's defaults beside environment and method, and the values allowed."""
-KEYS = {
+KEYS: dict[str, type | tuple[type, ...]] = {
     "title": str,
     "envs": list,
     "methods": list,
@@ -110,7 +110,8 @@ class Study:
 
     @property
     def name(self) -> str:
-        return self.path.stem
+        """The file's name, or, for `results/<study>/study.toml`, its folder's."""
+        return self.path.resolve().parent.name if self.path.stem == "study" else self.path.stem
 
 
 def as_word(value: Any) -> str:
@@ -151,10 +152,11 @@ def check_keys(file: StudyFile) -> None:
             raise file.error(name, f"unknown key{nearest(name, KEYS)}; allowed are {', '.join(KEYS)}")
     for name in REQUIRED:
         if name not in values:
-            allowed = f" ({', '.join(AXES[name])})" if name in AXES else ""
-            raise UsageError(f"{file.path}: {name} is missing{allowed}; a study needs {', '.join(REQUIRED)}")
+            choice = f" ({', '.join(AXES[name])})" if name in AXES else ""
+            raise UsageError(f"{file.path}: {name} is missing{choice}; a study needs {', '.join(REQUIRED)}")
     for name, value in values.items():
-        kinds = KEYS[name] if isinstance(KEYS[name], tuple) else (KEYS[name],)
+        allowed_kinds = KEYS[name]
+        kinds = allowed_kinds if isinstance(allowed_kinds, tuple) else (allowed_kinds,)
         if type(value) not in kinds:
             raise file.error(name, f"{value!r} must be {' or '.join(KINDS[kind] for kind in kinds)}")
     for axis, allowed in AXES.items():
@@ -167,11 +169,17 @@ def check_keys(file: StudyFile) -> None:
         except UsageError as error:
             raise file.error("envs", str(error), name) from error
     check_counts(file)
-    check_items(file, "method_options", list(values.get("method_options", {})), values["methods"])
-    check_items(file, "env_options", list(values.get("env_options", {})), values["envs"])
+    for place, allowed in (("method_options", values["methods"]), ("env_options", values["envs"])):
+        for name, options in values.get(place, {}).items():
+            if name not in allowed:
+                raise file.error(
+                    f"{place}.{name}", f"not in the study{nearest(name, allowed)}; allowed are {', '.join(allowed)}"
+                )
+            if not isinstance(options, dict):
+                raise file.error(f"{place}.{name}", f"{options!r} must be a table of options")
 
 
-def check_items(file: StudyFile, field: str, items: list[Any], allowed: typing.Iterable[str] | None = None) -> None:
+def check_items(file: StudyFile, field: str, items: list[Any], allowed: Iterable[str] | None = None) -> None:
     """Raise UsageError where a list of texts is empty, repeats an item or holds one that is not allowed."""
     known = None if allowed is None else list(allowed)
     if not items and field in REQUIRED:
@@ -341,7 +349,7 @@ def checked(hint: Any, value: Any) -> Any:
     return value
 
 
-def nearest(word: str, known: typing.Iterable[str]) -> str:
+def nearest(word: str, known: Iterable[str]) -> str:
     """` (did you mean ...?)` where something known is close."""
     close = difflib.get_close_matches(str(word), list(known), n=1, cutoff=0.6)
     return f" (did you mean {close[0]}?)" if close else ""

@@ -115,7 +115,7 @@ class Sweep:
             self._pool.start(job)
         running = self._pool.running()
         self._display.update(running, [*self.waiting, *self.elsewhere])
-        return bool(running) or not self._stopping and bool(self.waiting or self.elsewhere)
+        return bool(running) or (not self._stopping and bool(self.waiting or self.elsewhere))
 
     def _next(self) -> Job | None:
         """The next job to start, if there is one; those that need no start are noted."""

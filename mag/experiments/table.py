@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from mag.errors import UsageError
-from mag.experiments.records import CURVE, Record, told_apart
+from mag.experiments.records import CURVE, Record
 from mag.experiments.study import AXES, Options, Study, as_word
 
 METRICS = ("eval/win_rate", "eval/return", "train/win_rate", "train/return")
