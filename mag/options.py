@@ -221,7 +221,7 @@ def _number(name: str, kind: type, value: Any) -> int | float:
         raise wrong from None
 
 
-def _whole(value: float) -> int:
+def _whole(value: int | float) -> int:
     """A number without a fraction as an integer; ValueError where it has one."""
     if int(value) != value:
         raise ValueError

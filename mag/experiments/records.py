@@ -1,16 +1,15 @@
 """Learning curves read from run folders: one record for each seed of a run."""
 
-import dataclasses
 import functools
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mag.algorithms.config import flatten
+from mag import envs
 from mag.algorithms.registry import default_config
 from mag.errors import UsageError
 from mag.experiments.study import AXES, Options
+from mag.options import flatten, to_json
 from mag.runs.config_file import read_config
 from mag.runs.folder import RunFolder
 from mag.runs.logger import Row, read_rows
@@ -147,7 +146,8 @@ def rounded(value: Any) -> float | None:
 def options_of(config: dict[str, Any]) -> Options:
     """Where a run's configuration differs from the default of its method, environment and size."""
     given = told_apart(flatten(config))
-    usual = usual_options(config["algo"], config["env"], *(config.get(axis, "") for axis in AXES))
+    planner = given.get("planner.kind")
+    usual = usual_options(config["algo"], config["env"], *(config.get(axis, "") for axis in AXES), planner=planner)
     return {name: given[name] for name in sorted(given) if name in usual and given[name] != usual[name]}
 
 
@@ -157,11 +157,10 @@ def told_apart(flat: Options) -> Options:
 
 
 @functools.cache
-def usual_options(algo: str, env: str, *axes: str) -> Options:
-    """The default configuration, flat; empty where the method is not known here."""
+def usual_options(algo: str, env: str, *axes: str, planner: str | None) -> Options:
+    """The default configuration, flat; empty where method or environment are not known here."""
     try:
-        default = default_config(algo, env, *axes)
+        default = default_config(algo, env, *axes, planner=planner, spec=envs.spec(env))
     except UsageError:
         return {}
-    values: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(default)))
-    return told_apart(flatten(values))
+    return told_apart(flatten(to_json(default)))

@@ -6,7 +6,8 @@ envs = ["smac_jax/2c_vs_64zg"]
 methods = ["mag", "mamba"]
 seeds = 5                             # 0 to 4, or a list
 steps = 200_000                       # or a table: default = 100_000, "smac_jax/corridor" = 400_000
-preset = "cpu"
+size = "small"
+recipe = "tuned"
 
 [options]                             # of every run
 workers = 1
@@ -15,27 +16,26 @@ models.batches = 16
 [env_options."smac_jax/2s_vs_1sc"]    # of one environment
 ppo.gamma = 0.995
 [grid]                                # every combination, for the methods that have the option
-planning.horizon = [1, 3, 7]
+planner.horizon = [1, 3, 7]
 ```
 """
 
 import dataclasses
-import difflib
 import itertools
 import shlex
-import types
-import typing
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from mag import envs
-from mag.algorithms.config import RunConfig, flatten, validate
-from mag.algorithms.registry import ALGORITHMS, check_used, default_config
+from mag.algorithms import registry
+from mag.algorithms.config import RunConfig, validate
 from mag.errors import UsageError
 from mag.experiments.study_file import StudyFile
+from mag.options import did_you_mean, flatten, override
+from mag.options import values as options_of
 
-AXES = {"preset": ("paper", "cpu", "debug")}
+AXES = {"size": registry.SIZES, "recipe": registry.RECIPES}
 """What picks a run's defaults beside environment and method, and the values allowed."""
 KEYS: dict[str, type | tuple[type, ...]] = {
     "title": str,
@@ -55,8 +55,10 @@ KEYS: dict[str, type | tuple[type, ...]] = {
 REQUIRED = ("envs", "methods", "seeds", "steps", *AXES)
 KINDS = {str: "text", int: "a whole number", list: "a list", dict: "a table", float: "a number", bool: "true or false"}
 MOST_CELLS = 100_000
+PLANNER = "planner.kind"
+"""The option on which the planner's other options depend."""
 Options = dict[str, Any]
-"""Options by their dotted names, such as `planning.horizon`."""
+"""Options by their dotted names, such as `planner.horizon`."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -149,7 +151,7 @@ def check_keys(file: StudyFile) -> None:
     values = file.values
     for name in values:
         if name not in KEYS:
-            raise file.error(name, f"unknown key{nearest(name, KEYS)}; allowed are {', '.join(KEYS)}")
+            raise file.error(name, f"unknown key{did_you_mean(name, KEYS)}; allowed are {', '.join(KEYS)}")
     for name in REQUIRED:
         if name not in values:
             choice = f" ({', '.join(AXES[name])})" if name in AXES else ""
@@ -161,19 +163,20 @@ def check_keys(file: StudyFile) -> None:
             raise file.error(name, f"{value!r} must be {' or '.join(KINDS[kind] for kind in kinds)}")
     for axis, allowed in AXES.items():
         check_items(file, axis, [values[axis]], allowed)
-    check_items(file, "methods", values["methods"], ALGORITHMS)
-    check_items(file, "envs", values["envs"])
-    for name in values["envs"]:
-        try:
-            envs.spec(name)
-        except UsageError as error:
-            raise file.error("envs", str(error), name) from error
+    for field, look_up in (("methods", registry.find), ("envs", envs.spec)):
+        check_items(file, field, values[field])
+        for name in values[field]:
+            try:
+                look_up(name)
+            except UsageError as error:
+                raise file.error(field, str(error), name) from error
     check_counts(file)
     for place, allowed in (("method_options", values["methods"]), ("env_options", values["envs"])):
         for name, options in values.get(place, {}).items():
             if name not in allowed:
                 raise file.error(
-                    f"{place}.{name}", f"not in the study{nearest(name, allowed)}; allowed are {', '.join(allowed)}"
+                    f"{place}.{name}",
+                    f"not in the study{did_you_mean(name, allowed)}; allowed are {', '.join(allowed)}",
                 )
             if not isinstance(options, dict):
                 raise file.error(f"{place}.{name}", f"{options!r} must be a table of options")
@@ -188,7 +191,9 @@ def check_items(file: StudyFile, field: str, items: list[Any], allowed: Iterable
         if not isinstance(item, str):
             raise file.error(field, f"{item!r} must be text", item)
         if known is not None and item not in known:
-            raise file.error(field, f"{item!r} is unknown{nearest(item, known)}; allowed are {', '.join(known)}", item)
+            raise file.error(
+                field, f"{item!r} is unknown{did_you_mean(item, known)}; allowed are {', '.join(known)}", item
+            )
         if items.count(item) > 1:
             raise file.error(field, f"{item!r} stands there twice; leave one out", item)
 
@@ -207,7 +212,7 @@ def check_counts(file: StudyFile) -> None:
         field = f"steps.{name}" if name else "steps"
         if name and name not in ("default", *file.values["envs"]):
             known = ["default", *file.values["envs"]]
-            raise file.error(field, f"no such environment{nearest(name, known)}; allowed are {', '.join(known)}")
+            raise file.error(field, f"no such environment{did_you_mean(name, known)}; allowed are {', '.join(known)}")
         if type(value) is not int or value < 1:
             raise file.error(field, f"{value!r} must be a whole number, at least 1")
 
@@ -230,21 +235,23 @@ def grid_points(file: StudyFile) -> Iterator[Options]:
 
 def usable(file: StudyFile, env: str, method: str, grid: Options) -> Options:
     """The grid's options that a method has: MAMBA, for one, has none of planning's."""
-    default = default_of(file, env, method)
+    default = default_of(file, env, method, grid)
     everything = flatten(file.values.get("grid", {}))
     return {
         name: value
         for name, value in grid.items()
-        if field_of(default, name) and all(takes(default, name, choice) for choice in everything[name])
+        if (field := field_of(default, name)) and all(takes(default, field, each) for each in everything[name])
     }
 
 
-def takes(default: RunConfig, name: str, value: Any) -> bool:
+def takes(default: RunConfig, field: str, value: Any) -> bool:
     """Whether a method has a use for an option."""
     try:
-        check_used(with_option(default, field_of(default, name), value), default)
-    except TypeError:
-        return True  # told with its line where the cell is made
+        changed = override(default, {field: value})
+    except UsageError:
+        return True  # of another type: told with its line where the cell is made
+    try:
+        registry.check_used(changed, default)
     except UsageError:
         return False
     return True
@@ -254,41 +261,47 @@ def check_grid(file: StudyFile, cells: list[Cell]) -> None:
     """Raise UsageError for an option of the grid that no method has."""
     for name in flatten(file.values.get("grid", {})):
         if not any(name in cell.grid for cell in cells):
-            known = flatten(dataclasses.asdict(cells[0].config))
-            raise file.error(f"grid.{name}", f"no method of the study has this option{nearest(name, known)}")
+            known = options_of(cells[0].config)
+            raise file.error(f"grid.{name}", f"no method of the study has this option{did_you_mean(name, known)}")
 
 
-def default_of(file: StudyFile, env: str, method: str) -> RunConfig:
-    """The configuration of a method on an environment before options."""
-    return default_config(method, env, *(file.values[axis] for axis in AXES))
+def default_of(file: StudyFile, env: str, method: str, options: Options) -> RunConfig:
+    """The configuration of a method on an environment before options, but with the planner that they name."""
+    axes = [file.values[axis] for axis in AXES]
+    planner = next((value for name, value in options.items() if name.endswith(PLANNER)), None)
+    return registry.default_config(method, env, *axes, planner=planner, spec=envs.spec(env))
 
 
 def make_cell(file: StudyFile, env: str, method: str, seed: int, grid: Options) -> Cell:
     """One run. Raises UsageError at the option that cannot be set."""
-    default = default_of(file, env, method)
     places = ("options", f"env_options.{env}", f"method_options.{method}")
     given = {f"{place}.{name}": value for place in places for name, value in table(file.values, place).items()}
     given |= {f"grid.{name}": value for name, value in grid.items()}
-    config, options = default, {}
+    fault = next((place for place in given if place.endswith(PLANNER)), "methods")
+    try:
+        config = default = default_of(file, env, method, given)
+    except UsageError as error:
+        raise file.error(fault, str(error)) from error
+    options = {}
     for place, value in given.items():
         name = place.removeprefix(next(each for each in (*places, "grid") if place.startswith(f"{each}."))).lstrip(".")
         field = field_of(config, name)
         if field in ("env", "algo", "steps", "seed", "num_seeds", *AXES):
             raise file.error(place, f"{field} is no option; the study's own keys set it")
         if not field:
-            hint = nearest(name, flatten(dataclasses.asdict(config)))
+            hint = did_you_mean(name, options_of(config))
             raise file.error(place, f"{method} has no option of this name{hint}; `mag train --help` lists all")
         try:
-            config = with_option(config, field, value)
-        except TypeError as error:
-            raise file.error(place, str(error)) from error
+            config = override(config, {field: value})
+        except UsageError as error:
+            raise file.error(place, str(error).removeprefix(f"{field}: ")) from error
         options[field] = value
     config = dataclasses.replace(config, seed=seed, steps=steps_of(file, env))
     try:
         validate(config)
-        check_used(config, default)
+        registry.check_used(config, default)
     except UsageError as error:
-        fault = next((place for place in given if place_named(place, str(error))), "methods")
+        fault = next((place for place in given if is_named(place, str(error))), "methods")
         raise file.error(fault, f"{error} ({method} on {env})", method if fault == "methods" else None) from error
     return Cell(config, options, {field_of(config, name): value for name, value in grid.items()})
 
@@ -300,7 +313,7 @@ def table(values: dict[str, Any], place: str) -> Options:
     return flatten(found.get(rest, {}) if rest else found)
 
 
-def place_named(place: str, message: str) -> bool:
+def is_named(place: str, message: str) -> bool:
     """Whether a message speaks of the option at a place."""
     words = message.replace("-", "_").replace("--", "")
     return any(place.replace("-", "_").endswith(f".{word.strip('_,;:')}") for word in words.split() if word.strip("_"))
@@ -318,38 +331,9 @@ def steps_of(file: StudyFile, env: str) -> int:
 
 def field_of(config: RunConfig, name: str) -> str:
     """The configuration's field that an option's name means, `-` or `_` alike; empty where there is none."""
-    known = {plain(field): field for field in flatten(dataclasses.asdict(config))}
+    known = {plain(field): field for field in options_of(config)}
     return known.get(plain(name), "")
 
 
 def plain(name: str) -> str:
     return name.replace("-", "_").removesuffix("_")
-
-
-def with_option(config: Any, name: str, value: Any) -> Any:
-    """The dataclass with one field, `group.name`, replaced. Raises TypeError where the value is of another type."""
-    head, _, rest = name.partition(".")
-    if rest:
-        return dataclasses.replace(config, **{head: with_option(getattr(config, head), rest, value)})
-    return dataclasses.replace(config, **{head: checked(typing.get_type_hints(type(config))[head], value)})
-
-
-def checked(hint: Any, value: Any) -> Any:
-    """A value of the type that a field's annotation asks for; raises TypeError saying what is allowed."""
-    if typing.get_origin(hint) is typing.Literal:
-        allowed = typing.get_args(hint)
-        if value not in allowed:
-            raise TypeError(f"{value!r} is unknown; allowed are {', '.join(map(str, allowed))}")
-        return value
-    kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    if float in kinds and type(value) is int:
-        return float(value)
-    if type(value) not in kinds:
-        raise TypeError(f"{value!r} must be {' or '.join(KINDS.get(kind, str(kind)) for kind in kinds)}")
-    return value
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """` (did you mean ...?)` where something known is close."""
-    close = difflib.get_close_matches(str(word), list(known), n=1, cutoff=0.6)
-    return f" (did you mean {close[0]}?)" if close else ""

@@ -12,7 +12,8 @@ envs = ["probe/two-step", "probe/relay"]
 methods = ["mamba", "commnet"]
 seeds = 2
 steps = 500
-preset = "debug"
+size = "debug"
+recipe = "tuned"
 """
 
 

@@ -56,10 +56,10 @@ def test_the_table_has_a_row_for_each_test_of_each_seed(swept):
 def test_curves_are_named_by_what_differs(swept):
     folder, _ = swept
     records, _ = load_records([folder / "runs"])
-    one, other = (records[0]._replace(algo="mag", options={"planning.horizon": horizon}) for horizon in (1, 3))
+    one, other = (records[0]._replace(algo="mag", options={"planner.horizon": horizon}) for horizon in (1, 3))
     assert set(to_table([one, other]).curve) == {"MAG, horizon 1", "MAG, horizon 3"}
     assert set(to_table([other]).curve) == {"MAG"}
-    assert set(to_table([one, other], "planning.horizon", ("env",)).panel) == {"1", "3"}
+    assert set(to_table([one, other], "planner.horizon", ("env",)).panel) == {"1", "3"}
 
 
 def test_every_file_of_a_report(written):

@@ -34,7 +34,8 @@ def test_all_runs_are_made_and_none_twice(tmp_path, capsys):
     study = write_study(tmp_path)
     assert sweep(study, tmp_path / "runs", tmp_path / "results", Processes(2)) == 0
     assert (
-        "finished probe_relay-commnet-debug-seed1: win rate 0.5, return 10 at 500 env steps" in capsys.readouterr().out
+        "finished probe_relay-commnet-debug-tuned-seed1: win rate 0.5, return 10 at 500 env steps"
+        in capsys.readouterr().out
     )
     configs = [json.loads(path.read_text())["config"] for path in (tmp_path / "runs").glob("*/config.json")]
     assert len(configs) == 8 and {config["seed"] for config in configs} == {0, 1}
@@ -50,7 +51,7 @@ def test_a_run_that_fails_is_named_in_the_last_line_and_does_not_stop_the_others
     assert sweep(study, tmp_path / "runs", tmp_path / "results", Processes(1)) == 1
     last = capsys.readouterr().err.strip().splitlines()[-1]
     assert last.startswith(
-        "mag: 4 of 8 runs failed: probe_two-step-commnet-debug-seed0 (commnet cannot be trained today;"
+        "mag: 4 of 8 runs failed: probe_two-step-commnet-debug-tuned-seed0 (commnet cannot be trained today;"
     )
     assert len([cell for cell in study.cells if is_finished(tmp_path / "runs" / cell.name, 500)]) == 4
 
@@ -59,21 +60,21 @@ def test_a_killed_run_is_named_and_resumed_by_the_same_command(tmp_path, monkeyp
     monkeypatch.setenv("MAG_FAKE", f"die={tmp_path / 'died'}")
     study = write_study(tmp_path)
     assert sweep(study, tmp_path / "runs", tmp_path / "results", Processes(1)) == 1
-    assert "1 of 8 runs failed: probe_two-step-mamba-debug-seed0 (ended by SIGKILL" in capsys.readouterr().err
+    assert "1 of 8 runs failed: probe_two-step-mamba-debug-tuned-seed0 (ended by SIGKILL" in capsys.readouterr().err
     assert sweep(study, tmp_path / "runs", tmp_path / "results", Processes(1)) == 0
     # Tests at 0, 100, ..., 500 steps; those at 0, 100 and 200 were written before the kill.
-    assert "started probe_two-step-mamba-debug-seed0 from 200 env steps on" in capsys.readouterr().out
+    assert "started probe_two-step-mamba-debug-tuned-seed0 from 200 env steps on" in capsys.readouterr().out
 
 
 def test_seeds_together_are_one_process_with_a_seed_range(tmp_path):
     study = write_study(tmp_path, STUDY.replace("seeds = 2", "seeds = [0, 1, 2, 5]"))
     planned = plan_jobs(study, tmp_path, set(), seeds_together=True)
     assert [job.name for job in planned[:2]] == [
-        "probe_two-step-mamba-debug-seeds0-2",
-        "probe_two-step-mamba-debug-seed5",
+        "probe_two-step-mamba-debug-tuned-seeds0-2",
+        "probe_two-step-mamba-debug-tuned-seed5",
     ]
-    assert planned[0].words[7:11] == ["--seed", "0", "--num-seeds", "3"]
-    kept = {"probe_two-step-mamba-debug-seed1"}
+    assert planned[0].words[9:13] == ["--seed", "0", "--num-seeds", "3"]
+    kept = {"probe_two-step-mamba-debug-tuned-seed1"}
     planned = plan_jobs(study, tmp_path, kept, seeds_together=True)
     assert [len(job.cells) for job in planned[:3]] == [1, 1, 1]  # 0, 2 and 5
 
@@ -93,7 +94,7 @@ def test_a_folder_of_another_run_is_named_and_left_alone(tmp_path, capsys):
     study = write_study(tmp_path, STUDY.replace('"commnet"', '"mag"') + "[options]\nppo.gamma = 0.5\n")
     assert sweep(study, runs, results, Processes(2)) == 1
     errors = capsys.readouterr().err
-    assert "4 of 8 runs failed: probe_two-step-mamba-debug-seed0" in errors
+    assert "4 of 8 runs failed: probe_two-step-mamba-debug-tuned-seed0" in errors
     assert "differing in ppo.gamma (run: 0.99, command: 0.5)" in errors
 
 
@@ -127,7 +128,7 @@ def test_ctrl_c_stops_the_runs_which_save_and_the_same_command_goes_on(tmp_path)
     output, errors = running.communicate(timeout=60)
     assert (running.returncode, errors) == (130, "")
     assert "stopped: 0 of 8 runs are finished; the same command goes on" in output
-    assert "saved" in (runs / "probe_two-step-mamba-debug-seed0.log").read_text()
+    assert "saved" in (runs / "probe_two-step-mamba-debug-tuned-seed0.log").read_text()
     assert sweep(study, runs, tmp_path / "results", Processes(2)) == 0
 
 
