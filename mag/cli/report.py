@@ -1,61 +1,71 @@
-"""`mag report STUDY|RUN...`."""
+"""`mag report`: compare the runs of a study, or any runs."""
 
-import dataclasses
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-from mag.cli import read
+from mag.cli.parsing import HELP, parse, split
 from mag.errors import UsageError
+from mag.options import choice
+
+PROG = "mag report"
+
+
+@dataclass(frozen=True)
+class Options:
+    """Write a tidy table, statistics, figures and a page of the study in file STUDY.toml, or of run folders and folders
+    of run folders."""
+
+    out: Path | None = choice(None, source=None)
+    """Where to write (none: report, in the folder of the study's runs or here)."""
+    csv: str = choice("", source=None)
+    """Runs of other methods to lay beside: NAME=FILE, several parted by commas; a file has the columns env_steps, seed,
+    win_rate and, for several environments, env."""
+    metric: str | None = choice(None, source=None)
+    """eval/win_rate, eval/return, train/win_rate or train/return (none: the first that there is)."""
+    runs: Path | None = choice(None, source=None)
+    """Folder of the study's run folders (none: runs/<study>)."""
+    results: Path = choice(Path("results"), source=None)
+    """Folder of kept curves."""
+    keep: bool = choice(False, source=None)
+    """Keep the study's finished curves, table and figure under results/<study>."""
 
 
 def run(words: list[str]) -> None:
-    """Write a report of a study or of run folders."""
-    import tyro
-
-    @dataclasses.dataclass
-    class Report:
-        source: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="STUDY.toml|RUN...")]
-        """A study file, or run folders, or folders of run folders."""
-        out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
-        """Where to write (default: runs/<study>/report, or report for run folders)."""
-        csv: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="NAME=FILE")] = ()
-        """Runs of another method to lay beside: a CSV of env_steps, seed, win_rate and env. May be repeated."""
-        metric: Annotated[str | None, tyro.conf.arg(metavar="METRIC", help_behavior_hint="")] = None
-        """eval/win_rate, eval/return, train/win_rate or train/return (default: the first there is)."""
-        runs: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
-        """Folder of the study's run folders (default: runs/<study>)."""
-        results: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("results")
-        """Folder of kept curves."""
-        keep: tyro.conf.FlagCreatePairsOff[bool] = False
-        """Keep the study's finished curves, table and figure under results/<study>."""
-
-    parsed = read(Report, words, "Compare runs: a tidy table, statistics, figures and a page.")
-    others = dict(named_file(word) for word in parsed.csv)
+    """Report."""
+    sources, options = parse(words, Options(), PROG, positionals(words))
+    others = dict(named_file(word) for word in options.csv.split(",") if word)
     from mag.experiments import report
     from mag.experiments.study import load_study
     from mag.experiments.sweep import runs_folder
 
-    studies = [path for path in parsed.source if path.suffix == ".toml"]
-    if studies and len(parsed.source) > 1:
+    paths = [Path(source) for source in sources]
+    studies = [path for path in paths if path.suffix == ".toml"]
+    if studies and len(paths) > 1:
         raise UsageError(f"{studies[0]} is a study file: name it alone, or run folders without it")
-    if not parsed.source:
-        raise UsageError("name a study file or run folders; `mag report --help` explains")
     if studies:
         study = load_study(studies[0])
-        runs = runs_folder(study, parsed.runs)
-        material, usual = report.of_study(study, runs, parsed.results), runs / "report"
-    elif parsed.keep:
+        runs = runs_folder(study, options.runs)
+        material, usual = report.of_study(study, runs, options.results), runs / "report"
+    elif options.keep:
         raise UsageError("--keep keeps the curves of a study; name its file")
     else:
-        material, usual = report.of_runs(parsed.source), Path("report")
-    written = report.write_report(report.add_others(material, others), parsed.out or usual, parsed.metric)
+        material, usual = report.of_runs(paths), Path("report")
+    written = report.write_report(report.add_others(material, others), options.out or usual, options.metric)
     for note in written.notes:
         print(note, file=sys.stderr)
     print(written.table, end="")
-    if parsed.keep:
-        print(report.keep(material, written.folder, parsed.results))
+    if options.keep:
+        print(report.keep(material, written.folder, options.results))
     print(written.folder / "index.html")
+
+
+def positionals(words: list[str]) -> tuple[str, ...]:
+    """The names of as many words as are given: a study file, or at least one run."""
+    if any(word in HELP for word in words):
+        return ("STUDY.toml|RUN...",)
+    count = len(split(words, PROG, flags=("keep",)).positionals)
+    return ("STUDY.toml|RUN...", *["RUN"] * (count - 1))
 
 
 def named_file(word: str) -> tuple[str, Path]:

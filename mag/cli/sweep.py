@@ -1,41 +1,41 @@
-"""`mag sweep STUDY`."""
+"""`mag sweep`: make the runs of a study."""
 
-import dataclasses
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-from mag.cli import read
+from mag.cli.parsing import parse
+from mag.options import choice, number
+
+
+@dataclass(frozen=True)
+class Options:
+    """Make the runs of the study in file STUDY.toml. The same command again goes on where it was stopped: finished
+    runs are left out, cut ones resumed. Exit codes: 0 all runs are finished, 1 some failed, 130 stopped by Ctrl-C."""
+
+    jobs: int = number(1, least=1, source=None)
+    """Runs trained at once, each with its share of the cores."""
+    dry_run: bool = choice(False, source=None)
+    """Print the commands of the runs that are not finished, and train nothing."""
+    seeds_together: bool = choice(False, source=None)
+    """Train all seeds of a curve in one process, side by side: for a GPU."""
+    runs: Path | None = choice(None, source=None)
+    """Folder of the run folders (none: runs/<study>)."""
+    results: Path = choice(Path("results"), source=None)
+    """Folder of kept curves; runs whose curves are kept there are not made again."""
 
 
 def run(words: list[str]) -> None:
-    """Make the runs of a study that are not finished; exits with 1 where runs failed, 130 after Ctrl-C."""
-    import tyro
-
-    @dataclasses.dataclass
-    class Sweep:
-        study: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="STUDY.toml")]
-        """Study file: environments, methods, seeds, steps and a grid of options."""
-        jobs: int = 1
-        """Runs trained at once, each with its share of the cores."""
-        dry_run: tyro.conf.FlagCreatePairsOff[bool] = False
-        """Print the commands of the runs that are not finished, and do nothing."""
-        seeds_together: tyro.conf.FlagCreatePairsOff[bool] = False
-        """Train all seeds of a curve in one process, side by side: for a GPU."""
-        runs: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
-        """Folder of the run folders (default: runs/<study>)."""
-        results: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("results")
-        """Folder of kept curves: runs whose curves are kept there are not made again."""
-
-    parsed = read(Sweep, words, "Make the runs of a study. The same command again goes on where it was stopped.")
-    from mag.experiments import sweep as sweeping
+    """Sweep."""
+    (path,), options = parse(words, Options(), "mag sweep", ("STUDY.toml",))
+    from mag.experiments import sweep
     from mag.experiments.jobs import Processes
     from mag.experiments.study import load_study
 
-    study = load_study(parsed.study)
-    runs = sweeping.runs_folder(study, parsed.runs)
-    if parsed.dry_run:
-        sweeping.print_commands(study, runs, parsed.results, seeds_together=parsed.seeds_together)
+    study = load_study(Path(path))
+    runs = sweep.runs_folder(study, options.runs)
+    if options.dry_run:
+        sweep.print_commands(study, runs, options.results, seeds_together=options.seeds_together)
         return
-    pool = Processes(parsed.jobs)
-    sys.exit(sweeping.sweep(study, runs, parsed.results, pool, seeds_together=parsed.seeds_together))
+    pool = Processes(options.jobs)
+    sys.exit(sweep.sweep(study, runs, options.results, pool, seeds_together=options.seeds_together))

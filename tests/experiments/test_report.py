@@ -176,7 +176,7 @@ def test_the_command_line(swept, tmp_path, capsys):
         (["{study}", "{runs}"], "is a study file: name it alone"),
         (["{runs}", "--keep"], "--keep keeps the curves of a study"),
         (["{runs}", "--csv", "QMIX"], "--csv QMIX must be NAME=FILE"),
-        ([], "name a study file or run folders"),
+        ([], "STUDY.toml|RUN... is missing"),
     ],
 )
 def test_wrong_words_are_told(swept, capsys, words, message):
