@@ -15,6 +15,8 @@ COMMANDS = {
     "diagnose": "measure what the world model of a run predicts",
     "bench": "measure the speed of the parts",
     "envs": "list the environments",
+    "sweep": "make the runs of a study",
+    "report": "compare runs: table, statistics, figures and a page",
 }
 """The commands; the module of that name in this package has `run(words)`."""
 

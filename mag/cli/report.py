@@ -1,0 +1,76 @@
+"""`mag report`: compare the runs of a study, or any runs."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from mag.cli.parsing import HELP, parse, split
+from mag.errors import UsageError
+from mag.options import choice
+
+PROG = "mag report"
+
+
+@dataclass(frozen=True)
+class Options:
+    """Write a tidy table, statistics, figures and a page of the study in file STUDY.toml, or of run folders and folders
+    of run folders."""
+
+    out: Path | None = choice(None, source=None)
+    """Where to write (none: report, in the folder of the study's runs or here)."""
+    csv: str = choice("", source=None)
+    """Runs of other methods to lay beside: NAME=FILE, several parted by commas; a file has the columns env_steps, seed,
+    win_rate and, for several environments, env."""
+    metric: str | None = choice(None, source=None)
+    """eval/win_rate, eval/return, train/win_rate or train/return (none: the first that there is)."""
+    runs: Path | None = choice(None, source=None)
+    """Folder of the study's run folders (none: runs/<study>)."""
+    results: Path = choice(Path("results"), source=None)
+    """Folder of kept curves."""
+    keep: bool = choice(False, source=None)
+    """Keep the study's finished curves, table and figure under results/<study>."""
+
+
+def run(words: list[str]) -> None:
+    """Report."""
+    sources, options = parse(words, Options(), PROG, positionals(words))
+    others = dict(named_file(word) for word in options.csv.split(",") if word)
+    from mag.experiments import report
+    from mag.experiments.study import load_study
+    from mag.experiments.sweep import runs_folder
+
+    paths = [Path(source) for source in sources]
+    studies = [path for path in paths if path.suffix == ".toml"]
+    if studies and len(paths) > 1:
+        raise UsageError(f"{studies[0]} is a study file: name it alone, or run folders without it")
+    if studies:
+        study = load_study(studies[0])
+        runs = runs_folder(study, options.runs)
+        material, usual = report.of_study(study, runs, options.results), runs / "report"
+    elif options.keep:
+        raise UsageError("--keep keeps the curves of a study; name its file")
+    else:
+        material, usual = report.of_runs(paths), Path("report")
+    written = report.write_report(report.add_others(material, others), options.out or usual, options.metric)
+    for note in written.notes:
+        print(note, file=sys.stderr)
+    print(written.table, end="")
+    if options.keep:
+        print(report.keep(material, written.folder, options.results))
+    print(written.folder / "index.html")
+
+
+def positionals(words: list[str]) -> tuple[str, ...]:
+    """The names of as many words as are given: a study file, or at least one run."""
+    if any(word in HELP for word in words):
+        return ("STUDY.toml|RUN...",)
+    count = len(split(words, PROG, flags=("keep",)).positionals)
+    return ("STUDY.toml|RUN...", *["RUN"] * (count - 1))
+
+
+def named_file(word: str) -> tuple[str, Path]:
+    """`NAME=FILE` taken apart."""
+    name, equals, path = word.partition("=")
+    if not (name and equals and path):
+        raise UsageError(f"--csv {word} must be NAME=FILE, such as --csv QMIX=qmix.csv")
+    return name, Path(path)

@@ -1,0 +1,41 @@
+"""`mag sweep`: make the runs of a study."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from mag.cli.parsing import parse
+from mag.options import choice, number
+
+
+@dataclass(frozen=True)
+class Options:
+    """Make the runs of the study in file STUDY.toml. The same command again goes on where it was stopped: finished
+    runs are left out, cut ones resumed. Exit codes: 0 all runs are finished, 1 some failed, 130 stopped by Ctrl-C."""
+
+    jobs: int = number(1, least=1, source=None)
+    """Runs trained at once, each with its share of the cores."""
+    dry_run: bool = choice(False, source=None)
+    """Print the commands of the runs that are not finished, and train nothing."""
+    seeds_together: bool = choice(False, source=None)
+    """Train all seeds of a curve in one process, side by side: for a GPU."""
+    runs: Path | None = choice(None, source=None)
+    """Folder of the run folders (none: runs/<study>)."""
+    results: Path = choice(Path("results"), source=None)
+    """Folder of kept curves; runs whose curves are kept there are not made again."""
+
+
+def run(words: list[str]) -> None:
+    """Sweep."""
+    (path,), options = parse(words, Options(), "mag sweep", ("STUDY.toml",))
+    from mag.experiments import sweep
+    from mag.experiments.jobs import Processes
+    from mag.experiments.study import load_study
+
+    study = load_study(Path(path))
+    runs = sweep.runs_folder(study, options.runs)
+    if options.dry_run:
+        sweep.print_commands(study, runs, options.results, seeds_together=options.seeds_together)
+        return
+    pool = Processes(options.jobs)
+    sys.exit(sweep.sweep(study, runs, options.results, pool, seeds_together=options.seeds_together))

@@ -1,0 +1,143 @@
+"""What the tables and figures of a report show: aligned curves, scores, comparisons."""
+
+import itertools
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from mag.experiments import statistics
+from mag.experiments.statistics import Interval
+
+POINTS = 41
+"""Most points of an aligned curve."""
+FINAL = "final"
+AREA = "area"
+SCORES = {FINAL: "mean of the last three tests", AREA: "mean over the whole run (area under the curve / steps)"}
+"""Scores of a run, and what they are called."""
+
+
+class Aligned(NamedTuple):
+    """The curves of several seeds at the same environment steps."""
+
+    steps: Float[np.ndarray, " points"]
+    values: Float[np.ndarray, "seeds points"]
+
+
+class Analysis:
+    """Curves of one metric, grouped by panel and curve, up to each environment's budget."""
+
+    def __init__(self, table: pd.DataFrame, metric: str) -> None:
+        self.metric = metric
+        told = table[table[metric].notna()]
+        self.curves: list[str] = list(dict.fromkeys(told.curve))
+        self.panels: list[str] = list(dict.fromkeys(told.panel))
+        self.envs: list[str] = list(dict.fromkeys(told.env))
+        self._runs: dict[tuple[str, str, str], list[pd.DataFrame]] = {}
+        for (panel, curve, env, _, _), rows in told.groupby(["panel", "curve", "env", "seed", "run"], sort=False):
+            self._runs.setdefault((panel, curve, env), []).append(rows.sort_values("env_steps"))
+        last = told.groupby(["env", "curve", "seed", "run"]).env_steps.max()
+        self.budgets: dict[str, int] = last.groupby("env").min().to_dict()
+        """Environment steps that every run on an environment has reached: what comes after is not compared."""
+
+    def aligned(self, panel: str, curve: str) -> Aligned | None:
+        """The curves of all seeds in one panel; None where there are none."""
+        runs = [run for (p, c, _), each in self._runs.items() if (p, c) == (panel, curve) for run in each]
+        return self._align(runs, min(self.budgets[run.env.iloc[0]] for run in runs)) if runs else None
+
+    def _align(self, runs: list[pd.DataFrame], budget: int) -> Aligned:
+        tests = int(np.median([len(run) for run in runs]))
+        grid = np.linspace(0, budget, min(max(tests, 2), POINTS))
+        values = [np.interp(grid, run.env_steps, run[self.metric]) for run in runs]
+        return Aligned(grid, np.stack(values))
+
+    def scores(self, kind: str) -> dict[str, dict[str, Float[np.ndarray, " seeds"]]]:
+        """`final` or `area` of every run: by curve, then by environment."""
+        found: dict[str, dict[str, list[float]]] = {curve: {} for curve in self.curves}
+        for (_, curve, env), runs in self._runs.items():
+            found[curve].setdefault(env, []).extend(self._score(run, env, kind) for run in runs)
+        return {curve: {env: np.array(each) for env, each in envs.items()} for curve, envs in found.items()}
+
+    def _score(self, run: pd.DataFrame, env: str, kind: str) -> float:
+        steps, values = run.env_steps.to_numpy(float), run[self.metric].to_numpy(float)
+        budget = self.budgets[env]
+        if kind == AREA:
+            return statistics.area(steps, values, budget)
+        # The test that ends a run comes up to an iteration after the budget of the shortest one.
+        return statistics.final(values[: max(1, int(np.searchsorted(steps, budget, side="left")) + 1)])
+
+    def shared_envs(self, curves: list[str]) -> list[str]:
+        """Environments on which every one of these curves has runs."""
+        scores = self.scores(FINAL)
+        return [env for env in self.envs if all(env in scores[curve] for curve in curves)]
+
+    def score_table(self, kind: str) -> pd.DataFrame:
+        """A row for each environment and curve: seeds, mean, standard deviation, IQM and its interval, each seed."""
+        rows = []
+        for curve, envs in self.scores(kind).items():
+            for env, scores in envs.items():
+                rows.append({"env": env, "curve": curve} | summary([scores]) | {"by seed": sorted_text(scores)})
+        order = {env: index for index, env in enumerate(self.envs)}
+        frame = pd.DataFrame(rows)
+        return frame.sort_values("env", key=lambda column: column.map(order), kind="stable", ignore_index=True)
+
+    def overall_table(self, kind: str) -> pd.DataFrame:
+        """A row for each curve: the statistics over the environments that all curves share."""
+        envs, scores = self.shared_envs(self.curves), self.scores(kind)
+        if not envs:
+            return pd.DataFrame()
+        return pd.DataFrame(
+            [{"curve": c, "envs": len(envs)} | summary([scores[c][e] for e in envs]) for c in self.curves]
+        )
+
+    def improvement_table(self, kind: str) -> pd.DataFrame:
+        """A row for each pair of curves: probability of improvement, difference of means, p value."""
+        scores, rows = self.scores(kind), []
+        for first, second in itertools.combinations(self.curves, 2):
+            envs = self.shared_envs([first, second])
+            x, y = ([scores[curve][env] for env in envs] for curve in (first, second))
+            if not envs:
+                continue
+            better = statistics.improvement(x, y)
+            gap, p = statistics.difference(x, y)
+            rows.append(
+                {"first": first, "second": second, "envs": len(envs)}
+                | columns("P(first > second)", better)
+                | columns("difference", gap)
+                | {"p": p}
+            )
+        return pd.DataFrame(rows)
+
+    def efficiency(self, curve: str) -> tuple[Any, Any, Any, Any] | None:
+        """IQM over the shared environments and all seeds, over the share of the budget played, with its band."""
+        envs = self.shared_envs(self.curves)
+        grid = np.linspace(0, 1, POINTS)
+        samples = []
+        for env in envs:
+            runs = [run for (_, c, e), each in self._runs.items() if (c, e) == (curve, env) for run in each]
+            values = [np.interp(grid * self.budgets[env], run.env_steps, run[self.metric]) for run in runs]
+            samples.append(np.stack(values, axis=-1))
+        if not samples:
+            return None
+        return grid, *statistics.interval(statistics.joined(statistics.iqm), samples)
+
+
+def columns(name: str, interval: Interval) -> dict[str, float]:
+    """Three columns of a table."""
+    return {name: interval.value, f"{name} low": interval.low, f"{name} high": interval.high}
+
+
+def summary(scores: list[Any]) -> dict[str, int | float]:
+    """Statistics of runs over environments: mean and standard deviation over all runs, IQM with its interval."""
+    every = np.concatenate(scores)
+    seeds = min(len(each) for each in scores)
+    spread = float(every.std(ddof=1)) if len(every) > 1 else float("nan")
+    return {"seeds": seeds, "mean": float(every.mean()), "std": spread} | columns(
+        "IQM", statistics.iqm_interval(scores)
+    )
+
+
+def sorted_text(scores: Any) -> str:
+    """The scores of the seeds, the lowest first."""
+    return " ".join(f"{score:.2f}" for score in sorted(scores))

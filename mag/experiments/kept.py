@@ -1,0 +1,154 @@
+"""Curves that are kept in the repository: `results/<study>/curves.json`.
+
+```
+{"schema": 1,
+ "configs": [{...}],             the runs' whole configurations
+ "surroundings": [{...}],        versions, hardware and revision that they ran with
+ "runs": [{"env": ..., "algo": ..., "preset": ..., "options": {...}, "seed": 0, "steps": 100000,
+           "config": 0, "surroundings": 0, "wall_seconds": 470, "curve": {"env_steps": [...], "eval/win_rate": [...]}}]}
+```
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from mag.errors import UsageError
+from mag.experiments.records import FREE, Loaded, Record, holds_run, load_records, told_apart
+from mag.experiments.study import AXES, Cell, Options, Study, as_word
+
+SCHEMA = 1
+CURVES = "curves.json"
+
+
+def kept_records(folder: Path) -> list[Record]:
+    """The records kept in a folder; none where there are none. Raises UsageError for a file of another shape."""
+    path = folder / CURVES
+    if not path.exists():
+        return []
+    try:
+        values = json.loads(path.read_text())
+        if values["schema"] != SCHEMA:
+            raise ValueError(f"schema {values['schema']}")
+        return [as_record(run, values, str(path)) for run in values["runs"]]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise UsageError(f"{path} does not hold kept curves ({error!r}); restore it, or delete it") from error
+
+
+def as_record(run: dict[str, Any], values: dict[str, Any], origin: str) -> Record:
+    """One entry of `runs`."""
+    about = {
+        "config": values["configs"][run["config"]],
+        "surroundings": values["surroundings"][run["surroundings"]],
+        "wall_seconds": run["wall_seconds"],
+    }
+    curve = {str(name): list(column) for name, column in run["curve"].items()}
+    if not curve["env_steps"] or any(len(column) != len(curve["env_steps"]) for column in curve.values()):
+        raise ValueError("a curve whose columns differ in length")
+    axes = {axis: run[axis] for axis in AXES}
+    return Record(run["env"], run["algo"], axes, run["options"], run["seed"], run["steps"], curve, about, origin)
+
+
+def write_records(folder: Path, records: list[Record]) -> Path:
+    """Write `curves.json`, a run a line."""
+    configs: list[Any] = []
+    surroundings: list[Any] = []
+    runs = []
+    for record in records:
+        runs.append(
+            {"env": record.env, "algo": record.algo, **record.axes, "options": record.options}
+            | {"seed": record.seed, "steps": record.steps}
+            | {"config": place(configs, shared(record.about.get("config")))}
+            | {"surroundings": place(surroundings, record.about.get("surroundings"))}
+            | {"wall_seconds": record.about.get("wall_seconds"), "curve": record.curve}
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = {"configs": configs, "surroundings": surroundings, "runs": runs}
+    lists = [listed(name, items) for name, items in parts.items()]
+    draft = folder / f".{CURVES}"
+    draft.write_text(f'{{"schema": {SCHEMA},\n' + ",\n".join(lists) + "}\n")
+    return draft.replace(folder / CURVES)
+
+
+def listed(name: str, items: list[Any]) -> str:
+    """A list of JSON, an item a line."""
+    return f' "{name}": [\n  ' + ",\n  ".join(json.dumps(item, allow_nan=False) for item in items) + "\n ]"
+
+
+def place(items: list[Any], item: Any) -> int:
+    """The position of an item in a list, to which it is added where it is new."""
+    if item not in items:
+        items.append(item)
+    return items.index(item)
+
+
+def shared(config: dict[str, Any] | None) -> dict[str, Any] | None:
+    """A configuration without what differs from run to run of a curve."""
+    return config and {name: value for name, value in config.items() if name not in ("seed", "num_seeds", "steps")}
+
+
+def kept_names(study: Study, results: Path) -> set[str]:
+    """The names of the study's cells whose finished curves are kept under `results`."""
+    return set(by_cell(study, kept_records(results / study.name)))
+
+
+def by_cell(study: Study, records: list[Record]) -> dict[str, Record]:
+    """The finished records that are runs of a study, by the names of its cells."""
+    known = {identity(record.env, record.algo, record.axes, record.options, record.seed): record for record in records}
+    found = {cell.name: known.get(cell_identity(cell)) for cell in study.cells}
+    steps = {cell.name: cell.config.steps for cell in study.cells}
+    return {name: record for name, record in found.items() if record and record.env_steps >= steps[name]}
+
+
+def identity(env: str, algo: str, axes: dict[str, str], options: Options, seed: int) -> tuple[Any, ...]:
+    """What two records of the same experiment have in common."""
+    told = sorted((name, as_word(value)) for name, value in options.items() if name.split(".")[0] not in FREE)
+    return (env, algo, tuple(sorted(axes.items())), tuple(told), seed)
+
+
+def cell_identity(cell: Cell) -> tuple[Any, ...]:
+    config = cell.config
+    axes = {axis: getattr(config, axis) for axis in AXES}
+    return identity(config.env, config.algo, axes, cell.options, config.seed)
+
+
+def of_cell(record: Record, cell: Cell) -> Record:
+    """The record of a run folder as that of a cell: with the options that its study names."""
+    return record._replace(options=told_apart(cell.options), steps=cell.config.steps)
+
+
+def study_records(study: Study, runs: Path, results: Path) -> tuple[Loaded, list[str]]:
+    """The finished curves of a study, kept or from run folders, and its runs that are missing or unfinished.
+
+    The newest finished curve of a cell counts: a run folder's before a kept one.
+    """
+    kept = by_cell(study, kept_records(results / study.name))
+    folders, problems = read_cells(study, runs)
+    records, missing = [], []
+    for cell in study.cells:
+        record = folders.get(cell.name)
+        if record is not None and record.env_steps >= cell.config.steps:
+            records.append(of_cell(record, cell))
+        elif cell.name in kept:
+            records.append(kept[cell.name]._replace(steps=cell.config.steps))
+        else:
+            done = f"{record.env_steps} of {cell.config.steps} env steps" if record else "no curve"
+            missing.append(f"{cell.name} ({done})")
+    return Loaded(records, problems), missing
+
+
+def read_cells(study: Study, runs: Path) -> tuple[dict[str, Record], list[str]]:
+    """The records in the run folders of a study, by its cells' names, and what could not be read.
+
+    A folder's name up to the seeds tells whose cells it holds: `...-seed3`, or `...-seeds0-4` of several.
+    """
+    keys = {cell.key for cell in study.cells}
+    found: dict[str, Record] = {}
+    problems: list[str] = []
+    for folder in sorted(runs.iterdir()) if runs.is_dir() else []:
+        key = folder.name.rpartition("-seed")[0]
+        if key in keys and holds_run(folder):
+            records, complaints = load_records([folder])
+            problems += complaints
+            found |= {f"{key}-seed{record.seed}": record for record in records}
+    return found, problems

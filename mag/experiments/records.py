@@ -1,0 +1,166 @@
+"""Learning curves read from run folders: one record for each seed of a run."""
+
+import functools
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mag import envs
+from mag.algorithms.registry import default_config
+from mag.errors import UsageError
+from mag.experiments.study import AXES, Options
+from mag.options import flatten, to_json
+from mag.runs.config_file import read_config
+from mag.runs.folder import RunFolder
+from mag.runs.logger import Row, read_rows
+
+CURVE = ("eval/win_rate", "eval/return", "eval/episode_length", "train/win_rate", "train/return", "time/elapsed")
+"""Metrics of a curve, as they were at each test."""
+FREE = ("steps", "seed", "num_seeds", "workers", "checkpoint", "evaluation")
+"""Fields and groups of a configuration that do not tell one experiment from another."""
+DIGITS = 6
+Curve = dict[str, list[int | float | None]]
+"""`env_steps` and metrics, as many values each; None where there is none."""
+
+
+class Record(NamedTuple):
+    """The learning curve of one seed, and what it is a curve of."""
+
+    env: str
+    algo: str
+    axes: dict[str, str]
+    options: Options
+    """What sets the run apart from others of this method."""
+    seed: int
+    steps: int
+    """Environment steps that it was to be trained for."""
+    curve: Curve
+    about: dict[str, Any]
+    """`config`, `surroundings` and `wall_seconds`, where they are known."""
+    origin: str
+    """The run folder or file that it was read from."""
+
+    @property
+    def env_steps(self) -> int:
+        """Environment steps of the last test."""
+        return int(self.curve["env_steps"][-1] or 0)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the last test came after all steps."""
+        return self.env_steps >= self.steps
+
+
+class Loaded(NamedTuple):
+    """Records, and a sentence about each thing that could not be read."""
+
+    records: list[Record]
+    problems: list[str]
+
+
+def load_records(paths: Iterable[Path]) -> Loaded:
+    """The curves in run folders, and in the run folders that lie directly in other folders.
+
+    What is damaged is named and left out. Raises UsageError for a path that does not exist.
+    """
+    records: list[Record] = []
+    problems: list[str] = []
+    for path in [folder for each in paths for folder in run_folders(each)]:
+        try:
+            found, complaint = read_run(path)
+            records += found
+            problems += [complaint] if complaint else []
+        except UsageError as error:
+            problems.append(str(error))
+        except OSError as error:
+            problems.append(f"{path} cannot be read ({error.strerror})")
+    return Loaded(records, problems)
+
+
+def run_folders(path: Path) -> list[Path]:
+    """The folder itself where it holds a run, whole or damaged, else those in it that do."""
+    if not path.is_dir():
+        raise UsageError(f"{path} is not a folder; name run folders, folders of run folders, or a study file")
+    if holds_run(path):
+        return [path]
+    found = sorted(each for each in path.iterdir() if each.is_dir() and holds_run(each))
+    if not found:
+        raise UsageError(f"{path} holds no run; name run folders, folders of run folders, or a study file")
+    return found
+
+
+def holds_run(path: Path) -> bool:
+    """Whether a folder holds a part of a run."""
+    folder = RunFolder(path)
+    return any(each.exists() for each in (folder.config, folder.metrics, folder.checkpoints, folder.summary))
+
+
+def read_run(path: Path) -> tuple[list[Record], str | None]:
+    """A record for each seed of the run in a folder, and a complaint about damaged lines.
+
+    Raises UsageError where the configuration or every line of the metrics is damaged.
+    """
+    folder = RunFolder(path)
+    values = read_config(folder)
+    config = values["config"]
+    if not folder.metrics.is_file():
+        raise UsageError(f"{path} has no {folder.metrics.name}: it is not trained yet, or was damaged")
+    rows, damaged = read_rows(folder)
+    tested = [row for row in rows if "eval/return" in row]
+    lines = f"{folder.metrics}: line {damaged[0]} is damaged" if damaged else ""
+    more = f" (and {len(damaged) - 1} more)" if len(damaged) > 1 else ""
+    if not tested:
+        raise UsageError(f"{lines}{more}: nothing can be read" if lines else f"{path} has no test yet")
+    surroundings = {name: values[name] for name in ("versions", "hardware", "revision") if name in values}
+    about = {"config": config, "surroundings": surroundings, "wall_seconds": tested[-1].get("time/elapsed")}
+    records = [
+        Record(
+            env=config["env"],
+            algo=config["algo"],
+            axes={axis: config.get(axis, "unknown") for axis in AXES},
+            options=options_of(config),
+            seed=seed,
+            steps=config["steps"],
+            curve=curve_of([row for row in tested if row["seed"] == seed]),
+            about=about,
+            origin=str(path),
+        )
+        for seed in sorted({row["seed"] for row in tested})
+    ]
+    return records, f"{lines}{more} and left out" if lines else None
+
+
+def curve_of(rows: list[Row]) -> Curve:
+    """The curve in the rows of one seed's tests."""
+    names = [name for name in CURVE if any(name in row for row in rows)]
+    return {"env_steps": [row["env_steps"] for row in rows]} | {
+        name: [rounded(row.get(name)) for row in rows] for name in names
+    }
+
+
+def rounded(value: Any) -> float | None:
+    """A number to six significant digits; None for what is none."""
+    return float(f"{value:.{DIGITS}g}") if isinstance(value, int | float) else None
+
+
+def options_of(config: dict[str, Any]) -> Options:
+    """Where a run's configuration differs from the default of its method, environment and size."""
+    given = told_apart(flatten(config))
+    planner = given.get("planner.kind")
+    usual = usual_options(config["algo"], config["env"], *(config.get(axis, "") for axis in AXES), planner=planner)
+    return {name: given[name] for name in sorted(given) if name in usual and given[name] != usual[name]}
+
+
+def told_apart(flat: Options) -> Options:
+    """A flat configuration without the fields that do not tell experiments apart."""
+    return {name: value for name, value in flat.items() if name.split(".")[0] not in (*FREE, "env", "algo", *AXES)}
+
+
+@functools.cache
+def usual_options(algo: str, env: str, *axes: str, planner: str | None) -> Options:
+    """The default configuration, flat; empty where method or environment are not known here."""
+    try:
+        default = default_config(algo, env, *axes, planner=planner, spec=envs.spec(env))
+    except UsageError:
+        return {}
+    return told_apart(flatten(to_json(default)))

@@ -1,0 +1,193 @@
+"""`mag report`: table, statistics, figures and a page of a study's runs, or of any run folders."""
+
+import json
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from mag.errors import UsageError
+from mag.experiments import export, figures, page
+from mag.experiments.analysis import AREA, FINAL, SCORES, Analysis
+from mag.experiments.kept import CURVES, study_records, write_records
+from mag.experiments.records import Record, load_records
+from mag.experiments.study import Study
+from mag.experiments.table import KEYS, METRICS, read_other, to_table
+
+WIN = "eval/win_rate"
+
+
+class Material(NamedTuple):
+    """What a report is made of."""
+
+    title: str
+    records: list[Record]
+    problems: list[str]
+    """A sentence about each thing that could not be read."""
+    missing: list[str]
+    """Runs of the study that are not finished."""
+    panels: str
+    curves: tuple[str, ...] | None
+    study: Study | None
+
+
+class Report(NamedTuple):
+    """What was written, and what is to be told."""
+
+    folder: Path
+    table: str
+    """Of final scores, Markdown."""
+    notes: list[str]
+
+
+def of_study(study: Study, runs: Path, results: Path) -> Material:
+    """The finished runs of a study, from its run folders and from what is kept."""
+    (records, problems), missing = study_records(study, runs, results)
+    if not records:
+        told = f"; {problems[0]}" if problems else ""
+        raise UsageError(f"no run of {study.path} is finished{told}; `mag sweep {study.path}` makes them")
+    return Material(study.title, records, problems, missing, study.panels, study.curves, study)
+
+
+def of_runs(paths: Iterable[Path]) -> Material:
+    """The runs in any folders."""
+    records, problems = load_records(paths)
+    if not records:
+        raise UsageError(f"no run can be read: {'; '.join(problems)}")
+    return Material("Runs", records, problems, [], "env", None, None)
+
+
+def add_others(material: Material, others: dict[str, Path]) -> Material:
+    """Lay the runs of other methods, from CSV files by name, beside."""
+    envs = sorted({record.env for record in material.records})
+    more = [record for name, path in others.items() for record in read_other(name, path, envs)]
+    return material._replace(records=[*material.records, *more])
+
+
+def write_report(material: Material, out: Path, metric: str | None = None) -> Report:
+    """Write all files of a report into a folder. Raises UsageError where no run has the metric."""
+    table = to_table(material.records, material.panels, material.curves)
+    metric = metric or (WIN if table[WIN].notna().any() else "eval/return")
+    if metric not in METRICS or not table[metric].notna().any():
+        known = [name for name in METRICS if table[name].notna().any()]
+        raise UsageError(f"no run has the metric {metric}; allowed are {', '.join(known)}")
+    analysis = Analysis(table, metric)
+    trained = metric.replace("eval/", "train/")
+    training = Analysis(table, trained) if trained != metric and table[trained].notna().any() else None
+    tables = make_tables(analysis)
+    pictures = figures.all_figures(analysis, training, tables["improvement"][1])
+    notes = make_notes(material, analysis)
+    out.mkdir(parents=True, exist_ok=True)
+    table.to_csv(out / CURVES.replace(".json", ".csv"), index=False)
+    write_parquet(table, out)
+    write_tables(out, tables)
+    write_marl_eval(out, material.records, table)
+    svgs = write_pictures(out, pictures)
+    write_summary(out, material, tables, pictures, svgs, notes)
+    return Report(out, export.as_markdown(export.for_people(tables[FINAL][1])), notes)
+
+
+def make_tables(analysis: Analysis) -> dict[str, tuple[str, pd.DataFrame]]:
+    """The tables of a report, by file name, each with its heading."""
+    name = figures.NAMES[analysis.metric]
+    return {
+        FINAL: (f"{name}, {SCORES[FINAL]}", analysis.score_table(FINAL)),
+        AREA: (f"{name}, {SCORES[AREA]}", analysis.score_table(AREA)),
+        "overall": (f"{name}, {SCORES[FINAL]}, over environments", analysis.overall_table(FINAL)),
+        "improvement": (f"Pairs of methods, by the {SCORES[FINAL]}", analysis.improvement_table(FINAL)),
+    }
+
+
+def make_notes(material: Material, analysis: Analysis) -> list[str]:
+    """What a reader must know: what is missing or damaged, and up to where runs are compared."""
+    notes = [f"damaged: {problem}" for problem in material.problems]
+    if material.missing:
+        shown = ", ".join(material.missing[:5]) + (", ..." if len(material.missing) > 5 else "")
+        notes.append(f"{len(material.missing)} runs of the study are missing: {shown}")
+    steps = ", ".join(f"{env}: {budget}" for env, budget in analysis.budgets.items())
+    notes.append(f"environment steps compared, which every run has reached: {steps}")
+    return notes
+
+
+def write_parquet(table: pd.DataFrame, out: Path) -> None:
+    """The table as parquet, where pandas has an engine for it."""
+    try:
+        table.to_parquet(out / "curves.parquet", index=False)
+    except ImportError:
+        (out / "curves.parquet").unlink(missing_ok=True)
+
+
+def write_tables(out: Path, tables: dict[str, tuple[str, pd.DataFrame]]) -> None:
+    """CSV with every digit, Markdown and LaTeX for people."""
+    for name, (_, frame) in tables.items():
+        if not frame.empty:
+            shown = export.for_people(frame)
+            frame.to_csv(out / f"{name}.csv", index=False)
+            (out / f"{name}.tex").write_text(export.as_latex(shown))
+    (out / "table.md").write_text(markdown(tables))
+
+
+def markdown(tables: dict[str, tuple[str, pd.DataFrame]]) -> str:
+    """All tables with their headings."""
+    parts = [
+        f"## {heading[0].upper()}{heading[1:]}\n\n{export.as_markdown(export.for_people(frame))}"
+        for heading, frame in tables.values()
+        if not frame.empty
+    ]
+    return "\n".join(parts)
+
+
+def write_marl_eval(out: Path, records: list[Record], table: pd.DataFrame) -> None:
+    """The curves for marl-eval and rliable."""
+    names = table.drop_duplicates([*KEYS[2:], "run"]).curve.tolist()
+    values = export.as_marl_eval(records, names)
+    (out / "marl_eval.json").write_text(json.dumps(values) + "\n")
+
+
+def write_pictures(out: Path, pictures: dict[str, tuple[str, Any]]) -> dict[str, str]:
+    """PNG and SVG of every figure; returns the SVGs for the page."""
+    svgs = {}
+    for name, (_, figure) in pictures.items():
+        figure.savefig(out / f"{name}.png", dpi=150)
+        figure.savefig(out / f"{name}.svg", metadata={"Date": None})
+        svgs[name] = page.as_svg(figure, name)
+    return svgs
+
+
+def write_summary(
+    out: Path,
+    material: Material,
+    tables: dict[str, tuple[str, pd.DataFrame]],
+    pictures: dict[str, tuple[str, Any]],
+    svgs: dict[str, str],
+    notes: list[str],
+) -> None:
+    """The page."""
+    shown = {name: page.picture(svgs[name], caption) for name, (caption, _) in pictures.items()}
+    sections = [page.Section("Learning curves", shown.pop("curves", ""))]
+    for name, (heading, frame) in tables.items():
+        body = "" if frame.empty else export.as_html(export.for_people(frame))
+        more = shown.pop("improvement", "") if name == "improvement" else ""
+        sections.append(page.Section(heading[0].upper() + heading[1:], body + more))
+    sections += [page.Section("More figures", "".join(shown.values())), page.Section("Notes", page.paragraphs(notes))]
+    runs = len({(record.origin, record.env, record.algo, record.seed) for record in material.records})
+    methods = len({record.algo for record in material.records})
+    envs = len({record.env for record in material.records})
+    lead = (
+        f"{runs} runs: {methods} methods on {envs} environments. IQM: interquartile mean, with bootstrap 95 % interval."
+    )
+    page.write_page(out / "index.html", material.title, lead, sections)
+
+
+def keep(material: Material, out: Path, results: Path) -> Path:
+    """Keep a study's finished curves, its table and its figure under `results/<study>`."""
+    assert material.study is not None
+    folder = results / material.study.name
+    own = [record for record in material.records if record.about]
+    write_records(folder, own)
+    shutil.copyfile(material.study.path, folder / "study.toml")
+    shutil.copyfile(out / "table.md", folder / "table.md")
+    shutil.copyfile(out / "curves.png", folder / "figure.png")
+    return folder

@@ -1,0 +1,167 @@
+"""Statistics of learning curves over seeds and environments.
+
+Agarwal et al., *Deep Reinforcement Learning at the Edge of the Statistical Precipice* (2021): interquartile means,
+stratified bootstrap intervals (seeds are drawn anew within each environment), probability of improvement, performance
+profiles. Seeds are the last axis of every array.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from scipy import stats
+
+RESAMPLES = 2000
+CONFIDENCE = 0.95
+Scores = Sequence[Float[np.ndarray, "... _seeds"]]
+"""Of one method: an array for each environment, `[seeds]`; the number of seeds may differ."""
+Statistic = Callable[..., Any]
+
+
+class Interval(NamedTuple):
+    """A number and its 95 % interval, NaN where one seed does not tell."""
+
+    value: float
+    low: float
+    high: float
+
+
+def iqm(scores: Float[np.ndarray, "*batch scores"], axis: int = -1) -> Any:
+    """Interquartile mean: the mean without the lowest and the highest quarter."""
+    return stats.trim_mean(scores, 0.25, axis=axis)
+
+
+def joined(statistic: Statistic) -> Statistic:
+    """A statistic of all environments' scores together."""
+
+    def of_all(*scores: Any, axis: int = -1) -> Any:
+        return statistic(np.concatenate(scores, axis=axis), axis=axis)
+
+    return of_all
+
+
+def interval(statistic: Statistic, samples: Scores, *, resamples: int = RESAMPLES) -> tuple[Any, Any, Any]:
+    """A statistic of several samples, with its stratified bootstrap interval: each sample is resampled by itself.
+
+    The last axis of every sample is that of its seeds. Where no sample has two seeds the interval is NaN.
+    """
+    value = np.asarray(statistic(*samples, axis=-1), float)
+    drawn = [place for place, sample in enumerate(samples) if np.shape(sample)[-1] > 1]
+    if not drawn:
+        return value, np.full_like(value, np.nan), np.full_like(value, np.nan)
+
+    def of_resamples(*resampled: Any, axis: int) -> Any:
+        every = dict(zip(drawn, resampled, strict=True))
+        like = resampled[0]
+        return statistic(*(every.get(place, fixed(each, like)) for place, each in enumerate(samples)), axis=axis)
+
+    found = stats.bootstrap(
+        [np.asarray(samples[place]) for place in drawn],
+        of_resamples,
+        n_resamples=resamples,
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        axis=-1,
+        vectorized=True,
+        batch=256,
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    return value, np.asarray(found.low), np.asarray(found.high)
+
+
+def fixed(sample: Any, like: Any) -> Any:
+    """A sample of one seed, which stays as it is, beside resamples of others: `[..., resamples, 1]`."""
+    sample = np.asarray(sample)
+    if sample.ndim < like.ndim:
+        sample = np.broadcast_to(sample[..., None, :], (*sample.shape[:-1], like.shape[-2], sample.shape[-1]))
+    return sample
+
+
+def iqm_interval(scores: Scores) -> Interval:
+    """The interquartile mean over all environments and seeds."""
+    return Interval(*(float(each) for each in interval(joined(iqm), scores)))
+
+
+def mean_interval(scores: Scores) -> Interval:
+    """The mean over all environments and seeds."""
+    return Interval(*(float(each) for each in interval(joined(np.mean), scores)))
+
+
+def improvement(first: Scores, second: Scores) -> Interval:
+    """Probability that a run of the first method scores higher than one of the second, mean over environments.
+
+    Of one environment: Mann-Whitney's U over the number of pairs; a tie counts half.
+    """
+    count = len(first)
+
+    def probability(*scores: Any, axis: int = -1) -> Any:
+        pairs = zip(scores[:count], scores[count:], strict=True)
+        return np.mean([superiority(x, y) for x, y in pairs], axis=0)
+
+    return Interval(*(float(each) for each in interval(probability, [*first, *second])))
+
+
+def superiority(x: Float[np.ndarray, "... _n"], y: Float[np.ndarray, "... _m"]) -> Any:
+    """Share of the pairs in which the first is greater, ties counted half."""
+    wins = stats.mannwhitneyu(x, y, axis=-1, method="asymptotic").statistic
+    return wins / (x.shape[-1] * y.shape[-1])
+
+
+def difference(first: Scores, second: Scores) -> tuple[Interval, float]:
+    """The difference of the methods' means, mean over environments, and the permutation test's p value (two-sided).
+
+    Seeds change methods within their environment alone.
+    """
+    count = len(first)
+
+    def gap(*scores: Any, axis: int = -1) -> Any:
+        pairs = zip(scores[:count], scores[count:], strict=True)
+        return np.mean([x.mean(axis=axis) - y.mean(axis=axis) for x, y in pairs], axis=0)
+
+    value = Interval(*(float(each) for each in interval(gap, [*first, *second])))
+    return value, permutation_p(first, second)
+
+
+def permutation_p(first: Scores, second: Scores, *, resamples: int = 10_000) -> float:
+    """The p value of the difference of means: exact for one environment of few seeds, else of random exchanges."""
+    if len(first) == 1:
+        result = stats.permutation_test(
+            (first[0], second[0]),
+            lambda x, y, axis: x.mean(axis=axis) - y.mean(axis=axis),
+            n_resamples=resamples,
+            vectorized=True,
+            rng=np.random.default_rng(0),
+        )
+        return float(result.pvalue)
+    rng = np.random.default_rng(0)
+    gaps = np.zeros(resamples)
+    observed = 0.0
+    for x, y in zip(first, second, strict=True):
+        observed += (x.mean() - y.mean()) / len(first)
+        exchanged = rng.permuted(np.tile(np.concatenate([x, y]), (resamples, 1)), axis=1)
+        gaps += (exchanged[:, : len(x)].mean(axis=1) - exchanged[:, len(x) :].mean(axis=1)) / len(first)
+    beyond = np.sum(np.abs(gaps) >= abs(observed) * (1 - 1e-12) - 1e-12)
+    return float((beyond + 1) / (resamples + 1))
+
+
+def profile(scores: Scores, thresholds: Float[np.ndarray, " taus"]) -> tuple[Any, Any, Any]:
+    """Performance profile with its band: for each threshold the share of runs that score above it, mean over
+    environments."""
+    above = [(np.asarray(runs)[None, :] > thresholds[:, None]).astype(float) for runs in scores]
+    return interval(lambda *each, axis=-1: np.mean([runs.mean(axis=axis) for runs in each], axis=0), above)
+
+
+def area(steps: Float[np.ndarray, " tests"], values: Float[np.ndarray, " tests"], budget: int | float) -> float:
+    """Area under a curve up to a budget of steps, over the budget: its mean height."""
+    inside = steps < budget
+    x = np.append(steps[inside], budget)
+    y = np.append(values[inside], np.interp(budget, steps, values))
+    if x[0] > 0:
+        x, y = np.insert(x, 0, 0.0), np.insert(y, 0, y[0])
+    return float(np.trapezoid(y, x) / budget)
+
+
+def final(values: Float[np.ndarray, " tests"], tests: int = 3) -> float:
+    """Mean of the last tests of a curve: a single one is noisy."""
+    return float(np.mean(values[-tests:]))

@@ -1,0 +1,339 @@
+"""A study: environments, methods, seeds and a grid of options in a TOML file, and the runs that they stand for.
+
+```toml
+title = "Planning horizon"
+envs = ["smac_jax/2c_vs_64zg"]
+methods = ["mag", "mamba"]
+seeds = 5                             # 0 to 4, or a list
+steps = 200_000                       # or a table: default = 100_000, "smac_jax/corridor" = 400_000
+size = "small"
+recipe = "tuned"
+
+[options]                             # of every run
+workers = 1
+[method_options.mag]                  # of one method
+models.batches = 16
+[env_options."smac_jax/2s_vs_1sc"]    # of one environment
+ppo.gamma = 0.995
+[grid]                                # every combination, for the methods that have the option
+planner.horizon = [1, 3, 7]
+```
+"""
+
+import dataclasses
+import itertools
+import shlex
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from mag import envs
+from mag.algorithms import registry
+from mag.algorithms.config import RunConfig, validate
+from mag.errors import UsageError
+from mag.experiments.study_file import StudyFile
+from mag.options import did_you_mean, flatten, override
+from mag.options import values as options_of
+
+AXES = {"size": registry.SIZES, "recipe": registry.RECIPES}
+"""What picks a run's defaults beside environment and method, and the values allowed."""
+KEYS: dict[str, type | tuple[type, ...]] = {
+    "title": str,
+    "envs": list,
+    "methods": list,
+    "seeds": (int, list),
+    "steps": (int, dict),
+    "options": dict,
+    "method_options": dict,
+    "env_options": dict,
+    "grid": dict,
+    "panels": str,
+    "curves": list,
+    **dict.fromkeys(AXES, str),
+}
+"""Keys of a study file, and the types allowed."""
+REQUIRED = ("envs", "methods", "seeds", "steps", *AXES)
+KINDS = {str: "text", int: "a whole number", list: "a list", dict: "a table", float: "a number", bool: "true or false"}
+MOST_CELLS = 100_000
+PLANNER = "planner.kind"
+"""The option on which the planner's other options depend."""
+Options = dict[str, Any]
+"""Options by their dotted names, such as `planner.horizon`."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Cell:
+    """One run of a study: one seed of one method with one choice of options on one environment."""
+
+    config: RunConfig
+    options: Options
+    """All options that the study file sets for this run."""
+    grid: Options
+    """Those of the grid."""
+
+    @property
+    def key(self) -> str:
+        """Environment, method, size and grid options: what the seeds of a curve have in common."""
+        config = self.config
+        axes = [getattr(config, axis) for axis in AXES]
+        grid = [f"{name}={as_word(value)}" for name, value in self.grid.items()]
+        return "-".join([config.env, config.algo, *axes, *grid]).replace("/", "_")
+
+    @property
+    def name(self) -> str:
+        """The name of the run folder."""
+        return f"{self.key}-seed{self.config.seed}"
+
+    def command(self, run: Path, num_seeds: int = 1) -> list[str]:
+        """The `mag train` command that makes this run, or several from this run's seed on, without `mag`."""
+        config = self.config
+        words = ["train", "--env", config.env, "--algo", config.algo]
+        for axis in AXES:
+            words += [f"--{axis}", getattr(config, axis)]
+        words += ["--seed", str(config.seed)] + (["--num-seeds", str(num_seeds)] if num_seeds > 1 else [])
+        words += ["--steps", str(config.steps)]
+        for name, value in self.options.items():
+            words += [f"--{name.rstrip('_').replace('_', '-')}", as_word(value)]
+        return [*words, "--run", str(run)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """A study file read and checked."""
+
+    path: Path
+    title: str
+    cells: tuple[Cell, ...]
+    """The first seed of every curve, then the second seed of every curve, and so on."""
+    panels: str
+    """What the panels of the learning curves differ in: `env`, `method` or an option of the grid."""
+    curves: tuple[str, ...]
+    """What the curves of a panel differ in."""
+
+    @property
+    def name(self) -> str:
+        """The file's name, or, for `results/<study>/study.toml`, its folder's."""
+        return self.path.resolve().parent.name if self.path.stem == "study" else self.path.stem
+
+
+def as_word(value: Any) -> str:
+    """An option's value as the command line takes it."""
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+def as_command(words: list[str]) -> str:
+    """A command for people and shells."""
+    return shlex.join(["mag", *words])
+
+
+def load_study(path: Path) -> Study:
+    """The study in a file. Raises UsageError naming the line and field at fault."""
+    file = StudyFile(path)
+    check_keys(file)
+    values = file.values
+    seeds = range(values["seeds"]) if isinstance(values["seeds"], int) else values["seeds"]
+    grids = list(grid_points(file))
+    cells = []
+    for seed, env, method in itertools.product(seeds, values["envs"], values["methods"]):
+        points = {repr(grid): grid for grid in (usable(file, env, method, each) for each in grids)}
+        cells += [make_cell(file, env, method, seed, grid) for grid in points.values()]
+    names = ("env", "method", *flatten(values.get("grid", {})))
+    panels = values.get("panels", "env")
+    curves = values.get("curves", [name for name in names if name != panels])
+    for field, given in (("panels", [panels]), ("curves", curves)):
+        check_items(file, field, given, names)
+    check_grid(file, cells)
+    return Study(path, values.get("title", path.stem), tuple(cells), panels, tuple(curves))
+
+
+def check_keys(file: StudyFile) -> None:
+    """Raise UsageError for keys that are unknown, missing or of another type, and for empty or unknown items."""
+    values = file.values
+    for name in values:
+        if name not in KEYS:
+            raise file.error(name, f"unknown key{did_you_mean(name, KEYS)}; allowed are {', '.join(KEYS)}")
+    for name in REQUIRED:
+        if name not in values:
+            choice = f" ({', '.join(AXES[name])})" if name in AXES else ""
+            raise UsageError(f"{file.path}: {name} is missing{choice}; a study needs {', '.join(REQUIRED)}")
+    for name, value in values.items():
+        allowed_kinds = KEYS[name]
+        kinds = allowed_kinds if isinstance(allowed_kinds, tuple) else (allowed_kinds,)
+        if type(value) not in kinds:
+            raise file.error(name, f"{value!r} must be {' or '.join(KINDS[kind] for kind in kinds)}")
+    for axis, allowed in AXES.items():
+        check_items(file, axis, [values[axis]], allowed)
+    for field, look_up in (("methods", registry.find), ("envs", envs.spec)):
+        check_items(file, field, values[field])
+        for name in values[field]:
+            try:
+                look_up(name)
+            except UsageError as error:
+                raise file.error(field, str(error), name) from error
+    check_counts(file)
+    for place, allowed in (("method_options", values["methods"]), ("env_options", values["envs"])):
+        for name, options in values.get(place, {}).items():
+            if name not in allowed:
+                raise file.error(
+                    f"{place}.{name}",
+                    f"not in the study{did_you_mean(name, allowed)}; allowed are {', '.join(allowed)}",
+                )
+            if not isinstance(options, dict):
+                raise file.error(f"{place}.{name}", f"{options!r} must be a table of options")
+
+
+def check_items(file: StudyFile, field: str, items: list[Any], allowed: Iterable[str] | None = None) -> None:
+    """Raise UsageError where a list of texts is empty, repeats an item or holds one that is not allowed."""
+    known = None if allowed is None else list(allowed)
+    if not items and field in REQUIRED:
+        raise file.error(field, "the list is empty; give at least one")
+    for item in items:
+        if not isinstance(item, str):
+            raise file.error(field, f"{item!r} must be text", item)
+        if known is not None and item not in known:
+            raise file.error(
+                field, f"{item!r} is unknown{did_you_mean(item, known)}; allowed are {', '.join(known)}", item
+            )
+        if items.count(item) > 1:
+            raise file.error(field, f"{item!r} stands there twice; leave one out", item)
+
+
+def check_counts(file: StudyFile) -> None:
+    """Raise UsageError where seeds or steps cannot be counted."""
+    seeds, steps = file.values["seeds"], file.values["steps"]
+    numbers = [seeds] if isinstance(seeds, int) else seeds
+    least = 1 if isinstance(seeds, int) else 0
+    for seed in numbers:
+        if type(seed) is not int or seed < least or numbers.count(seed) > 1:
+            raise file.error("seeds", f"{seed!r} must be a different whole number, at least {least}", seed)
+    if not numbers:
+        raise file.error("seeds", "the list is empty; give at least one")
+    for name, value in steps.items() if isinstance(steps, dict) else [("", steps)]:
+        field = f"steps.{name}" if name else "steps"
+        if name and name not in ("default", *file.values["envs"]):
+            known = ["default", *file.values["envs"]]
+            raise file.error(field, f"no such environment{did_you_mean(name, known)}; allowed are {', '.join(known)}")
+        if type(value) is not int or value < 1:
+            raise file.error(field, f"{value!r} must be a whole number, at least 1")
+
+
+def grid_points(file: StudyFile) -> Iterator[Options]:
+    """Every combination of the grid's values."""
+    grid = flatten(file.values.get("grid", {}))
+    count = 1
+    for name, choices in grid.items():
+        if not isinstance(choices, list) or not choices:
+            raise file.error(f"grid.{name}", f"{choices!r} must be a list of values, such as [1, 3, 7]")
+        if len({repr(choice) for choice in choices}) < len(choices):
+            raise file.error(f"grid.{name}", "a value stands there twice; leave one out")
+        count *= len(choices)
+    if count > MOST_CELLS:
+        raise file.error("grid", f"{count} combinations are more than {MOST_CELLS}; shorten the lists")
+    for values in itertools.product(*grid.values()):
+        yield dict(zip(grid, values, strict=True))
+
+
+def usable(file: StudyFile, env: str, method: str, grid: Options) -> Options:
+    """The grid's options that a method has: MAMBA, for one, has none of planning's."""
+    default = default_of(file, env, method, grid)
+    everything = flatten(file.values.get("grid", {}))
+    return {
+        name: value
+        for name, value in grid.items()
+        if (field := field_of(default, name)) and all(takes(default, field, each) for each in everything[name])
+    }
+
+
+def takes(default: RunConfig, field: str, value: Any) -> bool:
+    """Whether a method has a use for an option."""
+    try:
+        changed = override(default, {field: value})
+    except UsageError:
+        return True  # of another type: told with its line where the cell is made
+    try:
+        registry.check_used(changed, default)
+    except UsageError:
+        return False
+    return True
+
+
+def check_grid(file: StudyFile, cells: list[Cell]) -> None:
+    """Raise UsageError for an option of the grid that no method has."""
+    for name in flatten(file.values.get("grid", {})):
+        if not any(name in cell.grid for cell in cells):
+            known = options_of(cells[0].config)
+            raise file.error(f"grid.{name}", f"no method of the study has this option{did_you_mean(name, known)}")
+
+
+def default_of(file: StudyFile, env: str, method: str, options: Options) -> RunConfig:
+    """The configuration of a method on an environment before options, but with the planner that they name."""
+    axes = [file.values[axis] for axis in AXES]
+    planner = next((value for name, value in options.items() if name.endswith(PLANNER)), None)
+    return registry.default_config(method, env, *axes, planner=planner, spec=envs.spec(env))
+
+
+def make_cell(file: StudyFile, env: str, method: str, seed: int, grid: Options) -> Cell:
+    """One run. Raises UsageError at the option that cannot be set."""
+    places = ("options", f"env_options.{env}", f"method_options.{method}")
+    given = {f"{place}.{name}": value for place in places for name, value in table(file.values, place).items()}
+    given |= {f"grid.{name}": value for name, value in grid.items()}
+    fault = next((place for place in given if place.endswith(PLANNER)), "methods")
+    try:
+        config = default = default_of(file, env, method, given)
+    except UsageError as error:
+        raise file.error(fault, str(error)) from error
+    options = {}
+    for place, value in given.items():
+        name = place.removeprefix(next(each for each in (*places, "grid") if place.startswith(f"{each}."))).lstrip(".")
+        field = field_of(config, name)
+        if field in ("env", "algo", "steps", "seed", "num_seeds", *AXES):
+            raise file.error(place, f"{field} is no option; the study's own keys set it")
+        if not field:
+            hint = did_you_mean(name, options_of(config))
+            raise file.error(place, f"{method} has no option of this name{hint}; `mag train --help` lists all")
+        try:
+            config = override(config, {field: value})
+        except UsageError as error:
+            raise file.error(place, str(error).removeprefix(f"{field}: ")) from error
+        options[field] = value
+    config = dataclasses.replace(config, seed=seed, steps=steps_of(file, env))
+    try:
+        validate(config)
+        registry.check_used(config, default)
+    except UsageError as error:
+        fault = next((place for place in given if is_named(place, str(error))), "methods")
+        raise file.error(fault, f"{error} ({method} on {env})", method if fault == "methods" else None) from error
+    return Cell(config, options, {field_of(config, name): value for name, value in grid.items()})
+
+
+def table(values: dict[str, Any], place: str) -> Options:
+    """The options in a table of the file, by dotted names; empty where the file has no such table."""
+    head, _, rest = place.partition(".")
+    found = values.get(head, {})
+    return flatten(found.get(rest, {}) if rest else found)
+
+
+def is_named(place: str, message: str) -> bool:
+    """Whether a message speaks of the option at a place."""
+    words = message.replace("-", "_").replace("--", "")
+    return any(place.replace("-", "_").endswith(f".{word.strip('_,;:')}") for word in words.split() if word.strip("_"))
+
+
+def steps_of(file: StudyFile, env: str) -> int:
+    """Environment steps of the runs on an environment."""
+    steps = file.values["steps"]
+    if isinstance(steps, int):
+        return steps
+    if env not in steps and "default" not in steps:
+        raise file.error("steps", f"there is no entry for {env}; add it, or a default")
+    return int(steps.get(env, steps.get("default")))
+
+
+def field_of(config: RunConfig, name: str) -> str:
+    """The configuration's field that an option's name means, `-` or `_` alike; empty where there is none."""
+    known = {plain(field): field for field in options_of(config)}
+    return known.get(plain(name), "")
+
+
+def plain(name: str) -> str:
+    return name.replace("-", "_").removesuffix("_")

@@ -1,0 +1,165 @@
+"""`mag sweep`: make the runs of a study that are not finished yet."""
+
+import sys
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+from mag.errors import UsageError
+from mag.experiments.display import Display
+from mag.experiments.jobs import Job, Outcome, Pool, glance, is_finished, is_in_use
+from mag.experiments.kept import kept_names
+from mag.experiments.study import Cell, Study, as_command
+from mag.runs.config_file import check_same, read_config
+from mag.runs.folder import RunFolder
+from mag.runs.interrupt import StopRequest
+
+PAUSE = 0.25
+"""Seconds between two looks at the jobs."""
+FAILED = 1
+"""Exit code where a run failed."""
+
+
+def runs_folder(study: Study, runs: Path | None) -> Path:
+    """Where the runs of a study lie: `runs/<study>` unless told otherwise."""
+    return Path("runs") / study.name if runs is None else runs
+
+
+def plan_jobs(study: Study, runs: Path, kept: set[str], *, seeds_together: bool) -> list[Job]:
+    """The jobs that make a study's runs, in the order of the study; what is kept is left out."""
+    cells = [cell for cell in study.cells if cell.name not in kept]
+    if not seeds_together:
+        return [Job(cell.name, (cell,), runs / cell.name) for cell in cells]
+    return [
+        Job(name, tuple(group), runs / name)
+        for group in neighbours(cells)
+        for name in [
+            group[0].name if len(group) == 1 else f"{group[0].key}-seeds{seed_of(group[0])}-{seed_of(group[-1])}"
+        ]
+    ]
+
+
+def neighbours(cells: list[Cell]) -> list[list[Cell]]:
+    """Cells that differ in the seed alone, in groups of seeds that follow each other."""
+    groups: list[list[Cell]] = []
+    order = {key: index for index, key in enumerate(dict.fromkeys(cell.key for cell in cells))}
+    for cell in sorted(cells, key=lambda cell: (order[cell.key], seed_of(cell))):
+        last = groups[-1] if groups else []
+        if last and last[-1].key == cell.key and seed_of(last[-1]) + 1 == seed_of(cell):
+            last.append(cell)
+        else:
+            groups.append([cell])
+    return groups
+
+
+def seed_of(cell: Cell) -> int:
+    return cell.config.seed
+
+
+def print_commands(study: Study, runs: Path, results: Path, *, seeds_together: bool) -> None:
+    """Print the `mag train` commands of the runs that are not finished."""
+    for job in plan_jobs(study, runs, kept_names(study, results), seeds_together=seeds_together):
+        if not is_finished(job.path, job.steps):
+            print(as_command(job.words))
+
+
+def sweep(study: Study, runs: Path, results: Path, pool: Pool, *, seeds_together: bool = False) -> int:
+    """Make the runs of a study; returns the exit code: 0, 1 where runs failed, 128 and a signal where one stopped it.
+
+    Runs whose curves are kept under `results` and finished ones are left out, runs that were cut are resumed, and one
+    that fails does not stop the others: the last line on standard error names those that failed, and why.
+    """
+    kept = kept_names(study, results)
+    jobs = plan_jobs(study, runs, kept, seeds_together=seeds_together)
+    with StopRequest(notify=print) as stop, Display(study.title, jobs, kept=len(kept)) as display:
+        work = Sweep(jobs, pool, display)
+        try:
+            while work.goes_on(stop):
+                time.sleep(PAUSE)
+        except KeyboardInterrupt:
+            pool.interrupt()  # the second time: at once
+            raise
+    if stop.signum is not None:
+        print(f"stopped: {len(work.finished)} of {len(jobs)} runs are finished; the same command goes on")
+        return 128 + stop.signum
+    if work.failed:
+        print(f"mag: {failures(work.failed, len(study.cells))}", file=sys.stderr)
+        return FAILED
+    return 0
+
+
+class Sweep:
+    """A sweep under way."""
+
+    def __init__(self, jobs: list[Job], pool: Pool, display: Display) -> None:
+        self.waiting = deque(jobs)
+        self.elsewhere: deque[Job] = deque()
+        """Jobs that another process is working on: looked at again when nothing else waits."""
+        self.finished: list[Job] = []
+        self.failed: list[Outcome] = []
+        self._pool = pool
+        self._display = display
+        self._stopping = False
+
+    def goes_on(self, stop: Any) -> bool:
+        """Start what can be started and note what ended; False when nothing is left to do."""
+        if stop.signum is not None and not self._stopping:
+            self._stopping = True
+            self._pool.interrupt()
+        began = self._pool.running()
+        for outcome in self._pool.ended():
+            self._note(outcome, time.monotonic() - began[outcome.job])
+        while not self._stopping and not self._pool.is_full() and (job := self._next()):
+            self._display.started(job)
+            self._pool.start(job)
+        running = self._pool.running()
+        self._display.update(running, [*self.waiting, *self.elsewhere])
+        return bool(running) or (not self._stopping and bool(self.waiting or self.elsewhere))
+
+    def _next(self) -> Job | None:
+        """The next job to start, if there is one; those that need no start are noted."""
+        while self.waiting:
+            job = self.waiting.popleft()
+            if is_in_use(job.path):
+                self._display.elsewhere(job)
+                self.elsewhere.append(job)
+            elif self._is_due(job):
+                return job
+        for job in list(self.elsewhere):
+            if not is_in_use(job.path):
+                self.elsewhere.remove(job)
+                if self._is_due(job):
+                    return job
+        return None
+
+    def _is_due(self, job: Job) -> bool:
+        """Whether a job has something to do: False, and noted, where it is finished or its folder holds another run."""
+        folder = RunFolder(job.path)
+        if folder.config.exists():
+            try:
+                check_same(read_config(folder), job.config, folder)
+            except UsageError as error:
+                self._note(Outcome(job, 2, str(error)))
+                return False
+        if is_finished(job.path, job.steps):
+            self._note(Outcome(job, 0, ""))
+            return False
+        return True
+
+    def _note(self, outcome: Outcome, seconds: float = 0.0) -> None:
+        job = outcome.job
+        if outcome.code == 0:
+            self.finished.append(job)
+        elif is_in_use(job.path):  # another process was faster
+            self.elsewhere.append(job)
+            return
+        elif not self._stopping:
+            self.failed.append(outcome)
+        self._display.ended(outcome, glance(job.path), seconds)
+
+
+def failures(failed: list[Outcome], runs: int) -> str:
+    """The runs that failed and why, in a line."""
+    told = "; ".join(f"{outcome.job.name} ({outcome.reason}; {outcome.job.log})" for outcome in failed)
+    return f"{len(failed)} of {runs} runs failed: {told}; mend that and give the same command"

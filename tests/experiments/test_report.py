@@ -1,0 +1,208 @@
+"""Reports: the table, the files, what is kept, runs of other methods, and two hundred runs."""
+
+import json
+import time
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from mag import cli
+from mag.errors import UsageError
+from mag.experiments import kept
+from mag.experiments.analysis import Analysis
+from mag.experiments.jobs import Processes
+from mag.experiments.records import load_records
+from mag.experiments.report import add_others, keep, of_runs, of_study, write_report
+from mag.experiments.study import AXES
+from mag.experiments.sweep import sweep
+from mag.experiments.table import read_other, to_table
+from tests.experiments.support import STUDY, fake_program, write_study
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    """A study of two methods on two environments with two seeds, trained by the fake: folder and study."""
+    folder = tmp_path_factory.mktemp("swept")
+    study = write_study(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mag.experiments.jobs.PROGRAM", fake_program(folder))
+        patch.setattr("mag.experiments.sweep.PAUSE", 0.02)
+        assert sweep(study, folder / "runs", folder / "none", Processes(2)) == 0
+    return folder, study
+
+
+@pytest.fixture(scope="module")
+def written(swept):
+    """The study's report, and its folder."""
+    folder, study = swept
+    out = folder / "report"
+    return write_report(of_study(study, folder / "runs", folder / "none"), out), out
+
+
+def test_the_table_has_a_row_for_each_test_of_each_seed(swept):
+    folder, _ = swept
+    records, problems = load_records([folder / "runs"])
+    table = to_table(records)
+    assert problems == [] and len(table) == 2 * 2 * 2 * 6
+    row = table[(table.env == "probe/relay") & (table.algo == "commnet") & (table.seed == 1) & (table.env_steps == 400)]
+    # The fake's win rate is 400 / 500 * (1 + 1) / 4.
+    assert row["eval/win_rate"].tolist() == [0.4] and row.curve.tolist() == ["CommNet"]
+    assert set(table.panel) == {"probe/relay", "probe/two-step"}
+
+
+def test_curves_are_named_by_what_differs(swept):
+    folder, _ = swept
+    records, _ = load_records([folder / "runs"])
+    one, other = (records[0]._replace(algo="mag", options={"planner.horizon": horizon}) for horizon in (1, 3))
+    assert set(to_table([one, other]).curve) == {"MAG, horizon 1", "MAG, horizon 3"}
+    assert set(to_table([other]).curve) == {"MAG"}
+    assert set(to_table([one, other], "planner.horizon", ("env",)).panel) == {"1", "3"}
+
+
+def test_every_file_of_a_report(written):
+    report, out = written
+    # Seeds 0 and 1 end with 0.25 * (0.6, 0.8, 1) and 0.5 * (0.6, 0.8, 1): last three tests' means 0.2 and 0.4.
+    assert "| probe/relay | MAMBA | 2 | 0.30 | 0.14 | 0.30 (0.20 to 0.40) | 0.20 0.40 |" in report.table
+    final = pd.read_csv(out / "final.csv")
+    assert final["mean"].tolist() == pytest.approx([0.3] * 4)
+    area = pd.read_csv(out / "area.csv")
+    # The area under a line from 0 to 0.25 or 0.5: half of that, mean over the seeds.
+    assert area["mean"].tolist() == pytest.approx([(0.125 + 0.25) / 2] * 4)
+    pairs = pd.read_csv(out / "improvement.csv")
+    assert pairs["P(first > second)"].tolist() == [0.5] and pairs.difference.tolist() == [0.0]
+    for name in ("curves", "curves_iqm", "training", "efficiency", "profile", "improvement"):
+        assert np.asarray(Image.open(out / f"{name}.png").convert("L")).std() > 5  # something is drawn
+        assert ElementTree.parse(out / f"{name}.svg").getroot().tag.endswith("svg")
+    assert (out / "final.tex").read_text().count(r"\\") == 5
+    assert len(pd.read_csv(out / "curves.csv")) == 48
+
+
+def test_the_page_needs_nothing_else(written):
+    text = (written[1] / "index.html").read_text()
+    assert text.count("<svg") == 6 and "prefers-color-scheme: dark" in text
+    outside = [word for word in ("<script", "<link", "<img", "src=", "@import") if word in text]
+    assert not outside
+    ids = [part.split('"')[0] for part in text.split('id="')[1:]]
+    assert len(ids) == len(set(ids))  # pictures do not clip each other
+
+
+def test_marl_eval_json(written):
+    values = json.loads((written[1] / "marl_eval.json").read_text())
+    run = values["probe"]["two-step"]["MAMBA"]["seed_1"]
+    assert run["step_2"] == {"step_count": 200, "win_rate": [0.2], "return": [4.0]}
+    assert run["absolute_metrics"] == {"win_rate": [0.5], "return": [10.0]}
+    assert set(values["probe"]["relay"]) == {"MAMBA", "CommNet"}
+
+
+def test_kept_curves_come_back_as_they_were_and_are_not_made_again(swept, written, tmp_path):
+    folder, study = swept
+    material = of_study(study, folder / "runs", folder / "none")
+    place = keep(material, written[1], tmp_path / "results")
+    assert {path.name for path in place.iterdir()} == {"curves.json", "figure.png", "study.toml", "table.md"}
+    assert kept.kept_names(study, tmp_path / "results") == {cell.name for cell in study.cells}
+    again = of_study(study, tmp_path / "nowhere", tmp_path / "results")
+    first, second = (to_table(each.records).drop(columns="run") for each in (material, again))
+    assert first.equals(second)
+
+
+def test_a_kept_curve_that_is_too_short_or_of_other_options_does_not_count(swept, tmp_path):
+    folder, study = swept
+    material = of_study(study, folder / "runs", folder / "none")
+    kept.write_records(tmp_path / "results" / study.name, material.records)
+    longer = write_study(tmp_path, STUDY.replace("steps = 500", 'steps = {default = 500, "probe/relay" = 501}'))
+    assert len(kept.kept_names(longer, tmp_path / "results")) == 4
+    other = write_study(tmp_path, STUDY + "[method_options.mamba]\nppo.gamma = 0.5\n")
+    assert len(kept.kept_names(other, tmp_path / "results")) == 4
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"schema": 2}', '{"schema": 1, "runs": [{}]}'])
+def test_a_damaged_file_of_kept_curves_is_named(tmp_path, text):
+    (tmp_path / "curves.json").write_text(text)
+    with pytest.raises(UsageError, match=r"curves\.json does not hold kept curves"):
+        kept.kept_records(tmp_path)
+
+
+def test_runs_of_another_method_are_laid_beside(swept, tmp_path):
+    folder, study = swept
+    path = tmp_path / "qmix.csv"
+    path.write_text("env_steps,seed,win_rate,env\n0,0,0,probe/relay\n500,0,1,probe/relay\n")
+    material = add_others(of_study(study, folder / "runs", folder / "none"), {"QMIX": path})
+    table = to_table(material.records, material.panels, material.curves)
+    assert Analysis(table, "eval/win_rate").scores("area")["QMIX"]["probe/relay"].tolist() == [0.5]
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("a,b\n1,2\n", "has no column env_steps"),
+        ("env_steps,seed,win_rate,env\n0,0,0,x\n5,0,often,x\n", "line 3: env_steps, seed and win_rate must be numbers"),
+        ("env_steps,seed,win_rate\n0,0,0\n", "has no column env, which tells the 2 environments apart"),
+        ("", "cannot be read as CSV"),
+    ],
+)
+def test_a_wrong_csv_is_told(tmp_path, text, message):
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(UsageError, match=message):
+        read_other("A", tmp_path / "a.csv", ["x", "y"])
+
+
+def test_runs_are_compared_up_to_what_every_run_has_reached(swept):
+    folder, _ = swept
+    records, _ = load_records([folder / "runs"])
+    table = to_table(records)
+    short = table[~((table.seed == 0) & (table.algo == "mamba") & (table.env_steps > 300))]
+    analysis = Analysis(short, "eval/win_rate")
+    assert analysis.budgets == {"probe/relay": 300, "probe/two-step": 300}
+    # Seed 1 of CommNet at 100, 200, 300 of 500: 0.5 * 0.4.
+    assert analysis.scores("final")["CommNet"]["probe/relay"].tolist() == pytest.approx([0.1, 0.2])
+
+
+def test_the_command_line(swept, tmp_path, capsys):
+    folder, _ = swept
+    words = ["report", str(folder / "runs"), "--out", str(tmp_path), "--metric", "eval/return"]
+    cli.main(words)
+    assert "| probe/relay | CommNet | 2 | 6.00 |" in capsys.readouterr().out
+    assert (tmp_path / "index.html").is_file()
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["nowhere"], "nowhere is not a folder"),
+        (["{runs}", "--metric", "eval/speed"], "no run has the metric eval/speed; allowed are eval/win_rate"),
+        (["{study}", "{runs}"], "is a study file: name it alone"),
+        (["{runs}", "--keep"], "--keep keeps the curves of a study"),
+        (["{runs}", "--csv", "QMIX"], "--csv QMIX must be NAME=FILE"),
+        ([], "STUDY.toml|RUN... is missing"),
+    ],
+)
+def test_wrong_words_are_told(swept, capsys, words, message):
+    folder, study = swept
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(["report", *(word.format(runs=folder / "runs", study=study.path) for word in words)])
+    assert exit_.value.code == 2 and message in capsys.readouterr().err
+
+
+def test_two_hundred_runs_are_read_within_seconds(swept, tmp_path):
+    folder, study = swept
+    source = folder / "runs" / study.cells[0].name
+    about = json.loads((source / "config.json").read_text())
+    rows = [json.loads(line) for line in (source / "metrics.jsonl").read_text().splitlines()]
+    losses = {f"models/loss{index}": 0.123456789 for index in range(20)}
+    lines = [{**row, "iteration": index} for row in rows for index in range(3)] + [
+        {"env_steps": 500, "seed": 0, "iteration": index, **losses} for index in range(300)
+    ]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    for number in range(200):
+        run = tmp_path / f"run{number}"
+        run.mkdir()
+        (run / "config.json").write_text(json.dumps({**about, "config": {**about["config"], "seed": number}}))
+        (run / "metrics.jsonl").write_text(text.replace('"seed": 0', f'"seed": {number}'))
+    begin = time.monotonic()
+    material = of_runs([tmp_path])
+    to_table(material.records)
+    assert len(material.records) == 200 and time.monotonic() - begin < 15
+    assert all(axis in to_table(material.records) for axis in AXES)

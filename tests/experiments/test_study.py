@@ -1,0 +1,123 @@
+"""Study files: the runs that they stand for, and the line and field of what is wrong in them."""
+
+import pytest
+
+from mag.errors import UsageError
+from mag.experiments.study import as_command
+from mag.experiments.study_file import StudyFile
+from tests.experiments.support import STUDY, write_study
+
+
+def test_one_seed_of_every_curve_comes_first(tmp_path):
+    study = write_study(tmp_path)
+    seeds = [cell.config.seed for cell in study.cells]
+    # 2 environments x 2 methods, then the same with the next seed.
+    assert seeds == [0, 0, 0, 0, 1, 1, 1, 1]
+    assert study.cells[1].name == "probe_two-step-commnet-debug-tuned-seed0"
+
+
+def test_a_cell_is_an_ordinary_command(tmp_path):
+    text = STUDY + "[options]\nworkers = 1\n[method_options.mamba]\nppo.gae-lambda = 0.9\n"
+    cell = write_study(tmp_path, text).cells[0]
+    assert as_command(cell.command(tmp_path / "a run")) == (
+        "mag train --env probe/two-step --algo mamba --size debug --recipe tuned --seed 0 --steps 500 --workers 1 "
+        f"--ppo.gae-lambda 0.9 --run '{tmp_path / 'a run'}'"
+    )
+    assert cell.config.ppo.gae_lambda == 0.9
+
+
+def test_the_grid_goes_to_the_methods_that_have_the_option(tmp_path):
+    text = STUDY.replace('"commnet"', '"mag"') + "[grid]\nplanner.horizon = [1, 3]\nppo.gamma = [0.9]\n"
+    study = write_study(tmp_path, text)
+    first = [cell.name for cell in study.cells if cell.config.seed == 0 and cell.config.env == "probe/relay"]
+    assert first == [
+        "probe_relay-mamba-debug-tuned-ppo.gamma=0.9-seed0",
+        "probe_relay-mag-debug-tuned-planner.horizon=1-ppo.gamma=0.9-seed0",
+        "probe_relay-mag-debug-tuned-planner.horizon=3-ppo.gamma=0.9-seed0",
+    ]
+    assert study.curves == ("method", "planner.horizon", "ppo.gamma")
+
+
+def test_steps_and_options_of_an_environment(tmp_path):
+    text = STUDY.replace("steps = 500", 'steps = {default = 500, "probe/relay" = 700}')
+    text += '[env_options."probe/relay"]\ncollect.num-envs = 8\n'
+    cells = {(cell.config.env, cell.config.algo): cell for cell in write_study(tmp_path, text).cells}
+    assert cells["probe/relay", "mamba"].config.steps == 700
+    assert cells["probe/two-step", "mamba"].config.steps == 500
+    assert cells["probe/relay", "commnet"].options == {"collect.num_envs": 8}
+    assert cells["probe/two-step", "commnet"].options == {}
+
+
+WRONG = {
+    "unknown key": ("seeds = 2", "sedes = 2", "line 4: sedes: unknown key (did you mean seeds?)"),
+    "missing key": ("seeds = 2\n", "", "seeds is missing"),
+    "type of a key": ("seeds = 2", 'seeds = "2"', "line 4: seeds: '2' must be a whole number or a list"),
+    "no seeds": ("seeds = 2", "seeds = 0", "line 4: seeds: 0 must be a different whole number, at least 1"),
+    "a seed twice": ("seeds = 2", "seeds = [1, 1]", "line 4: seeds: 1 must be a different whole number"),
+    "unknown method": (
+        '"commnet"]',
+        '\n  "comnet"]',
+        "line 4: methods: unknown algorithm 'comnet' (did you mean commnet?)",
+    ),
+    "a method twice": ('"commnet"', '"mamba"', "line 3: methods: 'mamba' stands there twice"),
+    "unknown environment": ("probe/relay", "probe/realy", "line 2: envs: environment 'probe/realy'"),
+    "steps": ("steps = 500", "steps = 0", "line 5: steps: 0 must be a whole number, at least 1"),
+    "steps of nothing": ("steps = 500", "steps.x = 5", "line 5: steps.x: no such environment"),
+    "size": ('"debug"', '"tiny"', "line 6: size: 'tiny' is unknown; allowed are paper, small, debug"),
+    "TOML": ("seeds = 2", "seeds = ", "is not TOML: Invalid value (at line 4, column 9)"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
+def test_what_is_wrong_is_told_with_line_and_field(tmp_path, wrong):
+    right, mistake, message = wrong
+    text = STUDY.replace(right, mistake)
+    assert text != STUDY
+    with pytest.raises(UsageError) as error:
+        write_study(tmp_path, text)
+    assert message in str(error.value) and str(tmp_path / "small.toml") in str(error.value)
+
+
+WRONG_OPTIONS = {
+    "unknown option": ("[options]\nworkers = 1\npop.gamma = 0.9", "line 10: options.pop.gamma: mamba has no option"),
+    "type of an option": ("[options]\nppo.gamma = 'high'", "line 9: options.ppo.gamma: 'high' is not a number"),
+    "bounds": ("[options]\ncollect.steps = 0", "line 9: options.collect.steps: collect.steps is 0; it must be at"),
+    "unused by the method": (
+        "[options]\n[method_options.mamba]\nmodel_reward.layers = 3",
+        "line 10: method_options.mamba.model_reward.layers: mamba does not plan",
+    ),
+    "in a table": (
+        "[options.ppo]\ngamma = 1.5",
+        "line 9: options.ppo.gamma: ppo.gamma is 1.5; it must be at least 0 and at most 1",
+    ),
+    "the study's own": ("[options]\nseed = 3", "line 9: options.seed: seed is no option"),
+    "method without options": ("[method_options.g2a]\nworkers = 1", "line 8: method_options.g2a: not in the study"),
+    "grid of nobody": ("[grid]\nplanner.horizon = [1, 3]", "line 9: grid.planner.horizon: no method of the study"),
+    "grid without list": ("[grid]\nppo.gamma = 0.9", "line 9: grid.ppo.gamma: 0.9 must be a list of values"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_OPTIONS.values(), ids=WRONG_OPTIONS)
+def test_a_wrong_option_is_told_with_line_and_field(tmp_path, wrong):
+    text, message = wrong
+    if "ppo" in text:
+        text = STUDY.replace(', "commnet"', "") + text
+    else:
+        text = STUDY + text
+    with pytest.raises(UsageError) as error:
+        write_study(tmp_path, text)
+    assert message in str(error.value)
+
+
+def test_lines_of_tables_keys_and_items(tmp_path):
+    path = tmp_path / "a.toml"
+    path.write_text('a = [1,\n  "b"]\n[t]\n# c = 1\n"c.d" = 2\n[t.e]\nf = 3\n')
+    file = StudyFile(path)
+    assert [file.line("a"), file.line("a", "b"), file.line("t.c.d"), file.line("t.e.f"), file.line("t")] == [
+        1,
+        2,
+        5,
+        7,
+        3,
+    ]
+    assert file.line("nowhere") == 1
