@@ -1,8 +1,9 @@
 """Family `starcraft`: SMAC's maps on StarCraft II itself.
 
-A small client of our own (`client`) starts the game and speaks to it. The observation, mask, state and reward are those
-of `smac_jax`, on units read from the game (`env`), so that a policy trained on one plays the other. The game and SMAC's
-map files are the user's to install (`mag doctor` tells what is missing); the client's packages are the extra `starcraft`.
+A small client of our own (`client`) starts the game and speaks to it. The observation, mask, state and reward are
+those of `smac_jax`, on units read from the game (`env`), so that a policy trained on one plays the other. The game and
+SMAC's map files are the user's to install (`mag doctor` tells what is missing); the client's packages are the extra
+`starcraft`.
 """
 
 import hashlib

@@ -54,16 +54,12 @@ class Game:
         self._process: Any = None
         self._socket: Any = None
         self._requests = 0
-        problem = ""
-        for _ in range(LAUNCHES):
-            try:
-                self._launch(time.monotonic() + start_seconds)
-                return
-            except GameError as error:
-                problem = str(error)
-                self._end()
-        self.close()
-        raise GameError(f"{problem} ({LAUNCHES} tries)")
+        self._connection = contextlib.ExitStack()
+        try:
+            self._launch_in_tries(start_seconds)
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def pid(self) -> int:
@@ -119,6 +115,16 @@ class Game:
 
         return DecodeError
 
+    def _launch_in_tries(self, seconds: float) -> None:
+        problem = ""
+        for _ in range(LAUNCHES):
+            try:
+                return self._launch(time.monotonic() + seconds)
+            except GameError as error:
+                problem = str(error)
+                self._end()
+        raise GameError(f"{problem} ({LAUNCHES} tries)")
+
     def _launch(self, deadline: float) -> None:
         port = _free_port()
         root = self._install.root
@@ -147,7 +153,8 @@ class Game:
             if left <= 0:
                 raise GameError(f"the game did not start in time{self._last_words()}")
             try:
-                self._socket = connect(address, open_timeout=min(left, 10.0), close_timeout=0.5, **options)
+                opening = connect(address, open_timeout=min(left, 2.0), close_timeout=0.5, **options)
+                self._socket = self._connection.enter_context(opening)
                 return
             except (OSError, WebSocketException):
                 time.sleep(min(0.1, max(left, 0.0)))
@@ -155,9 +162,8 @@ class Game:
     def _end(self, patience: float = 0.0) -> None:
         if self._process is not None:
             tether.end(self._process, leads=False, patience=patience)
-        if self._socket is not None:
-            with contextlib.suppress(Exception):
-                self._socket.close()
+        with contextlib.suppress(Exception):
+            self._connection.close()
         self._process = self._socket = None
 
     def _last_words(self) -> str:
