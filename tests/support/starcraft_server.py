@@ -1,8 +1,8 @@
 """A stand-in for StarCraft II: a program that speaks the game's protocol on the loopback, out of a `smac_jax` battle.
 
-`install(folder)` lays it out as the game lies on a disk, so that clients start it as they start the game. It says nothing
-on StarCraft II's dynamics; it tests what speaks to the game: launch, handshake, commands, restarts, and faults, which
-are asked for by a file `faults.json` in the folder (`Faults`).
+`install(folder)` lays it out as the game lies on a disk, so that clients start it as they start the game. It says
+nothing on StarCraft II's dynamics; it tests what speaks to the game: launch, handshake, commands, restarts, and faults,
+which are asked for by a file `faults.json` in the folder (`Faults`).
 """
 
 import argparse

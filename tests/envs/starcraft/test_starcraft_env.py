@@ -111,7 +111,7 @@ def test_orders_are_those_of_smac(make):
     # moves (16) aim 2 away; stop is 4
     assert [command.ability_id for command in commands] == [16, 16, 4]
     aims = [(c.target_world_space_pos.x, c.target_world_space_pos.y) for c in commands[:2]]
-    np.testing.assert_allclose(aims, units[:2] + [[0, 2], [-2, 0]], atol=1e-5)
+    np.testing.assert_allclose(aims, units[:2] + np.array([[0, 2], [-2, 0]]), atol=1e-5)
     assert [list(command.unit_tags) for command in commands] == [[1000], [1001], [1002]]
     assert [request.WhichOneof("request") for request in game.asked] == ["action", "step", "observation"]
     assert game.asked[1].step.count == 8
@@ -164,7 +164,7 @@ def test_a_defeat_is_no_win_and_an_enemys_shield_pays_once(make):
 
 
 def test_the_time_limit_truncates(make):
-    env, game = make("3s_vs_3z")
+    env, _ = make("3s_vs_3z")
     env.reset(0)
     env._time = env.spec.episode_limit - 1
     shown = env.step(np.array([1, 1, 1]))
