@@ -27,6 +27,7 @@ commands:
   models     compare what its models predict with what happened
   bench      measure the speed of the parts
   envs       list the environments
+  doctor     check this machine, and StarCraft II where it is installed
 
 options:
   -h, --help     show this message; `mag COMMAND --help` tells about a command
@@ -64,6 +65,7 @@ def dispatch(words: list[str]) -> None:
         "models": models,
         "bench": bench,
         "envs": envs,
+        "doctor": check_machine,
     }
     name, *rest = words or ["--help"]
     if name in ("-h", "--help", "help"):
@@ -239,6 +241,13 @@ def envs(words: list[str]) -> None:
 
     for spec in environments.specs().values():
         print(describe(spec))
+
+
+def check_machine(words: list[str]) -> None:
+    """`mag doctor`."""
+    from mag.cli.doctor import run
+
+    run(words)
 
 
 def read(made: Any, words: list[str], description: str) -> Any:
