@@ -1,7 +1,7 @@
 """The one stepper of episodes: collecting, testing, watching, tournaments and benchmarks play by it."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,7 @@ Carry = Any
 """The recurrent state of one joint agent, a pytree of arrays."""
 
 
+@runtime_checkable
 class Agent(Protocol):
     """A joint policy that plays: a pytree of arrays, of one seed where `act` is called.
 
