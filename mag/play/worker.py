@@ -78,7 +78,7 @@ class Stage:
     def __init__(self, name: str, content: dict[str, Any] | None) -> None:
         from mag import envs
 
-        made: Any = envs.make(name) if content is None else envs.make(name, content)  # type: ignore[call-arg]
+        made: Any = envs.make(name, content)
         self.env = made
         self.spec = made.spec
         self._time = 0

@@ -96,9 +96,9 @@ class Match:
         import jax
 
         from mag.envs.smac_jax.battle import LOOPS_PER_SECOND, make_battle
-        from mag.envs.smac_jax.maps import MAPS as TABLE
+        from mag.envs.smac_jax.loading import get_map
 
-        self.map = TABLE[map_name]
+        self.map = get_map(map_name)
         self.faults = faults
         self.battle = make_battle(self.map, LOOPS_PER_SECOND, reload_varies=True)
         self.types = self.map.ally_types + self.map.enemy_types

@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from mag.envs import starcraft
+from mag.envs.smac_jax.loading import content_of, get_map
 from mag.envs.starcraft import client
 from mag.envs.starcraft.client import Game, GameError
 from mag.envs.starcraft.install import find_game, find_map
@@ -117,11 +118,9 @@ def test_the_game_ends_with_a_client_that_is_killed(game_folder):
     assert is_gone(pid)
 
 
-def test_a_replay_is_saved_where_one_is_asked_for(game_folder, tmp_path, monkeypatch):
-    scenario = starcraft.find_scenario("3s_vs_3z")
-    options = starcraft.Options(replays=str(tmp_path / "replays"))
-    monkeypatch.setattr(starcraft, "find_scenario", lambda name: starcraft.Scenario(name, scenario.game_map, options))
-    env = starcraft.make("3s_vs_3z")
+def test_a_replay_is_saved_where_one_is_asked_for(game_folder, tmp_path):
+    content = {"starcraft": {"replays": str(tmp_path / "replays")}} | content_of(get_map("3s_vs_3z"))
+    env = starcraft.make_from_content("3s_vs_3z", content)
     env.reset(0)
     env.close()
     assert [path.read_bytes() for path in (tmp_path / "replays").glob("3s_vs_3z-*.SC2Replay")] == [b"a replay"]
@@ -158,8 +157,7 @@ def test_a_missing_map_is_told_with_those_there_are(game_folder):
 
 
 def test_a_run_notes_the_game_and_the_map(game_folder):
-    noted = starcraft.content("3s_vs_3z")
-    assert noted["game"] == "4.10 (Base75689)" and noted["difficulty"] == "VeryHard"
-    before = noted["map_digest"]
+    noted = starcraft.notes("3s_vs_3z", None)
+    assert noted["version"] == "4.10 (Base75689)" and noted["difficulty"] == "VeryHard"
     find_map(game_folder, "3s_vs_3z").write_bytes(b"another map")
-    assert starcraft.content("3s_vs_3z")["map_digest"] != before
+    assert starcraft.notes("3s_vs_3z", None)["map_digest"] != noted["map_digest"]

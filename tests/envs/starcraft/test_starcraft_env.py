@@ -15,16 +15,10 @@ from mag.envs.smac_jax.observe import available_actions, make_layout, observatio
 from mag.envs.starcraft.client import GameError
 from mag.envs.starcraft.show import pathing_grid
 from mag.errors import UsageError
-from tests.support.small import quick_compiles
 from tests.support.starcraft_server import Faults, Server, install
 
 MAPS = list(starcraft.specs())
 QUICK = ("3s_vs_3z", "2s3z", "2s_vs_1sc")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compile_quickly():
-    yield from quick_compiles()
 
 
 class GameInProcess:
