@@ -23,8 +23,9 @@ from mag.envs.host import record_type, time_steps
 from mag.learning.parallel import Workers, per_seed
 from mag.play.collecting import Played
 from mag.play.episode import Agent, where
+from mag.play.host_config import HostConfig
 from mag.play.host_items import Items, Moments
-from mag.play.seats import HostConfig, Seat, Seats
+from mag.play.seats import Seat, Seats
 from mag.types import Episodes, TimeStep
 
 CARRY = 1

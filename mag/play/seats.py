@@ -2,7 +2,7 @@
 
 A seat is one environment: a process (`mag.play.worker`), the time step that it shows, and what is asked of it. A
 process that crashes, hangs or raises costs its seat the episode under way: another one is started, after a pause that
-grows with the failures in a row, and a new episode is begun. What no restart mends raises UsageError.
+grows with the failures in a row, and a new episode is begun. What no restart mends raises PlayError.
 """
 
 import contextlib
@@ -24,7 +24,8 @@ from jaxtyping import Bool, Int
 
 from mag.envs import EnvSpec, tether
 from mag.envs.host import record_type
-from mag.errors import UsageError
+from mag.errors import PlayError
+from mag.play.host_config import HostConfig
 from mag.play.worker import BROKEN, MAKE, READY, REFUSED, RESET, SHOWN, STEP, Channel
 
 LONGEST_PAUSE = 30.0
@@ -33,22 +34,6 @@ CLOSE_SECONDS = 5.0
 """Seconds that an environment has to close."""
 LOOK_EVERY = 100
 """Steps between two looks at a process's memory."""
-
-
-@dataclass(frozen=True)
-class HostConfig:
-    """Processes that play an environment on the host (`starcraft`, `pettingzoo`, a Python class of your own)."""
-
-    step_seconds: float = 60.0
-    """Seconds a step may take; a process that takes longer is replaced and its episode dropped."""
-    start_seconds: float = 180.0
-    """Seconds that making the environment, and beginning an episode, may take."""
-    episodes_per_process: int = 500
-    """Episodes after which a process is replaced, as games leak memory; 0 for never."""
-    memory: float = 8.0
-    """GiB that a process may take with all that it starts; one that takes more is replaced."""
-    failures: int = 5
-    """Failures in a row, without an episode that ends, after which the run is stopped."""
 
 
 @dataclass
@@ -134,7 +119,7 @@ class Seat:
             self._fail(f"its process ended{self._last_words()}")
             return
         if kind == REFUSED:
-            raise UsageError(payload.decode())
+            raise PlayError(payload.decode())
         if kind == BROKEN:
             self._fail(payload.decode())
         elif kind == READY:
@@ -202,7 +187,7 @@ class Seat:
             self._fail(f"its process ended{self._last_words()}")
 
     def _fail(self, why: str) -> None:
-        """Drop the episode and be down for a while. Raises UsageError where that has been tried often enough."""
+        """Drop the episode and be down for a while. Raises PlayError where that has been tried often enough."""
         if self.state in ("stepping", "ready"):
             self.lost.episodes += 1
             self.events.append(None)
@@ -210,7 +195,7 @@ class Seat:
         self.lost.restarts += 1
         self.stop()
         if self._failures >= self.config.failures:
-            raise UsageError(
+            raise PlayError(
                 f"{self._spec.name} failed {self._failures} times in a row, the last time because {why}; what was "
                 "saved stands, and when that is mended the same command resumes the run"
             )

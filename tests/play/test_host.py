@@ -15,11 +15,12 @@ import psutil
 import pytest
 
 from mag import envs
-from mag.errors import UsageError
+from mag.errors import PlayError
 from mag.learning.parallel import seed_keys
 from mag.play.host import HostPlayer, episode_seed
+from mag.play.host_config import HostConfig
 from mag.play.jax_player import JaxPlayer
-from mag.play.seats import HostConfig, resident
+from mag.play.seats import resident
 from tests.support import host_envs
 
 SEEDS, ENVS, STEPS = 2, 3, 9
@@ -195,7 +196,7 @@ def test_a_broken_test_episode_is_played_again(make):
 def test_what_no_restart_mends_is_told_in_a_sentence(make, fault, message):
     config = HostConfig(step_seconds=1.0, start_seconds=2.0 if fault == "hang-making" else 20.0, failures=2)
     player = make(fault, config=config, steps=40)
-    with pytest.raises(UsageError, match=message) as raised:
+    with pytest.raises(PlayError, match=message) as raised:
         play(player, Dicer(jnp.zeros(1, int)), 1)
     assert "\n" not in str(raised.value)
 
@@ -204,7 +205,7 @@ def test_a_player_goes_on_after_an_error(make):
     player = make("raise", config=HostConfig(failures=1), steps=40)
     agent = Dicer(jnp.zeros(1, int))
     for _ in range(2):
-        with pytest.raises(UsageError, match="failed 1 times"):
+        with pytest.raises(PlayError, match="failed 1 times"):
             play(player, agent, 1)
 
 
