@@ -11,6 +11,10 @@ class UsageError(Exception):
     """
 
 
+class PlayError(UsageError):
+    """The environment cannot be played any further. What was learned until then is whole, and is saved."""
+
+
 def discard(output: IO[str]) -> None:
     """Send what cannot be written nowhere: Python would try again, and complain, when the program ends."""
     nowhere = os.open(os.devnull, os.O_WRONLY)

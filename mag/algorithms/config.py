@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from mag.errors import UsageError
 from mag.options import check_bounds, choice, number
+from mag.play.host_config import HostConfig
 
 SEED_LIMIT = 2**31
 """Seeds are 32-bit integers."""
@@ -74,6 +75,7 @@ class RunConfig:
     collect: CollectConfig = field(default_factory=CollectConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    host: HostConfig = field(default_factory=HostConfig)
 
     def check(self) -> None:
         """Raise UsageError, naming the values and what is allowed, where options cannot work together."""

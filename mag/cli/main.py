@@ -15,6 +15,7 @@ COMMANDS = {
     "diagnose": "measure what the world model of a run predicts",
     "bench": "measure the speed of the parts",
     "envs": "list the environments",
+    "doctor": "check this machine, and StarCraft II where it is installed",
     "sweep": "make the runs of a study",
     "report": "compare runs: table, statistics, figures and a page",
 }

@@ -4,22 +4,26 @@ An environment is written for one episode and batched with `vmap`. It never rese
 last observation of an episode. A time limit (`truncated`) is told apart from a real end (`terminated`).
 
 Environments come in families, `family/map`. A family is a module with two functions (`Family`); it is imported when
-one of its maps is asked for, and its simulator when a map is made. `jaxmarl`, `probe`, `smac_jax` and `smax` are short
-for modules of this package; any other family is the import path of a module, so that a new task needs no change here.
+one of its maps is asked for, and its simulator when a map is made. The names of this package's families (`mag envs`)
+are short for its modules; any other family is the import path of a module, so that a new task needs no change here.
+A family that says `host = True` makes environments of plain Python (`mag.envs.host`).
 """
 
-from mag.envs.contract import Env, EnvSpec, Family, Refuses, TakesFiles, others_of
-from mag.envs.registry import content, make, names, spec, specs
+from mag.envs.contract import Env, EnvSpec, Family, Notes, Refuses, TakesFiles, others_of
+from mag.envs.registry import content, is_host, make, names, notes, spec, specs
 
 __all__ = [
     "Env",
     "EnvSpec",
     "Family",
+    "Notes",
     "Refuses",
     "TakesFiles",
     "content",
+    "is_host",
     "make",
     "names",
+    "notes",
     "others_of",
     "spec",
     "specs",

@@ -94,3 +94,12 @@ class Refuses(Protocol):
     def refusal(self, map_name: str) -> str | None:
         """The reason why a map cannot be made, as a sentence; None for an unknown map."""
         ...
+
+
+@runtime_checkable
+class Notes(Protocol):
+    """A family whose maps play by more than their names and files: by an installed program's version, for example."""
+
+    def notes(self, map_name: str, content: dict[str, Any] | None) -> dict[str, Any]:
+        """All of that for a map, as JSON. Raises UsageError if something is missing."""
+        ...

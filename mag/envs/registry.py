@@ -5,7 +5,7 @@ import importlib
 import importlib.util
 from typing import Any
 
-from mag.envs.contract import Env, EnvSpec, Family, Refuses, TakesFiles
+from mag.envs.contract import Env, EnvSpec, Family, Notes, Refuses, TakesFiles
 from mag.errors import UsageError
 
 _FAMILIES = {
@@ -13,6 +13,7 @@ _FAMILIES = {
     "probe": "mag.envs.probe",
     "smac_jax": "mag.envs.smac_jax",
     "smax": "mag.envs.smax",
+    "starcraft": "mag.envs.starcraft",
 }
 """The modules of the package's own families."""
 _MEANT = {"": "smac_jax", "smac": "smac_jax"}
@@ -43,6 +44,22 @@ def spec(name: str, content: dict[str, Any] | None = None) -> EnvSpec:
 def content(name: str) -> dict[str, Any] | None:
     """The content of the map file that `name` ends in, as JSON; None if the name is enough. Raises as `make`."""
     return _content(name, *_find(name)) if name.endswith(".toml") else None
+
+
+def notes(name: str, content: dict[str, Any] | None = None) -> dict[str, Any] | None:
+    """What decides how an environment plays besides its name and `content`; None where nothing does. Raises as `make`.
+
+    A run notes it when it starts, and is not resumed where it has changed.
+    """
+    family, map_name = _find(name)
+    if not isinstance(family, Notes):
+        return None
+    return family.notes(map_name, _content(name, family, map_name) if content is None else content)
+
+
+def is_host(name: str) -> bool:
+    """Whether an environment lives on the host (`mag.envs.host`): `make` returns a `HostEnv`. Raises as `make`."""
+    return bool(getattr(_find(name)[0], "host", False))
 
 
 def names() -> list[str]:

@@ -37,6 +37,13 @@ class JaxPlayer:
         key = jax.eval_shape(lambda: jax.random.key(0))
         return {"episode": 3 * size_of(jax.eval_shape(self.env.reset, key))}
 
+    def metrics(self) -> dict[str, Any]:
+        """See `Player.metrics`: nothing can fail."""
+        return {}
+
+    def close(self) -> None:
+        """See `Player.close`: nothing is held."""
+
     @per_seed()
     def start(self, key: PRNGKeyArray, agent: Agent) -> Collector:
         """Environments at the start of their first episodes, `[envs]`. The key is consumed."""

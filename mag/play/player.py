@@ -26,6 +26,14 @@ class Player(Protocol):
         """Bytes for one seed, by part."""
         ...
 
+    def metrics(self) -> dict[str, Any]:
+        """What playing has cost so far, by name, `[seeds]`."""
+        ...
+
+    def close(self) -> None:
+        """End all that plays. The environments begin anew where the player is used again."""
+        ...
+
     def start(self, keys: Key[Array, " seeds"], agent: Agent) -> Players:
         """Environments at the start of their first episodes. The keys are consumed."""
         ...

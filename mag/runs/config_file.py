@@ -23,6 +23,8 @@ from mag.runs.surroundings import surroundings
 
 IDENTITY = ("algo", "env", "size", "recipe")
 """Fields on which the others' defaults depend."""
+NOTED = ("map", "game")
+"""What config.json holds of the environment besides its name: a map file's content, and what else decides its play."""
 
 
 @contextmanager
@@ -50,7 +52,7 @@ def claim(path: Path, config: RunConfig) -> Iterator[RunFolder]:
             steps = max(config.steps, about["config"]["steps"])
             write_config(folder, dataclasses.replace(config, steps=steps), about)
         else:
-            write_config(folder, config, surroundings() | map_file(config))
+            write_config(folder, config, surroundings() | environment(config))
         try:
             yield folder
         except UsageError:
@@ -62,8 +64,10 @@ def claim(path: Path, config: RunConfig) -> Iterator[RunFolder]:
 def check_same(about: dict[str, Any], config: RunConfig, folder: RunFolder) -> None:
     """Raise UsageError naming the fields in which the folder's run differs from `config`, or its map from the file."""
     old, new = flatten(about["config"]), flatten(to_json(config))
-    if "map" in about and old["env"] == new["env"]:
-        old, new = old | flatten({"map": about["map"]}), new | flatten(map_file(config))
+    noted = {name: about[name] for name in NOTED if name in about}
+    if noted and old["env"] == new["env"]:
+        now = {name: value for name, value in environment(config).items() if name in noted}
+        old, new = old | flatten(noted), new | flatten(now)
     fields = [name for name in sorted(old | new) if name.split(".")[0] not in FREE]
     missing = "nothing"
     differing = [
@@ -122,7 +126,7 @@ def read_config(folder: RunFolder) -> dict[str, Any]:
         config = values["config"]
         texts = all(isinstance(config[name], str) for name in IDENTITY)
         earlier = values.get("resumed", [{}])
-        maps = isinstance(values.get("map", {}), dict)
+        maps = all(isinstance(values.get(name, {}), dict) for name in NOTED)
         lists = isinstance(earlier, list) and earlier and all(isinstance(each, dict) for each in earlier)
         if not (texts and lists and maps and isinstance(config["steps"], int)):
             raise TypeError
@@ -136,10 +140,14 @@ def write_config(folder: RunFolder, config: RunConfig, about: dict[str, Any]) ->
     write_json(folder.config, {**about, "config": to_json(config)})
 
 
-def map_file(config: RunConfig) -> dict[str, Any]:
-    """`{"map": content}` where the environment's map comes from a file, which may change while its name does not."""
+def environment(config: RunConfig) -> dict[str, Any]:
+    """What may change of an environment while its name does not: `map`, the content of its file, and `game`.
+
+    Left out where its name says it all. Raises UsageError where something is missing that the environment needs.
+    """
     content = envs.content(config.env)
-    return {} if content is None else {"map": content}
+    noted = {"map": content, "game": envs.notes(config.env, content)}
+    return {name: value for name, value in noted.items() if value is not None}
 
 
 def noted_map(folder: RunFolder) -> dict[str, Any] | None:

@@ -15,7 +15,7 @@ from mag.errors import UsageError
 from mag.options import values
 
 LOCK = ".lock"
-FREE = ("steps", "checkpoint")
+FREE = ("steps", "checkpoint", "host")
 """Fields and groups that may differ when a run is resumed: none of them changes what is learned."""
 
 

@@ -11,6 +11,7 @@ from mag.algorithms import registry
 from mag.algorithms.config import RunConfig, validate
 from mag.algorithms.contract import Algorithm
 from mag.learning.parallel import seed_keys
+from mag.play.host import HostPlayer
 from mag.play.jax_player import JaxPlayer
 from mag.play.player import Player
 from mag.runs.footprint import check_memory, gib
@@ -57,13 +58,15 @@ def set_up(config: RunConfig, content: dict[str, Any] | None = None) -> tuple[Se
 
 def make_player(config: RunConfig, content: dict[str, Any] | None = None) -> Player:
     """The player of the environment that a configuration names."""
-    return JaxPlayer(
-        envs.make(config.env, content),
-        num_envs=config.collect.num_envs,
-        steps=config.collect.steps,
-        num_seeds=config.num_seeds,
-        workers=config.workers,
-    )
+    sizes: dict[str, Any] = {
+        "num_envs": config.collect.num_envs,
+        "steps": config.collect.steps,
+        "num_seeds": config.num_seeds,
+        "workers": config.workers,
+    }
+    if envs.is_host(config.env):
+        return HostPlayer(envs.spec(config.env, content), config=config.host, content=content, **sizes)
+    return JaxPlayer(envs.make(config.env, content), **sizes)
 
 
 def player_key(key: PRNGKeyArray) -> PRNGKeyArray:

@@ -4,6 +4,7 @@ Every algorithm is trained by this file and none is named in it. What is learned
 alone, not on when the run was saved, stopped or resumed.
 """
 
+import contextlib
 import json
 import signal
 import time
@@ -16,7 +17,7 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from mag.algorithms.config import RunConfig
-from mag.errors import UsageError
+from mag.errors import PlayError, UsageError
 from mag.play.collecting import Played
 from mag.play.episode import Agent
 from mag.play.testing import evaluation_keys, means
@@ -50,12 +51,13 @@ def train(config: RunConfig, path: Path | None = None) -> dict[str, Any]:
 
 def train_in(path: Path, config: RunConfig) -> dict[str, Any]:
     """`train`, but OSError where files cannot be written."""
-    with claim(path, config) as folder, StopRequest(notify=print) as stop:
+    with claim(path, config) as folder, StopRequest(notify=print) as stop, contextlib.ExitStack() as stack:
         if finished := read_summary(folder, config):
             print(f"{format_summary(finished, folder)}; more --steps extend it")
             return finished
         setup, state = set_up(config)
         print(headline(config, setup, folder.path), flush=True)
+        stack.callback(setup.player.close)
         has_wins = setup.player.spec.has_wins
         checkpoints = Checkpoints(folder.checkpoints, config.checkpoint.keep)
         state, progress = resume(checkpoints, state, config, folder)
@@ -117,7 +119,19 @@ class Run:
         self._clock = self._saved = time.monotonic()
 
     def until_done(self, stop: StopRequest) -> None:
-        """Iterate until every seed has played its steps; evaluate at the start, when due, and at the end."""
+        """Iterate until every seed has played its steps; evaluate at the start, when due, and at the end.
+
+        Where the environment cannot be played any further the run is saved before PlayError is raised.
+        """
+        try:
+            self.play_and_learn(stop)
+        except PlayError:
+            if self.progress.iteration:
+                self.save()
+            raise
+
+    def play_and_learn(self, stop: StopRequest) -> None:
+        """`until_done`, but nothing is saved where the environment fails."""
         if self.progress.iteration == 0:
             self.log({}, self.evaluate())
         while self.progress.slowest < self.config.steps:
@@ -162,7 +176,7 @@ class Run:
         if broken:
             raise self.diverged(broken)
         seconds = np.full(self.config.num_seeds, time.monotonic() - begin)
-        return {**metrics, "time/iteration": seconds}
+        return {**metrics, **self.player.metrics(), "time/iteration": seconds}
 
     def evaluate(self) -> dict[str, np.ndarray]:
         """Test the greedy policies; returns the `eval/` metrics, `[seeds]` each."""

@@ -91,6 +91,11 @@ def load_map(path: str | Path, units: dict[str, UnitType] | None = None) -> Map:
     return _map(read_toml(path, "map"), unit_types() if units is None else units)
 
 
+def map_in(source: Source) -> Map:
+    """The map in a file that was read already. Raises as `load_map`."""
+    return _map(source, unit_types())
+
+
 def map_from(content: dict[str, Any], place: str) -> Map:
     """The map in a note that `content_of` wrote; `place` names the note in errors. Raises as `load_map`."""
     return _map(Source(place, content), unit_types())

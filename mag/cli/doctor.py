@@ -1,0 +1,34 @@
+"""`mag doctor`: what this machine has, and what to do about what it lacks."""
+
+import json
+import sys
+from dataclasses import dataclass
+
+from mag.cli.parsing import parse
+from mag.options import choice
+from mag.runtime import setup
+
+
+@dataclass(frozen=True)
+class Options:
+    """Check Python, JAX, memory, and StarCraft II where SC2PATH says that it is installed."""
+
+    json: bool = choice(False, source=None)
+    """Print one JSON object instead of text."""
+
+
+def run(words: list[str]) -> None:
+    """Print what is found; exit code 1 where something is missing."""
+    _, options = parse(words, Options(), "mag doctor")
+    setup()
+    from mag.reports import doctor
+
+    findings = []
+    for finding in doctor.examine():
+        findings.append(finding)
+        if not options.json:
+            print(doctor.tell(finding), flush=True)
+    if options.json:
+        print(json.dumps({"well": doctor.is_well(findings), "findings": [each._asdict() for each in findings]}))
+    if not doctor.is_well(findings):
+        sys.exit(1)

@@ -1,0 +1,21 @@
+"""Options of the processes in which environments on the host are played."""
+
+from dataclasses import dataclass
+
+from mag.options import number
+
+
+@dataclass(frozen=True)
+class HostConfig:
+    """Processes that play environments on the host (`starcraft`, `pettingzoo`, Python classes); JAX needs none."""
+
+    step_seconds: float = number(60.0, above=0, source=None)
+    """Seconds a step may take; a process that takes longer is replaced and its episode dropped."""
+    start_seconds: float = number(180.0, above=0, source=None)
+    """Seconds in which an environment has to be made, and an episode to begin."""
+    episodes_per_process: int = number(500, least=0, source=None)
+    """Episodes after which a process is replaced, as games leak memory; 0 for never."""
+    memory: float = number(8.0, above=0, source=None)
+    """GiB that a process may take with all that it starts; one that takes more is replaced."""
+    failures: int = number(5, least=1, source=None)
+    """Failures in a row, without an episode that ends, after which the run is saved and stopped."""

@@ -1,0 +1,160 @@
+"""A family of host environments: NumPy's twins of `probe/counter` and `probe/clock`, and what can go wrong with them.
+
+Faults happen at the second step of a process's first episode. Where the map's name ends in `-once` they happen in the
+second episode of the first process that comes to it, which leaves a file in $HOST_ENVS, and never again.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from mag.envs import EnvSpec
+from mag.envs.host import time_step
+from mag.errors import UsageError
+
+host = True
+TASKS = ("counter", "clock")
+FAULTS = (
+    "crash",
+    "hang",
+    "raise",
+    "nan",
+    "shape",
+    "dtype",
+    "endless",
+    "unavailable",
+    "not-first",
+    "leak",
+    "slow-close",
+    "refuse",
+    "die-making",
+    "hang-making",
+)
+
+
+def specs():
+    """See `mag.envs.Family`."""
+    return {name: spec_of(name) for name in (*TASKS, *FAULTS, *(f"{fault}-once" for fault in FAULTS))}
+
+
+def spec_of(name):
+    """The sizes of `probe/counter`."""
+    return EnvSpec(
+        name=f"{__name__}/{name}",
+        n_agents=2,
+        obs_dim=14,
+        state_dim=3,
+        n_actions=3,
+        episode_limit=5,
+        has_masks=False,
+        has_wins=False,
+    )
+
+
+def make(name):
+    """See `mag.envs.Family`."""
+    return Counter(name)
+
+
+class Counter:
+    """`mag.envs.probe.Counter` or `Clock`, step by step in NumPy, with faults."""
+
+    def __init__(self, name):
+        self.spec = spec_of(name)
+        self.fault = "" if name in TASKS else name.removesuffix("-once")
+        self.once = name.endswith("-once")
+        self.truncates = name == "clock"
+        self.episode = 0
+        self.log("made")
+        if self.fault == "refuse":
+            raise UsageError("the game is not installed; install it")
+        if self.fault == "die-making" and self.is_due():
+            print("no licence", file=sys.stderr)
+            os._exit(9)
+        if self.fault == "hang-making" and self.is_due():
+            time.sleep(60)
+
+    def reset(self, seed):
+        self.log(f"reset {seed}")
+        self.episode += 1
+        self.time, self.action = 0, np.array([-1, -1])
+        return self.show(0.0)
+
+    def step(self, action):
+        assert action.dtype == np.int32 and action.shape == (2,)
+        reward = self.time + action[0] / 4 + action[1] / 16
+        self.time, self.action = self.time + 1, action
+        if self.fault and self.episode == 1 + self.once and self.time == 2 and self.is_due():
+            self.go_wrong()
+        return self.spoilt(self.show(reward))
+
+    def close(self):
+        if self.fault == "slow-close":
+            time.sleep(60)
+        self.log("closed")
+
+    def go_wrong(self):
+        """Faults of a process."""
+        if self.fault == "crash":
+            print("segmentation fault", file=sys.stderr, flush=True)
+            os._exit(7)
+        if self.fault == "hang":
+            time.sleep(60)
+        if self.fault == "raise":
+            raise ValueError("the pathfinder is lost")
+        if self.fault == "leak":
+            self.lost = np.ones(40_000_000)  # 320 MB
+        self.gone_wrong = True
+
+    def spoilt(self, shown):
+        """Faults of what is shown."""
+        if not getattr(self, "gone_wrong", False):
+            return shown
+        if self.fault == "nan":
+            return shown._replace(obs=np.full((2, 14), np.nan, np.float32))
+        if self.fault == "shape":
+            return shown._replace(obs=np.zeros((2, 13), np.float32))
+        if self.fault == "dtype":
+            return shown._replace(alive=np.array([0.5, 1.0]))
+        if self.fault == "unavailable":
+            return shown._replace(avail=np.array([[True, True, True], [False, False, False]]))
+        if self.fault == "not-first":
+            return shown._replace(first=np.bool_(True))
+        if self.fault == "endless":
+            return shown._replace(terminated=np.bool_(False))
+        return shown
+
+    def show(self, reward):
+        seen = np.zeros((2, 14))
+        seen[:, self.time], seen[[0, 1], [6, 7]] = 1, 1
+        if self.time:
+            seen[:, [8 + self.action[0], 11 + self.action[1]]] = 1
+        over = self.time == 5
+        return time_step(
+            self.spec,
+            obs=seen,
+            reward=reward,
+            first=self.time == 0,
+            terminated=over and not self.truncates,
+            truncated=over,
+            state=np.array([self.time, *self.action]),
+        )
+
+    def is_due(self):
+        """Whether the fault happens in this process."""
+        if not self.once:
+            return True
+        mark = Path(os.environ["HOST_ENVS"]) / "gone_wrong"
+        if mark.exists():
+            return False
+        mark.touch()
+        return True
+
+    def log(self, line):
+        """Leave a trace for the test."""
+        if folder := os.environ.get("HOST_ENVS"):
+            with (Path(folder) / "log").open("a") as log:
+                log.write(f"{os.getpid()} {line} {'jax' in sys.modules}\n")
