@@ -1,7 +1,6 @@
-"""How units fight: whom enemies pick, who hits whom, and what a hit does to shield and health.
+"""Combat: which targets enemies pick, which units a shot hits, and what a hit does to shield and health.
 
-Matrices of pairs have one row per ally and one column per enemy; a unit only ever fights the other
-side.
+Matrices of pairs have one row per ally and one column per enemy; units fight the other side only.
 """
 
 from typing import NamedTuple
@@ -14,16 +13,19 @@ from mag.envs.smac_jax.battle import NO_TARGET, Battle, Units
 from mag.envs.smac_jax.units import UnitArrays
 
 FAR = 1e3
-"""Distance given to an attacker out of sight: it is picked only when nobody nearer is seen."""
+"""Distance assigned to an attacker out of sight, which is picked only if no ally is in sight."""
 
 
 class Pairs(NamedTuple):
-    """Geometry of all ally-enemy pairs: the vector from ally to enemy, its length, and the sum of both radii."""
+    """Geometry of all ally-enemy pairs."""
 
     offset_x: Float[Array, "allies enemies"]
+    """x of the vector from ally to enemy."""
     offset_y: Float[Array, "allies enemies"]
     distance: Float[Array, "allies enemies"]
+    """Distance between the centres."""
     radii: Float[np.ndarray, "allies enemies"]
+    """Sum of both radii."""
 
 
 def make_pairs(battle: Battle, position: Float[Array, "units 2"]) -> Pairs:
@@ -37,7 +39,7 @@ def make_pairs(battle: Battle, position: Float[Array, "units 2"]) -> Pairs:
 
 
 def aims(battle: Battle, units: Units) -> tuple[Bool[Array, "allies enemies"], Bool[Array, "allies enemies"]]:
-    """Whom allies attack and whom enemies attack; the dead neither attack nor are attacked."""
+    """Which enemies the allies attack, and which allies the enemies attack; dead units are in neither."""
     count = battle.num_allies
     both_alive = units.alive[:count, None] & units.alive[None, count:]
     by_allies = units.target[:count, None] == np.arange(count, len(units.health))[None]
@@ -46,10 +48,10 @@ def aims(battle: Battle, units: Units) -> tuple[Bool[Array, "allies enemies"], B
 
 
 def pick_targets(battle: Battle, units: Units, pairs: Pairs) -> Int[Array, " units"]:
-    """Targets after the enemies looked around.
+    """All units' targets after the enemies have picked theirs.
 
-    An enemy keeps a living target that fights back or is in reach; else it picks the nearest ally
-    within its scan range, else one that attacks it.
+    An enemy keeps a living target that is in reach or fights back. Otherwise it picks the nearest ally within its scan
+    range, and if there is none, an ally that attacks it.
     """
     count, kinds = battle.num_allies, battle.kinds
     by_allies, by_enemies = aims(battle, units)
@@ -68,7 +70,7 @@ def pick_targets(battle: Battle, units: Units, pairs: Pairs) -> Int[Array, " uni
 
 
 def in_range(battle: Battle, units: Units, pairs: Pairs) -> Bool[Array, " units"]:
-    """Which units have their target within reach: weapon range plus both radii."""
+    """Whether each unit's target is within reach: weapon range plus both radii."""
     count, kinds = battle.num_allies, battle.kinds
     by_allies, by_enemies = aims(battle, units)
     near_allies = pairs.distance <= kinds.range[:count, None] + pairs.radii
@@ -77,19 +79,22 @@ def in_range(battle: Battle, units: Units, pairs: Pairs) -> Bool[Array, " units"
 
 
 class Volley(NamedTuple):
-    """What shooting left: shields and health, and which units fired and were hit."""
+    """The outcome of all shots of one tick."""
 
     shield: Float[Array, " units"]
+    """Shield points left."""
     health: Float[Array, " units"]
+    """Health points left."""
     fired: Bool[Array, " units"]
     struck: Bool[Array, " units"]
+    """Whether each unit lost shield or health."""
 
 
 def shoot(battle: Battle, units: Units, shooting: Bool[Array, " units"], turn: Float[Array, " units"]) -> Volley:
-    """Fires the weapons of the `shooting` units, in the random order of `turn`.
+    """The outcome of firing the weapons of the `shooting` units in the random order of `turn`.
 
-    A unit killed before its turn does not fire. Two rounds of working out who that is are exact
-    unless three kills in one tick hang on each other.
+    A unit that is killed before its turn does not fire. Two rounds of finding these units are exact unless three kills
+    in one tick depend on each other.
     """
     count, kinds = battle.num_allies, battle.kinds
     allies, enemies = slice(0, count), slice(count, None)
@@ -123,7 +128,7 @@ def shoot(battle: Battle, units: Units, shooting: Bool[Array, " units"], turn: F
 
 
 def hits(battle: Battle, units: Units) -> tuple[Bool[Array, "allies enemies"], Bool[Array, "allies enemies"]]:
-    """Whom a shot of each ally and of each enemy would hit: its target, and all whom a splash weapon's beam touches."""
+    """The enemies that each ally's shot would hit, and the reverse: the target, and every unit that a beam touches."""
     by_allies, by_enemies = aims(battle, units)
     kinds, count = battle.kinds, battle.num_allies
     if np.any(kinds.splash_width[:count] > 0):
@@ -141,7 +146,7 @@ def _beam(
     shooters: slice,
     victims: slice,
 ) -> Bool[Array, "shooters victims"]:
-    """Which victims the beam of each shooter touches: a rectangle centred on the target, across the line of fire."""
+    """The victims that each shooter's beam touches: a rectangle across the line of fire, centred on the target."""
     position = units.position
     centre = position[units.target[shooters]]
     line = centre - position[shooters]
@@ -156,7 +161,7 @@ def _beam(
 
 
 class _Damage(NamedTuple):
-    """Points that shots take from the shield and the health of each unit they hit."""
+    """Points that each shot takes from each unit it hits."""
 
     shield: Float[Array, "shooters victims"]
     health: Float[Array, "shooters victims"]
@@ -165,10 +170,10 @@ class _Damage(NamedTuple):
 def _damage(
     kinds: UnitArrays, units: Units, hit: Bool[Array, "shooters victims"], shooters: slice, victims: slice
 ) -> _Damage:
-    """Splits hits into damage to the shield, unreduced, and to health, less the armour for each attack.
+    """The damage of all hits: the shield absorbs first, unreduced; armour reduces each attack on health.
 
-    Shots on one unit count in the order of their shooters' numbers: the order only decides which of
-    them breaks the shield, a difference of at most a point of armour.
+    Shots on one unit count in the order of their shooters' numbers. The order only decides which shot breaks the
+    shield, a difference of at most one point of armour.
     """
     single, attacks = kinds.damage[shooters, victims], kinds.attacks[shooters, None]
     shield, armour = units.shield[victims], kinds.armour[victims]

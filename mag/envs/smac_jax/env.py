@@ -24,29 +24,25 @@ from mag.envs.smac_jax.observe import (
 from mag.envs.smac_jax.rules import NO_OP, STOP, step_units
 from mag.envs.smac_jax.units import Number
 
-import_jaxmarl()  # without what its import prints
+import_jaxmarl()  # drops what the import prints
 from jaxmarl.environments.multi_agent_env import MultiAgentEnv  # noqa: E402
 from jaxmarl.environments.spaces import Box, Discrete  # noqa: E402
 
 
 class State(NamedTuple):
-    """A battle in progress: units, each agent's last action (-1 before the first), steps taken, whether it is over."""
+    """A battle in progress."""
 
     units: Units
     last_actions: Int[Array, " agents"]
+    """Each agent's last action; -1 before the first."""
     step: Int[Array, ""]
+    """Environment steps taken."""
     done: Bool[Array, ""]
+    """Whether the battle is over."""
 
 
 class SMAC(MultiAgentEnv):
-    """One of SMAC's maps, with SMAC's observations, state, actions, reward and limits, simulated in JAX.
-
-    map_name: one of `MAP_NAMES`, or a `Map` such as `load_map` returns. ticks_per_second: how many of
-    a step's 8 ticks make a second of the unit table. 22.4 is StarCraft II's own clock; 16 is that of
-    SMAClite and SMAX, on which units do in a step 1.4 times what they do in StarCraft II (shields
-    recover per tick, alike on both). reload_varies: whether reload times vary from shot to shot, as in
-    StarCraft II and not in SMAClite.
-    """
+    """A battle with SMAC's observations, state, actions, reward and limits, simulated in JAX."""
 
     def __init__(
         self,
@@ -55,6 +51,13 @@ class SMAC(MultiAgentEnv):
         *,
         reload_varies: bool = True,
     ) -> None:
+        """A battle on one of `MAP_NAMES`, or on a `Map` such as `load_map` returns.
+
+        `ticks_per_second` is how many of the game's ticks (8 per step) make a second of the unit table: 22.4 by
+        StarCraft II's own clock, 16 by that of SMAClite and SMAX, where units do 1.4 times as much in a step (shields
+        recover per tick, alike on both). `reload_varies` tells whether reload times vary from shot to shot, as in
+        StarCraft II; in SMAClite they do not.
+        """
         self.map = map_name if isinstance(map_name, Map) else get_map(map_name)
         self.battle = make_battle(self.map, ticks_per_second, reload_varies=reload_varies)
         self.layout = make_layout(self.map)
@@ -83,7 +86,7 @@ class SMAC(MultiAgentEnv):
 
     @partial(jax.jit, static_argnums=(0,))
     def reset(self, key: PRNGKeyArray) -> tuple[dict[str, Array], State]:
-        """The start of a battle, the same each time; chance enters in `step_env`."""
+        """The start of a battle, always the same: only `step_env` is random."""
         del key
         state = State(
             units=start_units(self.battle),
@@ -97,11 +100,10 @@ class SMAC(MultiAgentEnv):
     def step_env(
         self, key: PRNGKeyArray, state: State, actions: dict[str, Array]
     ) -> tuple[dict[str, Array], State, dict[str, Array], dict[str, Array], dict[str, Array]]:
-        """Play one joint action: eight game ticks.
+        """Play one joint action for eight game ticks. An unavailable action counts as stop.
 
-        An unavailable action counts as stop. The dones of single agents say that they are dead or
-        the battle is over; infos are `won`, `truncated` (undecided at the limit) and `alive`
-        [agents].
+        An agent is done if it is dead or the battle is over. The infos are `won`, `truncated` (undecided at the limit)
+        and `alive` [agents].
         """
         count = self.num_agents
         chosen = jnp.stack([jnp.asarray(actions[agent], jnp.int32) for agent in self.agents])
@@ -139,6 +141,6 @@ class SMAC(MultiAgentEnv):
 
     @partial(jax.jit, static_argnums=(0,))
     def get_avail_actions(self, state: State) -> dict[str, Array]:
-        """Mask of the actions each agent may take."""
+        """Each agent's mask of available actions."""
         available = available_actions(self.battle, state.units)
         return {agent: available[i] for i, agent in enumerate(self.agents)}

@@ -1,4 +1,4 @@
-"""What agents see, may do and are paid, laid out as in SMAC (its `starcraft2.py`, default options)."""
+"""SMAC's masks, observations, state and reward (those of its `starcraft2.py` with default options)."""
 
 from dataclasses import dataclass
 
@@ -20,32 +20,32 @@ REWARD_KILL = 10.0
 REWARD_WIN = 200.0
 REWARD_SCALE = 20.0
 FAINT = 0.1
-"""A unit whose distance and health add up to less is no unit: touching Zerglings are 0.08 sight ranges apart."""
+"""Sum of distance and health below which features show no unit: touching Zerglings are 0.08 sight ranges apart."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Which features a map's observations and state have; all sizes follow from it.
+    """The features of a map's observations and state, from which their sizes follow.
 
-    ally_shield, enemy_shield: whether that side has shields at all. ally_type, enemy_type: one-hot
-    unit types [units, types], with no columns where each side has a single type. SMAC numbers the
-    allies' types in the order of its own copies of them, but the enemies' types by StarCraft's
-    numbers, so a Zealot is (0, 1) as an ally and (1, 0) as an enemy.
+    SMAC orders ally types as its own copies of them are ordered, but enemy types by StarCraft II's numbers: a Zealot is
+    (0, 1) as an ally and (1, 0) as an enemy.
     """
 
     ally_shield: bool
+    """Whether any ally has a shield."""
     enemy_shield: bool
     ally_type: Float[np.ndarray, "allies types"]
+    """One-hot unit types; no columns if each side has a single type."""
     enemy_type: Float[np.ndarray, "enemies types"]
 
     @property
     def num_allies(self) -> int:
-        """How many agents there are."""
+        """The number of agents."""
         return self.ally_type.shape[0]
 
     @property
     def num_enemies(self) -> int:
-        """How many enemies there are."""
+        """The number of enemies."""
         return self.enemy_type.shape[0]
 
     @property
@@ -55,7 +55,7 @@ class Layout:
 
 
 def make_layout(game_map: Map) -> Layout:
-    """Works out the layout of `game_map`."""
+    """The layout of `game_map`."""
     allies, enemies = game_map.ally_types, game_map.enemy_types
     ally_names = list(dict.fromkeys(unit.name for unit in allies))
     enemy_names = [unit.name for unit in sorted(enemies, key=lambda unit: unit.number)]
@@ -91,7 +91,7 @@ def state_size(layout: Layout) -> int:
 
 
 def num_actions(layout: Layout) -> int:
-    """No-op, stop, four moves and one attack per enemy."""
+    """Number of actions: no-op, stop, four moves and one attack per enemy."""
     return FIRST_ATTACK + layout.num_enemies
 
 
@@ -124,9 +124,9 @@ def _cells_ahead(position: Float[Array, "agents 2"]) -> Float[Array, "agents dir
 def observations(
     battle: Battle, layout: Layout, units: Units, available: Bool[Array, "agents actions"]
 ) -> Float[Array, "agents features"]:
-    """Each agent's observation: movable directions, enemies, other allies, itself; zeros for the dead.
+    """Each agent's observation: movable directions, enemies, other allies, itself; zeros for a dead agent.
 
-    Units out of sight (9 or further) and dead units are zeros, too.
+    Features of units out of sight (at a distance of 9 or more) and of dead units are zeros.
     """
     count = battle.num_allies
     health, shield = _fractions(battle, units)
@@ -173,9 +173,9 @@ def _seen(
     vitals: Float[Array, "... vitals"],
     alive: Bool[Array, "..."],
 ) -> Float[Array, "agents features"]:
-    """What agents see of other units: flag, distance, dx and dy in sight ranges, vitals; flattened unit by unit.
+    """The features of other units, unit by unit: flag, distance, dx and dy in sight ranges, vitals.
 
-    Position, vitals and alive have a leading agents axis where each agent looks at other units.
+    Position, vitals and alive have a leading agents axis if each agent observes a different set of units.
     """
     offset = position - eyes[:, None]
     distance = jnp.sqrt(jnp.sum(offset**2, axis=-1))
@@ -187,10 +187,10 @@ def _seen(
 
 
 def sight(layout: Layout, obs: Float[Array, "agents features"]) -> Sight:
-    """The inverse of `observations`: what they tell of every unit, allies first.
+    """The inverse of `observations`: all units as the agents observe them, allies first.
 
-    What is not seen is zeros, which a model only nears: a unit counts as seen where its flag is set (as an agent's
-    own counts that it can move) or where its distance and health add up to more than `FAINT`.
+    Features of unseen units are zeros in real observations and only near zero in a model's. A unit counts as seen if
+    its flag is set (for the agent itself: if it can move) or if its distance and health add up to more than `FAINT`.
     """
     count, rows = layout.num_allies, np.arange(layout.num_allies)
     per_enemy = 5 + layout.enemy_shield + layout.num_types
@@ -209,7 +209,7 @@ def sight(layout: Layout, obs: Float[Array, "agents features"]) -> Sight:
 
 
 def _six(features: Float[Array, "agents others features"], has_shield: bool) -> Float[Array, "agents others 6"]:
-    """Flag, distance, dx, dy, health and shield, which is 0 where a side has none; without the type."""
+    """Flag, distance, dx, dy, health and shield (0 for a side without shields); the type is dropped."""
     shield = features[..., 5:6] if has_shield else jnp.zeros((*features.shape[:-1], 1))
     return jnp.concatenate([features[..., :5], shield], axis=-1)
 
@@ -217,11 +217,11 @@ def _six(features: Float[Array, "agents others features"], has_shield: bool) -> 
 def world_state(
     battle: Battle, layout: Layout, units: Units, last_actions: Int[Array, " agents"]
 ) -> Float[Array, " features"]:
-    """The global state: allies, enemies (zeros for the dead), last joint action; -1 as last action is none.
+    """The global state: allies, enemies (zeros for dead units) and the last joint action (zeros before the first).
 
-    Per ally [health, cooldown, x, y, (shield), (type)], per enemy [health, x, y, (shield), (type)];
-    x and y from the map's centre in map widths and heights; the cooldown in ticks over the
-    maximum SMAC assumes for the unit.
+    Each ally is [health, cooldown, x, y, (shield), (type)], each enemy [health, x, y, (shield), (type)]. x and y are
+    relative to the map's centre, in map widths and heights; the cooldown is in ticks, divided by the maximum that SMAC
+    assumes for the unit type.
     """
     count, kinds = battle.num_allies, battle.kinds
     health, shield = _fractions(battle, units)
@@ -239,17 +239,17 @@ def world_state(
 
 
 def max_reward(battle: Battle) -> float:
-    """SMAC's unscaled reward for killing every enemy once, without what shields regain."""
+    """SMAC's unscaled return of killing every enemy, if shields never recover."""
     kinds, count = battle.kinds, battle.num_allies
     points = float(np.sum(kinds.health[count:]) + np.sum(kinds.shield[count:]))
     return points + REWARD_KILL * battle.num_enemies + REWARD_WIN
 
 
 def team_reward(battle: Battle, before: Units, after: Units, won: Bool[Array, ""]) -> Float[Array, ""]:
-    """SMAC's reward of one step, scaled so that killing every enemy once adds up to 20.
+    """SMAC's reward of one step, scaled so that killing every enemy adds up to 20.
 
-    The change of the enemies' health and shields plus 10 per kill is taken as an absolute value, as
-    SMAC does: a step in which enemies recover more than they lose pays, too.
+    As in SMAC, the reward is the absolute value of the enemies' loss of health and shield plus 10 per kill: a step in
+    which enemies recover more than they lose also has a positive reward.
     """
     count = battle.num_allies
     lost = jnp.sum((before.health + before.shield - after.health - after.shield * after.alive)[count:])

@@ -1,7 +1,7 @@
 """Scripted players: yardsticks for learned policies.
 
-Each is a pure function `(key, env, state) -> actions` [agents] for one battle. They see the whole
-state, not just what the agents see, and take only available actions. `PLAYERS` names them all.
+Each player is a pure function `(key, env, state) -> actions` [agents] of one battle. Players see the whole state, not
+only the agents' observations, and choose available actions only. `PLAYERS` has all of them by name.
 """
 
 from collections.abc import Callable
@@ -20,41 +20,41 @@ from mag.envs.smac_jax.units import MELEE_RANGE
 Player = Callable[[PRNGKeyArray, SMAC, State], Int[Array, " agents"]]
 NEVER = -1e9
 WOUNDED = 0.3
-"""Share of health and shield below which a unit is better off walking away."""
+"""Share of health and shield below which a unit walks away."""
 SAFE = 9.0
 """Distance at which no unit of the table reaches another."""
 NECK_POSTS = ((10.6, 11.4), (11.4, 10.6), (10.9, 10.9), (9.6, 11.4), (11.4, 9.6), (10.0, 10.0))
-"""Places in a bow behind the neck of the map corridor."""
+"""Positions in an arc behind the neck of the map corridor."""
 CLIFF_Y = 13.0
 """The middle of the cliff of the map 2c_vs_64zg."""
 PLATEAU_X = (2.0, 30.0)
 """Where the ground of 2c_vs_64zg begins and ends."""
 STRIDE = 1.2
-"""About what a Colossus walks in a step."""
+"""Approximate distance that a Colossus walks in a step."""
 
 
 def play_random(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " agents"]:
-    """Any available action, all equally likely."""
+    """A uniformly random available action."""
     available = available_actions(env.battle, state.units)
     return jax.random.categorical(key, jnp.where(available, 0.0, NEVER)).astype(jnp.int32)
 
 
 def attack_nearest(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " agents"]:
-    """Attack the nearest enemy one may attack; walk towards the nearest enemy if there is none."""
+    """Attack the nearest enemy in range; if there is none, walk towards the nearest enemy."""
     del key
     return _first_of(env, state, _attack(env, -_distances(env, state)), _approach(env, state))
 
 
 def focus_weakest(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " agents"]:
-    """Attack the weakest enemy one may attack (health and shield), the nearest of equals; else walk to the nearest."""
+    """Attack the enemy in range with the least health and shield, the nearest of equals; else walk to the nearest."""
     del key
     return _first_of(env, state, _attack(env, -_weakness(env, state)), _approach(env, state))
 
 
 def kite(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " agents"]:
-    """Shooters pick the weakest and step back from enemies nearby while they reload; melee units fight the nearest.
+    """Shooters attack the weakest enemy and step back from near enemies while reloading; others attack the nearest.
 
-    Made for units that outrange and outrun their enemies, such as Stalkers against Zealots.
+    Written for units that outrange and outrun their enemies, such as Stalkers against Zealots.
     """
     del key
     count = env.num_agents
@@ -68,9 +68,9 @@ def kite(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " agents"]:
 
 
 def protect_wounded(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " agents"]:
-    """As `kite`, but whoever is nearly dead and hunted walks away from its hunters while others fight on.
+    """`kite`, except that a nearly dead unit under attack walks away while others fight on.
 
-    Made for 2s3z and 3s5z_vs_3s6z: hunters that follow do not strike.
+    Written for 2s3z and 3s5z_vs_3s6z: enemies that follow a unit do not strike it.
     """
     units, count = state.units, env.num_agents
     hunted = jnp.any(units.target[None, count:] == np.arange(count)[:, None], axis=1)
@@ -83,9 +83,9 @@ def protect_wounded(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " 
 
 
 def alternate(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " agents"]:
-    """Take turns being shot at: who can bear no more steps out of reach until its shield is back.
+    """Take turns at being the target: a unit near death steps out of reach until its shield has recovered.
 
-    Made for 2s_vs_1sc, where the shields' recovery decides.
+    Written for 2s_vs_1sc, which shields that recover decide.
     """
     del key
     units, count = state.units, env.num_agents
@@ -101,7 +101,7 @@ def alternate(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " agents
 
 
 def hold_neck(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " agents"]:
-    """Run to posts behind corridor's neck and fight there what comes through."""
+    """Run to posts behind corridor's neck and attack the enemies that come through."""
     del key
     count = env.num_agents
     position = state.units.position[:count]
@@ -113,9 +113,9 @@ def hold_neck(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " agents
 
 
 def shoot_from_cliff(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " agents"]:
-    """Shoot where the beam hits most, and step away from enemies that stand on one's own side of the cliff.
+    """Shoot where the beam hits most enemies, and step away from enemies on the same side of the cliff.
 
-    Made for 2c_vs_64zg: enemies across the cliff are left to walk round while one shoots.
+    Written for 2c_vs_64zg: enemies across the cliff are shot at while they walk round it.
     """
     del key
     units, count = state.units, env.num_agents
@@ -135,7 +135,7 @@ def shoot_from_cliff(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, "
 
 
 def _first_of(env: SMAC, state: State, *wishes: Float[Array, "agents actions"]) -> Int[Array, " agents"]:
-    """The best action of the first wish that has any (scores above NEVER); else stop, or no-op for the dead."""
+    """Each agent's best action by the first wish with a score above NEVER; else stop, or no-op if dead."""
     action = jnp.where(state.units.alive[: env.num_agents], STOP, NO_OP)
     available = available_actions(env.battle, state.units)
     for wish in reversed(wishes):
@@ -153,7 +153,7 @@ def _distances(env: SMAC, state: State) -> Float[Array, "agents enemies"]:
 
 
 def _weakness(env: SMAC, state: State) -> Float[Array, "agents enemies"]:
-    """Health and shield left to each enemy, with a little of the distance to tell equals apart."""
+    """Health and shield of each enemy, plus a little of the distance to break ties."""
     points = (state.units.health + state.units.shield)[None, env.num_agents :]
     return points + 0.1 * _distances(env, state)
 

@@ -11,38 +11,39 @@ from mag.envs.smac_jax.combat import in_range, make_pairs, pick_targets, shoot
 from mag.envs.smac_jax.movement import walk
 
 SHIELD_WAIT = 160.0
-"""Ticks without being hit before a shield recovers: 10 s of the clock "normal", 16 game loops each, on any clock."""
+"""Ticks without a hit until a shield recovers: 10 s of the clock "normal", 16 game loops each, on any clock."""
 SHIELD_RECOVERY = 2.0 / 16.0
 """Shield points regained per tick: 2 per second of the clock "normal"."""
 RELOAD_VARIES = (-1.0, 2.0)
 """Ticks by which reloading may be shorter or longer from shot to shot."""
 MOVE_AMOUNT = 2.0
+"""Distance at which a move action aims."""
 NO_OP, STOP, NORTH, SOUTH, EAST, WEST, FIRST_ATTACK = range(7)
 DIRECTIONS = ((0.0, 1.0), (0.0, -1.0), (1.0, 0.0), (-1.0, 0.0))
 """Unit vectors of the moves north, south, east, west."""
 
 
 class Orders(NamedTuple):
-    """What the allies do during a step.
-
-    goal: where moving allies go; moving: which allies move; target: number of the unit attacked or
-    NO_TARGET.
-    """
+    """The allies' orders during a step."""
 
     goal: Float[Array, "agents 2"]
+    """Destination of a moving ally."""
     moving: Bool[Array, " agents"]
     target: Int[Array, " agents"]
+    """Number of the unit attacked; NO_TARGET for an ally that does not attack."""
 
 
 class Chance(NamedTuple):
-    """The dice of one tick, uniform in [0, 1): the order in which units act, and how long their weapons reload."""
+    """The random numbers of one tick, uniform in [0, 1)."""
 
     turn: Float[Array, " units"]
+    """The order in which units act."""
     delay: Float[Array, " units"]
+    """The variation of reload times, from shortest to longest."""
 
 
 def give_orders(battle: Battle, units: Units, actions: Int[Array, " agents"]) -> Orders:
-    """Turns SMAC's action numbers into orders: a move aims 2 units away, an attack at an enemy."""
+    """The orders that SMAC's action numbers stand for: a move aims 2 units away, an attack at an enemy."""
     moving = (actions >= NORTH) & (actions <= WEST)
     direction = jnp.asarray(DIRECTIONS)[jnp.clip(actions - NORTH, 0, 3)]
     target = jnp.where(actions >= FIRST_ATTACK, actions - FIRST_ATTACK + battle.num_allies, NO_TARGET)
@@ -51,7 +52,7 @@ def give_orders(battle: Battle, units: Units, actions: Int[Array, " agents"]) ->
 
 
 def step_units(battle: Battle, key: PRNGKeyArray, units: Units, actions: Int[Array, " agents"]) -> Units:
-    """One environment step: the allies get their orders, then eight ticks pass."""
+    """The units after one environment step: the allies receive their orders, then eight ticks pass."""
     orders = give_orders(battle, units, actions)
     units = units._replace(target=units.target.at[: battle.num_allies].set(orders.target))
     chances = jax.random.uniform(key, (TICKS_PER_STEP, 2, len(units.health)))
@@ -64,7 +65,7 @@ def step_units(battle: Battle, key: PRNGKeyArray, units: Units, actions: Int[Arr
 
 
 def tick(battle: Battle, units: Units, orders: Orders, chance: Chance) -> Units:
-    """One game tick: pick targets, walk, recover, shoot."""
+    """The units after one game tick: pick targets, walk, recover, shoot."""
     pairs = make_pairs(battle, units.position)
     units = units._replace(target=pick_targets(battle, units, pairs))
     in_reach = in_range(battle, units, pairs)
@@ -86,7 +87,7 @@ def tick(battle: Battle, units: Units, orders: Orders, chance: Chance) -> Units:
 
 
 def recover(battle: Battle, units: Units) -> Units:
-    """Cooldowns run down, shields left alone for long enough recover, Zerg heal."""
+    """The units after a tick of recovery: cooldowns run down, shields not hit for long enough recover, Zerg heal."""
     kinds = battle.kinds
     wait = jnp.maximum(units.shield_wait - 1.0, 0.0)
     shield = jnp.minimum(units.shield + SHIELD_RECOVERY * (wait <= 0), kinds.shield)
@@ -102,7 +103,7 @@ def recover(battle: Battle, units: Units) -> Units:
 def _ways(
     battle: Battle, units: Units, orders: Orders, in_reach: Bool[Array, " units"]
 ) -> tuple[Float[Array, "units 2"], Bool[Array, " units"]]:
-    """Where units go, and which of them walk: to a target out of reach, on a move order, or on the attack-move."""
+    """Units' destinations, and which units walk: to a target out of reach, on a move order or on the attack-move."""
     count = battle.num_allies
     attacks = units.target >= 0
     target_place = units.position[jnp.maximum(units.target, 0)]

@@ -1,4 +1,4 @@
-"""Unwalkable ground as rectangles, and the shortest ways around it, worked out once per map with NumPy."""
+"""Unwalkable ground as rectangles, and the shortest ways around it, computed once per map with NumPy."""
 
 from typing import NamedTuple
 
@@ -11,27 +11,27 @@ from mag.envs.smac_jax.maps import Map
 CLEARANCE = 0.4
 """Distance that planned ways keep from walls: a Zergling's radius and a little."""
 MIN_DETOUR = 2.0
-"""If no way is longer than the straight one by this much, units slide along walls without waypoints."""
+"""Waypoints are left out, and units slide along walls, if no way is longer than the straight way by this much."""
 
 
 class Terrain(NamedTuple):
-    """The ground of one map.
-
-    low, high: corners of the rectangles of unwalkable ground [rects, 2]; is_cliff: which of them
-    climbing units may enter. size: width and height of the map. waypoints: for each pair of 1 x 1
-    cells (from, to) the cell to head for, -1 where the straight way is free; None where the
-    straight way is free everywhere. Cells are numbered row by row.
-    """
+    """The ground of one map."""
 
     low: Float[np.ndarray, "rects 2"]
+    """Lower left corners of the rectangles of unwalkable ground."""
     high: Float[np.ndarray, "rects 2"]
+    """Upper right corners of these rectangles."""
     is_cliff: Bool[np.ndarray, " rects"]
+    """Whether climbing units may enter the rectangle."""
     size: Float[np.ndarray, "2"]
+    """Width and height of the map."""
     waypoints: Int[np.ndarray, "cells cells"] | None
+    """The next cell on the shortest way between two 1 x 1 cells (from, to), numbered row by row; -1 if the straight way
+    is free, None if it is free between all cells."""
 
 
 def make_terrain(game_map: Map) -> Terrain:
-    """Arrays for the rectangles and routes of `game_map`."""
+    """The ground of `game_map`, with its shortest ways."""
     rects = np.array([*game_map.walls, *game_map.cliffs], np.float32).reshape(-1, 4)
     is_cliff = np.arange(len(rects)) >= len(game_map.walls)
     size = np.array([game_map.width, game_map.height], np.float32)
@@ -40,10 +40,9 @@ def make_terrain(game_map: Map) -> Terrain:
 
 
 def is_walkable(terrain: Terrain, point: Float[Array, "*batch 2"]) -> Bool[Array, "*batch"]:
-    """Whether a point lies on the map and in no unwalkable rectangle, cliffs included, as in SMAC's pathing grid.
+    """Whether a point lies on the map and outside all unwalkable rectangles and cliffs, as in SMAC's pathing grid.
 
-    Cells are half open, [left, right) x [bottom, top), which is SMAC's truncation to a cell of the
-    grid.
+    Rectangles are half open, [left, right) x [bottom, top), as the cells of the grid are.
     """
     here = point[..., None, :]
     blocked = jnp.any(jnp.all((here >= terrain.low) & (here < terrain.high), axis=-1), axis=-1)
@@ -57,10 +56,9 @@ def push_out(
     radius: Float[np.ndarray, " units"],
     climbs: Bool[np.ndarray, " units"],
 ) -> Float[Array, "units 2"]:
-    """Keeps discs on the map and out of the rectangles.
+    """Positions with all discs on the map and outside the rectangles.
 
-    A disc that touches a rectangle is moved straight out of it; one whose centre would still be
-    inside stays `before`.
+    A disc that touches a rectangle is moved straight out. A disc whose centre would still be inside stays at `before`.
     """
     x = jnp.clip(position[:, 0], radius, terrain.size[0] - radius)
     y = jnp.clip(position[:, 1], radius, terrain.size[1] - radius)
@@ -85,7 +83,7 @@ def head_for(
     goal: Float[Array, "units 2"],
     climbs: Bool[np.ndarray, " units"],
 ) -> Float[Array, "units 2"]:
-    """The next point on each unit's way to its goal: the goal, or a waypoint where ground bars the straight way."""
+    """The next point on each unit's way to its goal: a waypoint if ground blocks the straight way, else the goal."""
     if terrain.waypoints is None:
         return goal
     width = int(terrain.size[0])
@@ -100,7 +98,7 @@ def _cell(terrain: Terrain, point: Float[Array, "units 2"]) -> Int[Array, " unit
 
 
 def _routes(low: np.ndarray, high: np.ndarray, size: np.ndarray) -> np.ndarray | None:
-    """Waypoints for every pair of cells; shortest ways round walls turn only beside their corners."""
+    """The waypoint of every pair of cells. Shortest ways round walls turn only beside corners of walls."""
     width, height = (int(side) for side in size)
     x, y = np.meshgrid(np.arange(width), np.arange(height))
     centres = np.stack([x.ravel(), y.ravel()], axis=1) + 0.5
@@ -132,7 +130,7 @@ def _routes(low: np.ndarray, high: np.ndarray, size: np.ndarray) -> np.ndarray |
 
 
 def _beside_corner(free: Bool[np.ndarray, "height width"]) -> Bool[np.ndarray, "height width"]:
-    """Free cells with a diagonal neighbour that is not free though both cells next to both are."""
+    """Whether each cell is free and touches a corner of a wall: diagonally blocked, free on both sides."""
     around = np.pad(free, 1, constant_values=False)
     height, width = free.shape
     corner = np.zeros_like(free)
@@ -146,7 +144,7 @@ def _beside_corner(free: Bool[np.ndarray, "height width"]) -> Bool[np.ndarray, "
 
 
 def _sees(places: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Whether the segment between each pair of places misses the inside of all rectangles (slab test)."""
+    """Whether the segment between each two places stays outside all rectangles (slab test)."""
     start = places[:, None]
     way = places[None] - start
     sees = np.ones(way.shape[:2], bool)

@@ -1,4 +1,4 @@
-"""How battles of this family are drawn."""
+"""What is drawn of the battles of this family."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,7 @@ from mag.envs.view import NOBODY, Frame, Kind, Scene, Sight
 
 @dataclass(frozen=True)
 class SMACView:
-    """Draws one map. States are `mag.envs.jaxmarl.State` with `env.State` inside."""
+    """The view of one map. States are `mag.envs.jaxmarl.State` with `env.State` inside."""
 
     game_map: Map
     battle: Battle
@@ -24,7 +24,7 @@ class SMACView:
 
     @property
     def scene(self) -> Scene:
-        """The map's ground and its types of units."""
+        """The map's ground and unit types."""
         ground = self.game_map
         return Scene(
             width=float(ground.width),
@@ -38,7 +38,7 @@ class SMACView:
         )
 
     def frame(self, state: Any) -> Frame:
-        """The units as they are; an ally's target is the one it was ordered to attack."""
+        """The units in a state; an ally's target is the enemy it was ordered to attack."""
         units, actions = state.inner.units, state.inner.last_actions
         ordered = jnp.where(actions >= FIRST_ATTACK, actions - FIRST_ATTACK + self.battle.num_allies, NOBODY)
         enemies = units.target[self.battle.num_allies :]
@@ -52,7 +52,7 @@ class SMACView:
         )
 
     def sight(self, obs: Float[Array, "agents obs"]) -> Sight:
-        """See `View.sight`; SMAC's observations do not tell where an agent itself is."""
+        """The units in a joint observation; SMAC's observations do not contain the agents' own positions."""
         return sight(self.layout, obs)
 
     @property
