@@ -288,6 +288,7 @@ def _random_rollouts(key: PRNGKeyArray, starts: int, length: int, networks: Netw
         reward=jax.random.normal(keys[2], shape[:2]),
         continues=jnp.ones(shape),
         alive=None,
+        imagined=None,
         last=_random_states(keys[3], starts, networks),
     )
 

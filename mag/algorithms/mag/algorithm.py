@@ -17,6 +17,7 @@ from mag.algorithms.mag.model_reward import ModelReward
 from mag.algorithms.mag.policy import Actor, ModelAgent, imagine_action
 from mag.algorithms.mag.policy_update import PolicyState, fit_policy, init_policy
 from mag.algorithms.mag.replay import ReplayState, make_replay, size
+from mag.algorithms.mag.replayed import newest_sequences, replayed, side_by_side
 from mag.algorithms.mag.rollout import EVERY, Rollout, num_states, resolve_chunk_size, rollouts, start_states
 from mag.algorithms.mag.world_model import Predict, State, WorldModel
 from mag.envs import EnvSpec
@@ -159,7 +160,7 @@ class MAG:
         windows = self.start_replay.sample(data, key_sample).experience
         chosen = slice(self.config.rollout.burn_in, None) if self.config.rollout.windows else EVERY
         starts = start_states(key_start, models, windows, chosen)
-        return rollouts(
+        imagined = rollouts(
             key_rollout,
             starts,
             models=models,
@@ -168,6 +169,23 @@ class MAG:
             length=self.config.rollout.length,
             chunk_size=self.chunk_size(num_states(starts)),
         )
+        if not self.config.rollout.replayed:
+            return imagined
+        return side_by_side(imagined, self.replayed(jax.random.fold_in(key_start, 1), models, data))
+
+    def replayed(self, key: PRNGKeyArray, models: WorldModel, data: ReplayState) -> Rollout:
+        """A worker's part of the real sequences from which the critic learns. The key is consumed."""
+        rollout, num_envs = self.config.rollout, self.config.collect.num_envs
+        key_sample, key_observe = jax.random.split(key)
+        sequences = newest_sequences(
+            key_sample,
+            data,
+            count=rollout.replayed // self.config.workers,
+            length=rollout.burn_in + rollout.length + 1,
+            newest=rollout.newest // num_envs,
+        )
+        scale = self.config.models.reward_scale
+        return replayed(key_observe, models, sequences, burn_in=rollout.burn_in, reward_scale=scale)
 
     def predictor(self, models: WorldModel, model_reward: ModelReward | None, actor: Actor) -> Predict:
         """Lines 10-12: how the world model predicts, planned in MAG and as it is in MAMBA."""

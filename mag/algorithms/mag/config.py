@@ -125,6 +125,11 @@ class RolloutConfig:
     """Steps of such a window that only fill the recurrent state."""
     starts_per_window: int = number(1, least=1, source=None)
     """Start states that each window ends with."""
+    replayed: int = number(0, least=0)
+    """Sequences of D_e's newest steps in each policy update, of a rollout's length, from whose real rewards the critic
+    learns besides; needs `ppo.weigh_by_continuation`."""
+    newest: int = number(8000, least=1, source=None)
+    """Newest steps of D_e, of all environments, from which those are drawn."""
     chunk_size: int = number(0, least=0, source=None)
     """Start states rolled out side by side; 0 takes all on an accelerator and what fits the cache on a CPU."""
 
@@ -185,10 +190,16 @@ class MAGConfig(RunConfig):
         for name, size in (
             ("replay.batch_size", self.replay.batch_size),
             ("rollout.windows", self.rollout.windows),
+            ("rollout.replayed", self.rollout.replayed),
             ("ppo.minibatch", self.ppo.minibatch),
         ):
             if size % self.workers:
                 raise UsageError(f"{name} is {size} and workers {self.workers}; the workers must divide it")
+        if self.rollout.replayed and not self.ppo.weigh_by_continuation:
+            raise UsageError(
+                f"rollout.replayed is {self.rollout.replayed} and ppo.weigh_by_continuation false: real steps are told "
+                "from imagined ones by their weight; give --ppo.weigh-by-continuation true"
+            )
         kept, asked = self.replay.capacity // self.collect.num_envs, self.replay.sequence_length
         if kept < max(asked, self.collect.steps):
             raise UsageError(

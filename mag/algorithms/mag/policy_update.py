@@ -102,14 +102,17 @@ def policy_batch(critic: Critic, rollouts: Rollout, config: PPOConfig, workers: 
 def weights(rollouts: Rollout) -> tuple[Float[Array, "starts k agents"], Float[Array, "starts k agents"]]:
     """How much each action counts, and how far the episode has gone on when it is taken.
 
-    The second is the product of the continuations before; the first is, where lives are known, also 0 for the dead.
+    The second is the product of the continuations before; the first is, where lives are known, also 0 for the dead
+    and for what was really played.
     """
     before = jnp.cumprod(rollouts.continues[:, :-1], axis=1)
     reached = jnp.concatenate([jnp.ones_like(rollouts.continues[:, :1]), before], 1)
     if rollouts.alive is None:
         return reached, reached
     reached = reached * rollouts.alive.any(-1, keepdims=True)
-    return reached * rollouts.alive, reached
+    if rollouts.imagined is None:
+        return reached * rollouts.alive, reached
+    return reached * rollouts.alive * rollouts.imagined[..., None], reached
 
 
 def update(

@@ -26,6 +26,8 @@ class Rollout(NamedTuple):
     """Predicted probability that the episode goes on after the step."""
     alive: Bool[Array, "k agents"] | None
     """The agents that live in the states acted in; None if the world model does not know."""
+    imagined: Bool[Array, " k"] | None
+    """False where the steps were really played and only the critic learns; None if all are imagined."""
     last: State
     """The state after the k-th step: the bootstrap."""
 
@@ -66,6 +68,7 @@ def rollout(
             reward=outcome.reward.mean(),
             continues=outcome.continues,
             alive=models.alive(state),
+            imagined=None,
             last=next_state,
         )
         return next_state, item  # line 13
