@@ -9,11 +9,11 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+from refit import override
 
 from mag.algorithms.mag.policy_update import init_policy
 from mag.play.testing import evaluate
 from mag.runs.trained import load_run
-from refit import override
 
 
 def main(run, rollouts, words):
@@ -53,7 +53,11 @@ def main(run, rollouts, words):
     for i in range(rollouts // 25):
         policy, m = learn(i, policy)
         tested = [round(float(x), 3) for x in test(policy, jax.random.key(1))]
-        told = {k.split("/")[-1]: round(float(v), 4) for k, v in m.items() if k in ("rollout/return", "policy/entropy", "policy/kl", "critic/loss")}
+        told = {
+            k.split("/")[-1]: round(float(v), 4)
+            for k, v in m.items()
+            if k in ("rollout/return", "policy/entropy", "policy/kl", "critic/loss")
+        }
         print(25 * (i + 1), round(time.time() - begin), tested, told, flush=True)
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-from mag.algorithms.mag.local_models import LocalModels, fit_models, initial_state, observe_sequence
-from mag.learning.optimise import optimiser_of, untrained
+from mag.algorithms.mag.local_models import LocalModels, fit_models, observe_sequence
 from mag.algorithms.registry import default_config
+from mag.learning.optimise import optimiser_of, untrained
 from mag.runs.checkpoint import Checkpoints
 from mag.runs.train import build
 

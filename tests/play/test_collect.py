@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from mag.play.collect import collect, start
 
 from mag import envs
 from mag.envs.probe import counter_reward, read_counter
-from mag.play.collect import collect, start
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
 

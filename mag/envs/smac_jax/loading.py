@@ -137,7 +137,7 @@ def _given(fields: dict[str, Any]) -> dict[str, Any]:
 def _map(source: Source, units: dict[str, UnitType]) -> Map:
     """A map, checked; `units` are those it may use besides its own."""
     defaults = {"name": Path(source.place).stem, "hunt": False, "size": [32, 32], "walls": [], "cliffs": []}
-    fields = defaults | source.fields
+    fields: dict[str, Any] = defaults | source.fields
     source.check_known("", fields, _MAP_FIELDS)
     for field in ("limit", "allies", "enemies"):
         if field not in fields:

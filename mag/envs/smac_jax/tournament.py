@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from mag.algorithms.mag.config import PPOConfig
 from mag.envs.smac_jax.battle import LOOPS_PER_SECOND
 from mag.envs.smac_jax.env import SMAC, State
 from mag.envs.smac_jax.loading import MAP_NAMES
@@ -27,7 +26,7 @@ PLANS = {
     "corridor": ("hold_neck",),
     "3s5z_vs_3s6z": ("protect_wounded",),
 }
-GAMMA = PPOConfig().gamma
+GAMMA = 0.99
 """Discount that learning uses (`ppo.gamma`)."""
 
 

@@ -18,7 +18,7 @@ from mag.algorithms.mag.local_models import (
     one_step_loss,
     one_step_predictions,
 )
-from mag.types import ModelState, Arrival
+from mag.types import Arrival, ModelState
 from tests.support import reference
 from tests.support.small import NETWORKS, SPEC, filled, float64, random_batch
 

@@ -61,9 +61,7 @@ def test_what_the_time_limit_cut_does_not_count():
     batch = random_batch(0, firsts)
     # The first sequence's episode ended before the next began, the second's was cut.
     continues = jnp.array([[1, 1, 1, 0, 1, 1], [1, 1, 1, 1, 1, 1]], jnp.float32)
-    found = replayed(
-        jax.random.key(0), Recorder(), batch._replace(continues=continues), burn_in=1, reward_scale=1.0
-    )
+    found = replayed(jax.random.key(0), Recorder(), batch._replace(continues=continues), burn_in=1, reward_scale=1.0)
     np.testing.assert_array_equal(weights(found)[1][..., 0], [[1, 1, 0, 0], [0, 0, 0, 0]])
 
 
