@@ -5,15 +5,14 @@ import json
 
 import pytest
 
-from mag.algorithms.config import CheckpointConfig, EvaluationConfig, flatten
-from mag.algorithms.mag.config import PRESETS
-from mag.algorithms.registry import ALGORITHMS, default_config
+from mag.algorithms.config import CheckpointConfig, EvaluationConfig
+from mag.algorithms.registry import ALGORITHMS, RECIPES, SIZES, default_config
 from mag.errors import UsageError
-from mag.runs import folder as run_folder
+from mag.options import flatten, override
+from mag.runs import surroundings
 from mag.runs.config_file import claim, load_config
 from mag.runs.folder import RunFolder, default_path
-from mag.runs.train import train
-from tests.support.fake import build, fake_config
+from tests.support.fake import fake_config, train
 
 
 def take(path, config):
@@ -33,7 +32,19 @@ def test_the_configuration_is_written_with_versions_and_hardware(tmp_path):
 
 
 def test_the_default_name_tells_runs_apart():
-    assert str(default_path(fake_config(seed=3))) == "runs/fake_drawn_length-fake-debug-seed3"
+    config = default_config("mag", "probe/memory", "debug", "tuned")
+    assert str(default_path(config)) == "runs/probe_memory-mag-debug-tuned-seed0"
+    other = override(config, {"seed": 3, "steps": 7, "planner.horizon": 5, "ppo.gamma": 0.5})
+    assert str(default_path(other)) == "runs/probe_memory-mag-debug-tuned-planner.horizon=5-ppo.gamma=0.5-seed3"
+    elite = default_config("mag", "probe/memory", "debug", "tuned", planner="elite")
+    assert str(default_path(elite)) == "runs/probe_memory-mag-debug-tuned-planner.kind=elite-seed0"
+
+
+def test_a_long_list_of_changed_options_is_shortened_and_still_tells_runs_apart():
+    config = default_config("mag", "probe/memory", "debug", "tuned")
+    many = {"ppo.gamma": 0.5, "ppo.clip": 0.1, "ppo.entropy": 0.5, "ppo.epochs": 3, "ppo.actor_learning_rate": 0.25}
+    first, second = (str(default_path(override(config, {**many, "ppo.minibatch": size}))) for size in (8, 9))
+    assert len(first) < 80 and first != second
 
 
 def test_other_fields_are_refused_with_both_values(tmp_path):
@@ -77,13 +88,13 @@ def test_steps_and_checkpoints_may_change_and_are_noted(tmp_path):
 
 def test_what_is_new_when_a_run_goes_on_is_noted_and_told(tmp_path, monkeypatch, capsys):
     def go_on(steps):
-        train(fake_config(steps=steps), tmp_path, build=build)
+        train(fake_config(steps=steps), tmp_path)
         described = json.loads((tmp_path / "config.json").read_text())
         return [each["revision"] for each in described.get("resumed", [])], capsys.readouterr().out
 
     for steps in (8, 16):
         assert go_on(steps)[0] == []
-    monkeypatch.setattr(run_folder, "revision", lambda: "another")
+    monkeypatch.setattr(surroundings, "revision", lambda: "another")
     assert go_on(16)[0] == []  # finished: nothing goes on
     noted, told = go_on(24)
     assert noted == ["another"] and "last worked on with other revision: it need not repeat bit for bit" in told
@@ -124,7 +135,7 @@ def test_a_broken_configuration_is_refused(tmp_path):
     [("algo", None), ("steps", "x"), ("num_seeds", "x"), ("num_seeds", True), ("collect", 5), ("seed", 1.5)],
 )
 def test_values_of_other_types_are_no_configuration(tmp_path, name, value):
-    config = default_config("mag", "probe/memory", "debug")
+    config = default_config("mag", "probe/memory", "debug", "tuned")
     take(tmp_path, config)
     about = json.loads((tmp_path / "config.json").read_text())
     about["config"][name] = value
@@ -143,9 +154,10 @@ def test_a_damaged_history_is_no_configuration(tmp_path, resumed):
 
 
 @pytest.mark.parametrize("algo", ALGORITHMS)
-@pytest.mark.parametrize("preset", PRESETS)
-def test_what_was_written_is_what_is_loaded(tmp_path, algo, preset):
-    config = default_config(algo, "smax/2s3z", preset)
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_what_was_written_is_what_is_loaded(tmp_path, algo, size, recipe):
+    config = default_config(algo, "smax/2s3z", size, recipe)
     take(tmp_path, config)
     assert load_config(RunFolder(tmp_path)) == config
 
@@ -184,6 +196,6 @@ def test_flatten_names_nested_fields():
 
 
 def test_fields_that_may_change_exist():
-    from mag.runs.config_file import FREE
+    from mag.runs.folder import FREE
 
     assert set(FREE) <= {field.name for field in dataclasses.fields(fake_config())}

@@ -17,22 +17,23 @@ from mag.algorithms.config import CheckpointConfig
 from mag.algorithms.registry import ALGORITHMS, default_config
 from mag.runs.checkpoint import Checkpoints
 from mag.runs.interrupt import Interrupted
-from mag.runs.train import build, train
+from mag.runs.setup import set_up
 from tests.runs.test_checkpoint import bits
 from tests.runs.test_train import interrupting
 from tests.support import fake
+from tests.support.fake import train
 
 
 def small_config(algo, **changes):
     """A run of seconds: 10 iterations of 32 steps, learning from the fourth, two evaluations between."""
-    config = default_config(algo, "probe/memory", "debug")
+    config = default_config(algo, "probe/memory", "debug", "tuned")
     return dataclasses.replace(config, steps=320, num_seeds=2, **changes)
 
 
 CASES = {
     "fake": (fake.fake_config, fake.build),
-    **{algo: (functools.partial(small_config, algo), build) for algo in ALGORITHMS},
-    "mag of two workers": (functools.partial(small_config, "mag", workers=2), build),
+    **{algo: (functools.partial(small_config, algo), set_up) for algo in ALGORITHMS},
+    "mag of two workers": (functools.partial(small_config, "mag", workers=2), set_up),
 }
 """Algorithms by name: how to make a small configuration of theirs, and how to build them."""
 
@@ -70,17 +71,17 @@ def test_n_and_m_iterations_equal_n_restored_and_m(tmp_path, name):
 
 def stop_after(config, *, build, iterations):
     """The algorithm, asked by a signal to stop in the given iteration."""
-    algorithm, state = build(config)
+    setup, state = build(config)
     left = iter(range(iterations, 0, -1))
-    iterate = algorithm.iteration
+    iterate = setup.algorithm.iteration
 
-    def iteration(state):
+    def iteration(state, play):
         if next(left) == 1:
             os.kill(os.getpid(), signal.SIGTERM)
-        return iterate(state)
+        return iterate(state, play)
 
-    object.__setattr__(algorithm, "iteration", iteration)
-    return algorithm, state
+    object.__setattr__(setup.algorithm, "iteration", iteration)
+    return setup, state
 
 
 def test_an_extended_run_learns_what_a_longer_one_does(tmp_path):

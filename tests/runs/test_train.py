@@ -14,8 +14,8 @@ import pytest
 from mag.algorithms.config import CheckpointConfig, EvaluationConfig
 from mag.errors import UsageError
 from mag.runs.interrupt import Interrupted
-from mag.runs.train import train
-from tests.support.fake import FakeAlgorithm, FakeEnv, build, fake_config
+from mag.runs.setup import Setup
+from tests.support.fake import FakeAlgorithm, FakeEnv, FakePlayer, build, fake_config, train
 
 
 def read_metrics(path):
@@ -59,7 +59,8 @@ def test_the_summary_is_of_the_last_evaluation(tmp_path):
     last = read_metrics(tmp_path)[-2:]
     assert summary["eval_win_rate"] == [row["eval/win_rate"] for row in last]
     assert summary["eval_return"] == [row["eval/return"] for row in last]
-    assert (summary["env"], summary["algo"], summary["preset"]) == ("fake/drawn_length", "fake", "debug")
+    assert (summary["env"], summary["algo"]) == (FakeEnv.spec.name, "tests.support.fake")
+    assert (summary["size"], summary["recipe"]) == ("debug", "tuned")
     assert summary["env_steps"] == 40 and summary["wall_seconds"] > 0
 
 
@@ -97,19 +98,18 @@ def test_fewer_steps_than_played_but_not_evaluated_there(tmp_path):
 class Interrupting(FakeAlgorithm):
     """Receives a signal in the middle of an iteration."""
 
-    def iteration(self, state):
-        result = super().iteration(state)
+    def iteration(self, state, play):
+        result = super().iteration(state, play)
         if int(result[0].count[0]) == self.at:
             os.kill(os.getpid(), self.signum)
         return result
 
 
 def interrupting(config, *, at, signum):
-    _, state = build(config)
     algorithm = Interrupting(config)
     object.__setattr__(algorithm, "at", at)
     object.__setattr__(algorithm, "signum", signum)
-    return algorithm, state
+    return build(config, algorithm)
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -140,14 +140,14 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good(tmp_path
 class Breaking(FakeAlgorithm):
     """Learns parameters that are NaN while its metrics stay finite."""
 
-    def iteration(self, state):
-        state, *rest = super().iteration(state)
+    def iteration(self, state, play):
+        state, *rest = super().iteration(state, play)
         return state._replace(weights=state.weights * float("nan")), *rest
 
 
 def test_parameters_that_are_no_numbers_are_not_saved(tmp_path):
     def breaking(config):
-        return Breaking(config), build(config)[1]
+        return build(config, Breaking(config))
 
     with pytest.raises(UsageError, match="policy holds NaN; nothing was saved"):
         train(fake_config(checkpoint=CheckpointConfig(every=0.0)), tmp_path, build=breaking)
@@ -159,19 +159,22 @@ def test_rewards_that_are_no_numbers_are_the_environments_fault(tmp_path):
             state, arrived = super().step(key, state, action)
             return state, arrived._replace(reward=float("inf"))
 
-    class Nan(FakeAlgorithm):
-        def iteration(self, state):
-            state, metrics, episodes, steps = super().iteration(state)
-            return state, metrics, episodes._replace(returned=episodes.returned * float("nan")), steps
+    class Nan(FakePlayer):
+        def collect(self, keys, agent, players):
+            players, played = super().collect(keys, agent, players)
+            episodes = played.episodes._replace(returns=played.episodes.returns * float("nan"))
+            return players, played._replace(episodes=episodes)
 
     def tested(config):
-        return FakeAlgorithm(config, env=Endless()), build(config)[1]
+        return build(config, env=Endless())
 
     def trained(config):
-        return Nan(config), build(config)[1]
+        (algorithm, player, size), state = build(config)
+        nan = Nan(player.env, num_envs=1, steps=player.steps, num_seeds=config.num_seeds)
+        return Setup(algorithm, nan, size), state
 
     for name, made, value in (("tested", tested, "inf"), ("trained", trained, "nan")):
-        with pytest.raises(UsageError, match=f"an episode of fake/drawn_length has the return {value}"):
+        with pytest.raises(UsageError, match=f"an episode of {FakeEnv.spec.name} has the return {value}"):
             train(fake_config(), tmp_path / name, build=made)
 
 
@@ -180,7 +183,7 @@ def test_without_wins_returns_are_reported(tmp_path):
         spec = dataclasses.replace(FakeEnv.spec, has_wins=False)
 
     def winless(config):
-        return FakeAlgorithm(config, env=Winless()), build(config)[1]
+        return build(config, env=Winless())
 
     summary = train(fake_config(), tmp_path, build=winless)
     assert summary["eval_win_rate"] is None and len(summary["eval_return"]) == 2
