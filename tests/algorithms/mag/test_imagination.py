@@ -6,15 +6,14 @@ import numpy as np
 import pytest
 
 from mag.algorithms.mag.imagination import imagine
-from mag.algorithms.mag.local_models import LocalModels, observe_sequence
+from mag.algorithms.mag.local_models import ModelState
 from mag.learning.distributions import smooth_l1
-from mag.types import ModelState
-from tests.support.small import NETWORKS, SPEC, filled, random_batch
+from tests.support.small import SPEC, random_batch, small_models
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
 
 KEY = jax.random.key(0)
-MODELS = filled(lambda key: LocalModels(key, SPEC, NETWORKS))
+MODELS = small_models()
 LENGTH, OBSERVED = 6, 3
 EPISODE = jax.tree.map(lambda x: x[0], random_batch(0, [[True] + [False] * (LENGTH - 1)])._replace(state=None))
 
@@ -30,8 +29,8 @@ def found():
 
 
 def test_observed_steps_are_decoded_from_what_was_observed(found):
-    posterior = observe_sequence(MODELS, jax.random.split(KEY, 3)[0], EPISODE, training=False)[1]
-    decoded = jax.vmap(MODELS.decode)(posterior)[0]
+    posterior = MODELS.observe_sequence(jax.random.split(KEY, 3)[0], EPISODE)
+    decoded = jax.vmap(MODELS.decode)(posterior)
     np.testing.assert_allclose(found.obs[:OBSERVED], decoded[:OBSERVED], rtol=1e-5, atol=1e-6)
     assert not np.allclose(found.obs[OBSERVED:], decoded[OBSERVED:])
 
@@ -70,8 +69,8 @@ def test_one_step_predictions_start_from_what_was_observed_the_step_before():
         return ModelState(state.stoch, state.deter)
 
     result = jax.jit(lambda: imagine(KEY, EPISODE, models=MODELS, predict=stay, observed=2, reward_scale=1.0))()
-    posterior = observe_sequence(MODELS, jax.random.split(KEY, 3)[0], EPISODE, training=False)[1]
-    decoded = jax.vmap(MODELS.decode)(posterior)[0]
+    posterior = MODELS.observe_sequence(jax.random.split(KEY, 3)[0], EPISODE)
+    decoded = jax.vmap(MODELS.decode)(posterior)
     expected = smooth_l1(decoded[:-1] - EPISODE.obs[1:]).sum(-1).mean(-1)
     np.testing.assert_allclose(result.one_step[1:], expected, rtol=1e-4)
     # On its own from step 2 on it stays at step 1.

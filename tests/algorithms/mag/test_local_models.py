@@ -9,26 +9,29 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mag.algorithms.mag.config import ModelsConfig
 from mag.algorithms.mag.local_models import (
     Errors,
     LocalModels,
+    ModelState,
     Predictions,
     observe_sequence,
-    one_step_loss,
     one_step_predictions,
 )
-from mag.types import Arrival, ModelState
+from mag.types import Arrival
 from tests.support import reference
-from tests.support.small import NETWORKS, SPEC, filled, float64, random_batch
+from tests.support.small import NETWORKS, SPEC, float64, random_batch, small_models
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
 
 KEY = jax.random.key(0)
-CONFIG = ModelsConfig(
-    kl_balance=0.8, reward_scale=3.0, reward_threshold=0.4, reward_weight=5.0, reconstruction_weight=2.5
-)
-MODELS = filled(lambda key: LocalModels(key, SPEC, NETWORKS))
+CONFIG = {
+    "kl_balance": 0.8,
+    "reward_scale": 3.0,
+    "reward_threshold": 0.4,
+    "reward_weight": 5.0,
+    "reconstruction_weight": 2.5,
+}
+MODELS = small_models(**CONFIG)
 BATCH = random_batch(0, [[0, 0, 1, 0], [1, 0, 0, 1]])
 """One sequence cut from the middle of an episode, one that starts and ends with the start of an episode."""
 
@@ -45,11 +48,11 @@ class Trained(NamedTuple):
 @jax.jit
 def train_once(models, key, batch):
     def loss(models):
-        return one_step_loss(models, key, batch, CONFIG)
+        return models.loss(key, batch)
 
     (value, metrics), gradient = jax.value_and_grad(loss, has_aux=True)(models)
     keys = jax.random.split(key, batch.first.shape[0])
-    predictions = jax.vmap(lambda k, s: one_step_predictions(models, k, s, config=CONFIG, training=True))(keys, batch)
+    predictions = jax.vmap(lambda k, s: one_step_predictions(models, k, s, training=True))(keys, batch)
     return Trained(value, metrics, gradient, predictions)
 
 
@@ -62,7 +65,7 @@ def trained():
 def naive(trained):
     """Errors, memories and logits of each sequence of BATCH, by loops."""
     return [
-        reference.sequence_errors(np, float64(MODELS), sequence, classes, CONFIG)
+        reference.sequence_errors(np, float64(MODELS), sequence, classes)
         for sequence, classes in zip(sequences(), drawn(trained), strict=True)
     ]
 
@@ -100,10 +103,10 @@ def test_each_error_equals_a_loop(trained, naive):
 
 
 def test_each_loss_term_is_the_mean_over_its_agent_steps(trained):
-    terms = reference.loss_terms(np, float64(MODELS), sequences(), drawn(trained), CONFIG)
+    terms = reference.loss_terms(np, float64(MODELS), sequences(), drawn(trained))
     for name, value in terms.items():
         np.testing.assert_allclose(trained.metrics[f"models/{name}"], value, rtol=1e-4, err_msg=name)
-    np.testing.assert_allclose(trained.loss, reference.loss_of(terms, CONFIG), rtol=1e-4)
+    np.testing.assert_allclose(trained.loss, reference.loss_of(terms, MODELS.config), rtol=1e-4)
     np.testing.assert_allclose(trained.metrics["models/loss"], trained.loss)
 
 
@@ -121,14 +124,14 @@ def test_known_are_the_transitions_inside_a_sequence(trained):
 def test_gradient_equals_that_of_the_loops():
     spec = dataclasses.replace(SPEC, n_agents=2)
     networks = dataclasses.replace(NETWORKS, hidden=8, deterministic=3, classes=3, heads=1)
-    models = filled(lambda key: LocalModels(key, spec, networks), seed=1)
+    models = small_models(seed=1, spec=spec, networks=networks, **CONFIG)
     batch = jax.tree.map(lambda x: x[..., :2, :] if x.ndim == 4 else x, random_batch(3, [[0, 0, 0]]))
     batch = batch._replace(previous_action=batch.previous_action[..., :2])
     trained = train_once(models, KEY, batch)
     classes, rows = np.asarray(drawn(trained)), sequences(batch)
 
     def loss(models):
-        return reference.loss_of(reference.loss_terms(jnp, models, rows, classes, CONFIG), CONFIG)
+        return reference.loss_of(reference.loss_terms(jnp, models, rows, classes), models.config)
 
     value, expected = jax.jit(jax.value_and_grad(loss))(models)
     np.testing.assert_allclose(trained.loss, value, rtol=1e-4)
@@ -140,11 +143,11 @@ def test_gradient_equals_that_of_the_loops():
 
 
 def test_draws_come_from_their_own_logits():
-    states = jax.jit(lambda k, s: one_step_predictions(sharp(MODELS), k, s, config=CONFIG, training=False))(
+    states = jax.jit(lambda k, s: one_step_predictions(sharp(MODELS), k, s, training=False))(
         KEY, jax.tree.map(lambda x: x[0], BATCH)
     )
     posterior = np.asarray(states.posterior.stoch)
-    _, _, posteriors, priors = reference.sequence_errors(np, float64(sharp(MODELS)), sequences()[0], posterior, CONFIG)
+    _, _, posteriors, priors = reference.sequence_errors(np, float64(sharp(MODELS)), sequences()[0], posterior)
     np.testing.assert_array_equal(posterior, np.argmax(posteriors, -1))
     np.testing.assert_array_equal(states.prior.stoch, np.argmax(priors, -1))
     assert (posterior != np.asarray(states.prior.stoch)).any()
@@ -153,12 +156,12 @@ def test_draws_come_from_their_own_logits():
 def test_acting_sees_the_same_states_as_training():
     models, sequence = sharp(MODELS), jax.tree.map(lambda x: x[1, :3], BATCH)
     assert sequence.first.tolist() == [True, False, False]
-    states = jax.jit(lambda k, s: observe_sequence(models, k, s, training=False))(KEY, sequence)[1]
+    states = jax.jit(lambda k, s: models.observe_sequence(k, s))(KEY, sequence)
     observe = jax.jit(lambda *inputs: models.observe(*inputs))
     garbage = ModelState(jnp.ones((3, 2), jnp.int32), jnp.full((3, 6), 9.0))
     state = garbage
     for t in range(3):
-        state = observe(KEY, state, sequence.previous_action[t], sequence.first[t], sequence.obs[t])
+        state = observe(KEY, state, jax.tree.map(lambda x, t=t: x[t], sequence))
         np.testing.assert_array_equal(state.stoch, states.stoch[t])
         np.testing.assert_allclose(state.deter, states.deter[t], rtol=1e-5, atol=1e-6)
 
@@ -181,10 +184,10 @@ def test_predict_draws_from_the_prior_after_the_action():
 
 def test_an_environment_without_masks_learns_none():
     spec = dataclasses.replace(SPEC, has_masks=False)
-    models = filled(lambda key: LocalModels(key, spec, NETWORKS))
-    assert models.available_actions is None
+    models = small_models(spec=spec)
+    assert models.available_head is None
     shapes = jax.eval_shape(
-        lambda m: one_step_predictions(m, KEY, jax.tree.map(lambda x: x[0], BATCH), config=CONFIG, training=True),
+        lambda m: one_step_predictions(m, KEY, jax.tree.map(lambda x: x[0], BATCH), training=True),
         models,
     )
     assert shapes.errors.available_actions.shape == (4, 3)
@@ -193,7 +196,7 @@ def test_an_environment_without_masks_learns_none():
 @pytest.mark.slow
 def test_dropout_is_on_in_training_only():
     dropping = dataclasses.replace(NETWORKS, dropout=0.5)
-    models = filled(lambda key: LocalModels(key, SPEC, dropping))
+    models = small_models(networks=dropping)
     sequence = jax.tree.map(lambda x: x[0], BATCH)
 
     def memory(models, training):

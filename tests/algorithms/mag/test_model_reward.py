@@ -5,21 +5,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mag.algorithms.mag.config import ModelsConfig
-from mag.algorithms.mag.local_models import LocalModels, one_step_predictions
-from mag.algorithms.mag.model_reward import ModelReward, model_reward_loss
-from tests.algorithms.mag.test_local_models import sequences
+from mag.algorithms.mag.local_models import one_step_predictions
+from mag.algorithms.mag.model_reward import ModelReward
+from tests.algorithms.mag.test_local_models import MODELS, sequences
 from tests.support import reference
 from tests.support.small import NETWORKS, SPEC, filled, float64, random_batch, random_state
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
 
 KEY = jax.random.key(0)
-CONFIG = ModelsConfig(
-    kl_balance=0.8, reward_scale=3.0, reward_threshold=0.4, reward_weight=5.0, reconstruction_weight=2.5
-)
-MODELS = filled(lambda key: LocalModels(key, SPEC, NETWORKS))
-NET = filled(lambda key: ModelReward(key, NETWORKS, 4))
+NET = filled(lambda key: ModelReward(key, MODELS, hidden=NETWORKS.hidden, layers=4))
 BATCH = random_batch(1, [[0, 0, 1, 0], [1, 0, 0, 0]])
 
 
@@ -30,13 +25,11 @@ def learned():
     @jax.jit
     def once(net, models):
         def loss(net, models):
-            return model_reward_loss(net, models, KEY, BATCH, CONFIG)
+            return net.loss(KEY, models, BATCH)
 
         (value, metrics), gradients = jax.value_and_grad(loss, (0, 1), has_aux=True)(net, models)
         keys = jax.random.split(KEY, 2)
-        predictions = jax.vmap(lambda k, s: one_step_predictions(models, k, s, config=CONFIG, training=False))(
-            keys, BATCH
-        )
+        predictions = jax.vmap(lambda k, s: one_step_predictions(models, k, s, training=False))(keys, BATCH)
         return value, metrics, gradients, predictions
 
     return jax.tree.map(np.asarray, once(NET, MODELS))
@@ -46,9 +39,7 @@ def test_loss_regresses_the_models_own_error_on_prior_features(learned):
     loss, metrics, _, predictions = learned
     losses, targets = [], []
     for b, sequence in enumerate(sequences(BATCH)):
-        errors, memory, *_ = reference.sequence_errors(
-            np, float64(MODELS), sequence, predictions.posterior.stoch[b], CONFIG
-        )
+        errors, memory, *_ = reference.sequence_errors(np, float64(MODELS), sequence, predictions.posterior.stoch[b])
         for t in reference.known(sequence):
             for i in range(SPEC.n_agents):
                 # All terms as in the local models' loss, but the reconstruction as a mean over the features.

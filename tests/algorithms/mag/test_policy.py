@@ -8,16 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mag.algorithms.mag.local_models import LocalModels
 from mag.algorithms.mag.policy import Actor, Critic, imagine_action
 from tests.support import reference
-from tests.support.small import NETWORKS, SPEC, filled, float64, random_state
+from tests.support.small import NETWORKS, SPEC, filled, float64, random_state, small_models
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
 
 KEY = jax.random.key(0)
-MODELS = filled(lambda key: LocalModels(key, SPEC, NETWORKS))
-ACTOR = filled(lambda key: Actor(key, SPEC.n_actions, NETWORKS))
+MODELS = small_models()
+ACTOR = filled(lambda key: Actor(key, MODELS, SPEC.n_actions, NETWORKS))
 STATE = random_state(0)
 
 
@@ -32,9 +31,9 @@ def test_actor_sees_its_own_features_only():
 
 
 def test_critic_values_each_agent_after_attention():
-    critic = filled(lambda key: Critic(key, NETWORKS))
+    critic = filled(lambda key: Critic(key, MODELS, NETWORKS))
     net = float64(critic)
-    inputs = [reference.relu(np, reference.concat_linear(np, net.embed, x)) for x in features(STATE)]
+    inputs = [reference.relu(np, reference.concat_linear(np, net.embed.first, x)) for x in features(STATE)]
     mixed = reference.attention(np, net.attention, inputs, NETWORKS.heads)
     expected = [reference.mlp(np, net.value, reference.relu(np, x), reference.relu)[0] for x in mixed]
     np.testing.assert_allclose(jax.jit(lambda s: critic(s))(STATE), expected, rtol=1e-4, atol=1e-5)
@@ -44,7 +43,7 @@ def test_masks_are_drawn_with_the_predicted_chances_and_heeded():
     keys = jax.random.split(KEY, 4000)
     action, avail, logits = jax.jit(jax.vmap(lambda key: imagine_action(key, ACTOR, MODELS, STATE)))(keys)
     action, avail = np.asarray(action), np.asarray(avail)
-    net, acting = float64(MODELS.available_actions), float64(ACTOR.net)
+    net, acting = float64(MODELS.available_head), float64(ACTOR.net)
     for i, x in enumerate(features(STATE)):
         chance = reference.sigmoid(np, reference.feature_mlp(np, net, x, reference.elu))
         # Standard deviation of a frequency: at most 0.5 / sqrt(4000) = 0.008.
@@ -63,13 +62,13 @@ def test_masks_are_drawn_with_the_predicted_chances_and_heeded():
 
 
 def test_an_empty_mask_leaves_the_policy_as_it_is():
-    never = eqx.tree_at(lambda m: m.available_actions.rest.layers[-1].bias, MODELS, jnp.full(4, -1000.0))
+    never = eqx.tree_at(lambda m: m.available_head.rest.layers[-1].bias, MODELS, jnp.full(4, -1000.0))
     _, avail, logits = jax.jit(lambda m: imagine_action(KEY, ACTOR, m, STATE))(never)
     assert not avail.any()
     np.testing.assert_allclose(logits, jax.jit(lambda s: ACTOR(s))(STATE), rtol=1e-5, atol=1e-6)
 
 
 def test_without_masks_everything_is_available():
-    models = filled(lambda key: LocalModels(key, dataclasses.replace(SPEC, has_masks=False), NETWORKS))
+    models = small_models(spec=dataclasses.replace(SPEC, has_masks=False))
     _, avail, _ = jax.jit(lambda m: imagine_action(KEY, ACTOR, m, STATE))(models)
     assert avail.all() and avail.shape == (SPEC.n_agents, SPEC.n_actions)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from mag.algorithms.mag.config import ReplayConfig
-from mag.algorithms.mag.replay import empty_arrival, make_replay, size
+from mag.algorithms.mag.replay import make_replay, size
+from mag.play.episode import empty_arrival
 from tests.support.small import SPEC
 
 NUM_ENVS, CAPACITY, SEQUENCE = 2, 30, 4

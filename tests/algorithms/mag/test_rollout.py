@@ -1,26 +1,31 @@
 """Rollouts of tiny models: alignment in time, against loops, and MAG as MAMBA with planning."""
 
+import dataclasses
+from functools import partial
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mag.algorithms.mag.local_models import LocalModels, observe_sequence
+from mag.algorithms.mag.algorithm import MAG
+from mag.algorithms.mag.local_models import ModelState
 from mag.algorithms.mag.model_reward import ModelReward
 from mag.algorithms.mag.policy import Actor
-from mag.algorithms.mag.rollout import planned, rollout, rollouts, start_states
-from mag.types import ModelState
+from mag.algorithms.mag.rollout import rollout, rollouts, start_states
+from mag.algorithms.registry import default_config
 from tests.support import reference
-from tests.support.small import NETWORKS, SPEC, filled, float64, random_batch, random_state
+from tests.support.small import NETWORKS, SPEC, filled, float64, random_batch, random_state, small_models
+from tests.support.walk import Walk
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
 
 KEY = jax.random.key(0)
 LENGTH = 4
-MODELS = filled(lambda key: LocalModels(key, SPEC, NETWORKS))
-ACTOR = filled(lambda key: Actor(key, SPEC.n_actions, NETWORKS))
-MODEL_REWARD = filled(lambda key: ModelReward(key, NETWORKS, 2))
+MODELS = small_models()
+ACTOR = filled(lambda key: Actor(key, MODELS, SPEC.n_actions, NETWORKS))
+MODEL_REWARD = filled(lambda key: ModelReward(key, MODELS, hidden=NETWORKS.hidden, layers=2))
 
 
 def play(predict):
@@ -76,21 +81,39 @@ def test_each_state_is_predicted_from_the_one_before(played):
         np.testing.assert_allclose(deters[t + 1], after, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.slow
-def test_mag_with_one_trajectory_is_mamba():
-    def mamba(key, state, action):
-        # With L = 1 the planner predicts with the first of two keys.
-        return MODELS.predict(jax.random.split(key, 2)[0], state, action)
+def predictor(models, kind, *, actor=ACTOR, model_reward=MODEL_REWARD, **options):
+    """How MAG predicts with a planner of that kind."""
+    config = default_config("mag", SPEC.name, "debug", planner=kind)
+    config = dataclasses.replace(config, planner=dataclasses.replace(config.planner, **options))
+    return MAG(config, SPEC).predictor(models, model_reward, actor)
 
-    mag = planned(MODELS, MODEL_REWARD, ACTOR, num_trajectories=1, horizon=2)
-    start = random_state(0)
-    jax.tree.map(np.testing.assert_array_equal, play(mag)(KEY, start), play(mamba)(KEY, start))
+
+def test_mag_with_one_trajectory_is_mamba():
+    models = Walk(jnp.zeros((SPEC.n_agents, 2)), jnp.asarray(0.5))
+    actor = filled(lambda key: Actor(key, models, SPEC.n_actions, NETWORKS))
+    model_reward = filled(lambda key: ModelReward(key, models, hidden=4, layers=1))
+    mamba = predictor(models, "none", actor=actor, model_reward=None)
+
+    def mamba_with_its_key(key, state, action):
+        return mamba(jax.random.split(key, 2)[0], state, action)  # with L = 1 the planner predicts with this one
+
+    def run(predict):
+        play = partial(rollouts, models=models, actor=actor, predict=predict, length=LENGTH, chunk_size=5)
+        return jax.jit(lambda key: play(key, jnp.zeros((5, SPEC.n_agents, 2))))(KEY)
+
+    one, two = (
+        run(predictor(models, "shooting", actor=actor, model_reward=model_reward, num_trajectories=n, horizon=2))
+        for n in (1, 2)
+    )
+    plain = run(mamba_with_its_key)
+    jax.tree.map(np.testing.assert_array_equal, one, plain)
+    assert (np.asarray(two.state) != np.asarray(plain.state)).any()
 
 
 @pytest.mark.slow
 def test_planned_takes_the_prediction_of_least_error():
     start, action = random_state(0), jnp.array([0, 3, 1], jnp.int32)
-    mag = planned(MODELS, MODEL_REWARD, ACTOR, num_trajectories=6, horizon=1)
+    mag = predictor(MODELS, "shooting", num_trajectories=6, horizon=1)
     keys = jax.random.split(KEY, 7)[:6]
     chosen = jax.jit(mag)(KEY, start, action)
     options = jax.jit(jax.vmap(lambda key: MODELS.predict(key, start, action)))(keys)
@@ -109,7 +132,7 @@ def test_planned_plans_with_the_current_joint_policy():
     other = jax.tree.map(lambda x: -5 * x, ACTOR)
 
     def chosen(actor, horizon):
-        mag = planned(MODELS, MODEL_REWARD, actor, num_trajectories=3, horizon=horizon)
+        mag = predictor(MODELS, "shooting", actor=actor, num_trajectories=3, horizon=horizon)
         return np.asarray(jax.jit(jax.vmap(lambda key: mag(key, random_state(0), action).stoch))(keys))
 
     assert (chosen(ACTOR, 3) != chosen(other, 3)).any()
@@ -120,10 +143,10 @@ def test_planned_plans_with_the_current_joint_policy():
 def test_start_states_roll_out_alike_however_many_at_once():
     starts = random_state(1, 5)
 
-    def run(at_once):
+    def run(chunk_size):
         return jax.jit(
             lambda key: rollouts(
-                key, starts, models=MODELS, actor=ACTOR, predict=MODELS.predict, length=3, at_once=at_once
+                key, starts, models=MODELS, actor=ACTOR, predict=MODELS.predict, length=3, chunk_size=chunk_size
             )
         )(KEY)
 
@@ -138,6 +161,15 @@ def test_rollouts_start_from_every_posterior_but_the_first_and_the_last():
     starts = jax.jit(lambda key: start_states(key, models, batch))(KEY)
     for b in range(2):
         sequence = jax.tree.map(lambda x, b=b: x[b], batch)
-        states = jax.jit(lambda s: observe_sequence(models, KEY, s, training=False)[1])(sequence)
+        states = jax.jit(lambda s: models.observe_sequence(KEY, s))(sequence)
         np.testing.assert_array_equal(starts.stoch[3 * b : 3 * b + 3], states.stoch[1:4])
         np.testing.assert_allclose(starts.deter[3 * b : 3 * b + 3], states.deter[1:4], rtol=1e-5, atol=1e-6)
+
+
+def test_rollouts_may_start_from_the_last_posteriors_of_windows():
+    models = eqx.tree_at(lambda m: m.posterior_output.weight, MODELS, replace_fn=lambda x: 1000 * x)
+    batch = random_batch(0, [[0, 0, 1, 0, 0]])
+    every = jax.jit(lambda key: start_states(key, models, batch, slice(0, None)))(KEY)
+    last = jax.jit(lambda key: start_states(key, models, batch, slice(3, None)))(KEY)
+    jax.tree.map(lambda a, b: np.testing.assert_array_equal(a[3:], b), every, last)
+    assert last.deter.shape[0] == 2
