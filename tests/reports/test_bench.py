@@ -3,23 +3,26 @@
 import jax
 import pytest
 
-from mag.algorithms.mag.config import NetworksConfig
+from mag.algorithms.mag.config import ModelsConfig, NetworksConfig
 from mag.algorithms.mag.local_models import LocalModels
 from mag.algorithms.mag.model_reward import ModelReward
 from mag.errors import UsageError
 from mag.reports import bench
 
 
+def models():
+    return LocalModels(jax.random.key(0), bench.REFERENCE_SPEC, NetworksConfig(), ModelsConfig())
+
+
 def test_dense_operations_of_one_prediction():
     # Recurrent input 1034 x 256, three layers of (768 + 256 + 256 + 256) x 256, GRU 2 x 256 x 768,
     # prior 256 x 256 + 256 x 1024; twice that many operations.
-    models = LocalModels(jax.random.key(0), bench.REFERENCE_SPEC, NetworksConfig())
     weights = 1034 * 256 + 3 * 1536 * 256 + 2 * 256 * 768 + 256 * 256 + 256 * 1024
-    assert bench._predict_flops(models) == 2 * weights
+    assert bench._predict_flops(models()) == 2 * weights
 
 
 def test_dense_operations_of_the_model_reward():
-    model_reward = ModelReward(jax.random.key(0), NetworksConfig(), layers=4)
+    model_reward = ModelReward(jax.random.key(0), models(), hidden=256, layers=4)
     assert bench._dense_flops(model_reward) == 2 * (1280 * 256 + 3 * 256 * 256 + 256)
 
 

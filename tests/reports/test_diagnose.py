@@ -2,21 +2,20 @@
 
 import dataclasses
 import json
-from functools import partial
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mag.algorithms.mag.imagination import Imagination
+from mag.algorithms.contract import Imagination
 from mag.algorithms.registry import default_config
 from mag.errors import UsageError
-from mag.reports.diagnose import compare, models_of_run, tell
-from mag.runs.train import train
-from mag.runs.trained import load_run
+from mag.reports.diagnose import compare, diagnose_run, format_result
+from mag.runs.train import train as train_run
 from mag.types import Arrival
-from tests.support.fake import build, fake_config
+from tests.support.fake import build_trained, fake_config, train
 
 OBSERVED = 2
 LABELS = {"algo": "mag", "env": "a/b", "seed": 0, "env_steps": 1, "sequences": 3, "observed": OBSERVED, "warnings": []}
@@ -79,7 +78,7 @@ def test_the_worst_features_are_named():
     second, first = found["worst_features"]
     assert second == {"feature": 1, "share_of_error": pytest.approx(18 / 23), "unexplained": None}
     assert first == {"feature": 0, "share_of_error": pytest.approx(5 / 23), "unexplained": pytest.approx(5 / 26)}
-    assert "by feature: 1 (78%, unexplained -), 0 (22%, unexplained 0.192)" in tell({**LABELS, **found})
+    assert "by feature: 1 (78%, unexplained -), 0 (22%, unexplained 0.192)" in format_result({**LABELS, **found})
     assert compare(real, imagined._replace(obs=real.obs), OBSERVED)["worst_features"] == []
 
 
@@ -87,7 +86,7 @@ def test_what_does_not_vary_has_no_share_to_explain():
     real, imagined = made(np.zeros((3, 5)), np.zeros((3, 5)), np.ones((3, 5)))
     found = compare(real._replace(reward=jnp.full((3, 5), -0.1)), imagined, OBSERVED)
     assert [row["reward_unexplained"] for row in found["by_steps_ahead"][1:]] == [None, None]
-    assert "    1         " in tell({**LABELS, **found})
+    assert "    1         " in format_result({**LABELS, **found})
 
 
 def test_nothing_to_compare_is_said():
@@ -96,18 +95,24 @@ def test_nothing_to_compare_is_said():
         compare(real._replace(first=jnp.ones((3, 5), bool)), imagined, OBSERVED)
 
 
+def diagnose(path):
+    """As `diagnose_run`, of a run of the fake."""
+    with mock.patch("mag.runs.trained.set_up", build_trained):
+        return diagnose_run(path, 1)
+
+
 def test_runs_without_models_are_refused(tmp_path):
-    train(fake_config(), tmp_path, build=build)
+    train(fake_config(), tmp_path)
     with pytest.raises(UsageError, match="has no models; give one of mag or mamba"):
-        models_of_run(tmp_path, 1, load=partial(load_run, build=build, load=lambda folder: fake_config()))
+        diagnose(tmp_path)
 
 
 @pytest.mark.slow
 def test_a_run_is_compared_with_what_it_saw(tmp_path):
-    train(dataclasses.replace(default_config("mamba", "probe/memory", "debug"), num_seeds=2), tmp_path)
-    found = models_of_run(tmp_path, 2)
+    train_run(dataclasses.replace(default_config("mamba", "probe/memory", "debug", "tuned"), num_seeds=2), tmp_path)
+    found = diagnose_run(tmp_path, 2)
     assert json.loads(json.dumps(found)) == found
     assert found["sequences"] == 2 * 4
     assert [row["ahead"] for row in found["by_steps_ahead"]] == [0, 1]
     assert np.isfinite([row["obs_unexplained"] for row in found["by_steps_ahead"]]).all()
-    assert "8 sequences of D_e, 5 steps seen" in tell(found)
+    assert "8 sequences of D_e, 5 steps seen" in format_result(found)

@@ -4,28 +4,27 @@ import json
 import re
 import shutil
 import weakref
-from functools import partial
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from mag.algorithms.contract import Imagination
 from mag.algorithms.mag.algorithm import MAG
-from mag.algorithms.mag.imagination import Imagination
 from mag.algorithms.registry import default_config
 from mag.envs import smac_jax
 from mag.envs.view import NOBODY, Frame, Kind, Scene, Sight
 from mag.errors import UsageError
 from mag.learning.distributions import smooth_l1
-from mag.play.testing import evaluate, evaluation_keys
+from mag.play.testing import evaluation_keys, play_episodes
+from mag.reports.diagnose import OBSERVED
 from mag.reports.watch import film, watch
 from mag.reports.watch.page import page
-from mag.reports.watch.record import OBSERVED, battles, result
-from mag.runs.train import train
-from mag.runs.trained import load_run
+from mag.reports.watch.record import battles, outcome
 from tests.support import browser
-from tests.support.fake import FakeAlgorithm, FakeEnv, fake_config
+from tests.support.fake import FakeAlgorithm, FakeEnv, build, fake_config, train
 
 
 class DuelView:
@@ -65,6 +64,12 @@ class Duel(FakeEnv):
 class Dreamer(FakeAlgorithm):
     """Imagines that it sees the units 2 away, a reward of 1 a step, and the end at step 4."""
 
+    def can_learn(self, state):
+        return True
+
+    def draw_sequences(self, key, state):
+        raise AssertionError("battles are imagined as they were played")
+
     def imagine(self, key, state, episode, *, observed):
         time = jnp.arange(len(episode.first))
         return Imagination(
@@ -77,12 +82,7 @@ class Dreamer(FakeAlgorithm):
 
 
 def builder(algorithm, env=Duel):
-    def build(config):
-        made = algorithm(config, env())
-        keys = jax.vmap(jax.random.key)(jnp.arange(config.seed, config.seed + config.num_seeds))
-        return made, jax.vmap(made.init)(keys)
-
-    return build
+    return lambda config, content=None: build(config, algorithm(config), env())
 
 
 @pytest.fixture(scope="module")
@@ -94,17 +94,15 @@ def run(tmp_path_factory):
 
 
 def show(run, out, *, algorithm=FakeAlgorithm, env=Duel, episodes=3):
-    return watch(
-        run, episodes, out, load=partial(load_run, build=builder(algorithm, env), load=lambda folder: fake_config())
-    )
+    with mock.patch("mag.runs.trained.set_up", builder(algorithm, env)):
+        return watch(run, episodes, out)
 
 
 @pytest.fixture(scope="module")
 def played():
-    algorithm = Dreamer(fake_config(), Duel())
-    state = builder(Dreamer)(fake_config())[1]
+    setup, state = builder(Dreamer)(fake_config())
     key = evaluation_keys(0, 2, 3)[0]
-    return algorithm, state, key, battles(algorithm, state, key, 6)
+    return setup, state.learner, key, battles(setup.algorithm, setup.player.env, state.learner, key, 6)
 
 
 def data_of(source):
@@ -113,9 +111,9 @@ def data_of(source):
 
 
 def test_battles_are_those_that_evaluation_plays(played):
-    algorithm, state, key, found = played
-    policy = jax.tree.map(lambda x: x[0], algorithm.policy(state))
-    expected = evaluate(algorithm, policy, key, 6)
+    setup, state, key, found = played
+    agent = jax.tree.map(lambda x: x[0], setup.algorithm.agent(state))
+    expected = play_episodes(key, setup.player.env, agent, 6)
     for index, battle in enumerate(found):
         for one, other in zip(battle.real.result, expected, strict=True):
             np.testing.assert_allclose(one, other[index], rtol=1e-6)
@@ -125,15 +123,15 @@ def test_battles_are_those_that_evaluation_plays(played):
 def test_a_recording_goes_from_the_start_to_the_end(played):
     for battle in played[3]:
         length = int(battle.real.result.length)
-        frames, steps = battle.real.frames, battle.real.steps
+        frames, steps = battle.real.frames, battle.real.arrivals
         assert len(frames.health) == len(steps.reward) == len(battle.fired) == length + 1
         np.testing.assert_allclose(frames.position[:, 0, 0], 1 + np.arange(length + 1))
         np.testing.assert_allclose(frames.health[:, 2], 0.1 * np.arange(length, -1, -1), atol=1e-6)
-        np.testing.assert_allclose(steps.reward.sum(), battle.real.result.returned, rtol=1e-6)
+        np.testing.assert_allclose(steps.reward.sum(), battle.real.result.returns, rtol=1e-6)
         np.testing.assert_array_equal(steps.first, [True] + [False] * length)
         np.testing.assert_array_equal(steps.continues, [1] * length + [0])
         assert (steps.previous_action[0] == -1).all() and (steps.previous_action[1:] >= 0).all()
-        assert result(battle) == ("won" if length > 3 else "lost")
+        assert outcome(battle) == ("won" if length > 3 else "lost")
 
 
 def test_a_weapon_whose_cooldown_rose_was_fired(played):
@@ -158,16 +156,15 @@ def test_the_limit_leaves_a_battle_undecided():
             state, seen = super().step(key, (state[0] + 100, state[1]), action)
             return state, seen._replace(truncated=state[1] >= self.spec.episode_limit)
 
-    algorithm = FakeAlgorithm(fake_config(), Endless())
-    state = builder(FakeAlgorithm)(fake_config())[1]
-    (battle,) = battles(algorithm, state, jax.random.key(0), 1)
-    assert result(battle) == "undecided" and battle.imagined is None
+    (algorithm, player, _), state = builder(FakeAlgorithm, Endless)(fake_config())
+    (battle,) = battles(algorithm, player.env, state.learner, jax.random.key(0), 1)
+    assert outcome(battle) == "undecided" and battle.imagined is None
     assert battle.real.result.length == Endless.spec.episode_limit
 
 
 def test_the_page_holds_the_battles_and_nothing_from_elsewhere(played):
-    algorithm, _, _, found = played
-    source = page(found, algorithm.env.view.scene, "</script>", "a & b")
+    setup, _, _, found = played
+    source = page(found, setup.player.env.view.scene, "</script>", "a & b")
     for foreign in ("http:", "https:", "src=", "href=", "import ", "url(", "fetch("):
         assert foreign not in source
     data = data_of(source)
@@ -176,7 +173,7 @@ def test_the_page_holds_the_battles_and_nothing_from_elsewhere(played):
     for shown, battle in zip(data["battles"], found, strict=True):
         frames = battle.real.frames
         assert shown["length"] == battle.real.result.length == len(shown["reward"]) - 1
-        assert shown["result"] == result(battle)
+        assert shown["result"] == outcome(battle)
         assert shown["kind"] == [0, 0, 1]
         np.testing.assert_allclose(shown["real"]["x"], frames.position[..., 0])
         np.testing.assert_allclose(shown["real"]["health"], frames.health, atol=0.005)
@@ -191,7 +188,10 @@ def test_the_page_holds_the_battles_and_nothing_from_elsewhere(played):
 def test_the_same_command_writes_the_same_page(run, tmp_path):
     out = tmp_path / "new folder" / "page.html"
     message = show(run, out)
-    assert message.startswith(f"wrote {out}: 3 battles of fake on fake/drawn_length, ") and "\n" not in message
+    assert (
+        message.startswith(f"wrote {out}: 3 battles of tests.support.fake on {FakeEnv.spec.name}, ")
+        and "\n" not in message
+    )
     first = out.read_bytes()
     show(run, out)
     assert out.read_bytes() == first
@@ -242,7 +242,7 @@ def test_films_in_mp4_are_written_where_there_is_ffmpeg(run, tmp_path):
 
 
 def test_environments_without_battles_are_refused(run, tmp_path):
-    message = "fake/drawn_length has no battles to draw; of the package's families smac_jax and smax can be watched"
+    message = f"{FakeEnv.spec.name} has no battles to draw; of the package's families smac_jax and smax can be watched"
     with pytest.raises(UsageError, match=message):
         show(run, tmp_path / "page.html", env=FakeEnv)
     assert list(tmp_path.iterdir()) == []
@@ -333,20 +333,15 @@ def picture(tab, canvas):
     return tab.evaluate(f"document.getElementById('{canvas}').toDataURL()")
 
 
-@pytest.fixture
-def compile_quickly():
-    yield from quick_compiles()
-
-
 @pytest.mark.slow
 def test_models_imagine_real_battles(compile_quickly):
     env = smac_jax.make("3s_vs_3z", episode_limit=8)
-    algorithm = MAG(default_config("mag", "smac_jax/3s_vs_3z", "debug"), env)
-    state = jax.jit(jax.vmap(algorithm.init))(jax.random.key(0)[None])
-    (battle,) = battles(algorithm, state, jax.random.key(1), 1)
+    algorithm = MAG(default_config("mag", "smac_jax/3s_vs_3z", "debug", "tuned"), env.spec)
+    state = algorithm.init(jax.random.key(0)[None])
+    (battle,) = battles(algorithm, env, state, jax.random.key(1), 1)
     frames, prediction = battle.imagined
     assert battle.real.frames.position.shape == frames.position.shape == (9, 6, 2)
-    decoded = jnp.asarray(prediction.obs - battle.real.steps.obs)
+    decoded = jnp.asarray(prediction.obs - battle.real.arrivals.obs)
     np.testing.assert_allclose(prediction.error, smooth_l1(decoded).sum(-1).mean(-1), rtol=1e-5)
     assert all(np.isfinite(each).all() for each in jax.tree.leaves((frames, prediction)))
     assert data_of(page([battle], env.view.scene, "", ""))["battles"][0]["result"] == "undecided"

@@ -183,6 +183,11 @@ def build(config: RunConfig, algorithm: Any = None, env: Any = None, **settings:
     return Setup(algorithm, player, 0), RunState(learner, ())
 
 
+def build_trained(config: RunConfig, content: Any = None) -> tuple[Setup, RunState]:
+    """As `mag.runs.setup.set_up` where a run is read back."""
+    return build(config)
+
+
 def train(config: RunConfig, path: Path, *, build: Any = build) -> dict[str, Any]:
     """As `mag.runs.train.train`, with what `build(config)` sets up."""
     with mock.patch("mag.runs.train.set_up", build):

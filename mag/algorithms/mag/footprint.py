@@ -28,11 +28,17 @@ def estimate(algorithm: "MAG") -> dict[str, int]:
     side_by_side = min(starts, workers * algorithm.chunk_size(starts))
     trajectories = plan_options(config.planner).get("num_trajectories", 1)
     loss = size_of_gradient(lambda models, key, batch: models.loss(key, batch), models, key, sequences)
-    prediction = size_of_gradient(lambda models, *args: models.predict(*args), models, key, one_state, action)
+    one, two = (predictions_size(models, (key, one_state, action), count) for count in (1, 2))
     held = size_of((state.models, state.model_reward, state.policy))
     return {
         "replay": workers * size_of(state.data),
         "networks": workers * (held + loss),
-        "planning": side_by_side * trajectories * max(0, prediction - size_of(models)),
+        "planning": side_by_side * trajectories * (two - one),
         "rollouts": 2 * starts * config.rollout.length * (size_of(one_state) + algorithm.spec.n_actions),
     }
+
+
+def predictions_size(models: Any, arguments: Any, count: int) -> int:
+    """Bytes of the intermediate results of `count` predictions side by side, and of what they share."""
+    many = jax.tree.map(lambda x: jax.ShapeDtypeStruct((count, *x.shape), x.dtype), arguments)
+    return size_of_gradient(lambda models, *many: jax.vmap(models.predict)(*many), models, *many)

@@ -25,11 +25,14 @@ SPEC = EnvSpec(
     has_masks=True,
     has_wins=True,
 )
-PAPER = default_config("mag", "smax/3s_vs_3z", "paper")
+PAPER = default_config("mag", "smac_jax/3s_vs_3z", "paper", "paper")
 
 
 def shapes(make):
     return jax.eval_shape(make, jax.random.key(0))
+
+
+MODELS = shapes(lambda key: LocalModels(key, SPEC, PAPER.networks, PAPER.models))
 
 
 def count(make):
@@ -37,16 +40,16 @@ def count(make):
 
 
 def test_parameter_counts():
-    assert count(lambda key: LocalModels(key, SPEC, PAPER.networks)) == 4_597_883
-    assert count(lambda key: Actor(key, 10, PAPER.networks)) == 396_298
-    assert count(lambda key: Critic(key, PAPER.networks)) == 789_761
+    assert count(lambda key: LocalModels(key, SPEC, PAPER.networks, PAPER.models)) == 4_597_883
+    assert count(lambda key: Actor(key, MODELS, 10, PAPER.networks)) == 396_298
+    assert count(lambda key: Critic(key, MODELS, PAPER.networks)) == 789_761
 
 
 def test_without_masks_their_head_is_missing():
     spec = dataclasses.replace(SPEC, has_masks=False)
     # 1280 -> 256 -> 256 -> 10.
     head = 1280 * 256 + 256 + 256 * 256 + 256 + 256 * 10 + 10
-    assert count(lambda key: LocalModels(key, spec, PAPER.networks)) == 4_597_883 - head
+    assert count(lambda key: LocalModels(key, spec, PAPER.networks, PAPER.models)) == 4_597_883 - head
 
 
 @pytest.mark.parametrize(
@@ -64,36 +67,39 @@ def test_without_masks_their_head_is_missing():
         ("decoder_output", 256 * 101 + 101),
         ("reward", 1280 * 256 + 256 + 256 * 256 + 256 + 256 + 1),
         ("continuation", 1280 * 256 + 256 + 256 * 256 + 256 + 256 + 1),
-        ("available_actions", 1280 * 256 + 256 + 256 * 256 + 256 + 256 * 10 + 10),
+        ("available_head", 1280 * 256 + 256 + 256 * 256 + 256 + 256 * 10 + 10),
         ("action_features", 2 * (256 * 256 + 256)),
         ("action_output", 256 * 10 + 10),
     ],
 )
 def test_parts_of_the_local_models(part, parameters):
-    models = shapes(lambda key: LocalModels(key, SPEC, PAPER.networks))
+    models = shapes(lambda key: LocalModels(key, SPEC, PAPER.networks, PAPER.models))
     assert sum(x.size for x in jax.tree.leaves(getattr(models, part))) == parameters
 
 
 def test_model_reward_has_four_hidden_layers():
-    net = shapes(lambda key: ModelReward(key, PAPER.networks, PAPER.model_reward.layers)).net
+    net = shapes(
+        lambda key: ModelReward(key, MODELS, hidden=PAPER.networks.hidden, layers=PAPER.model_reward.layers)
+    ).net
     assert (net.first.left.shape, net.first.right.shape) == ((1024, 256), (256, 256))
     assert [layer.weight.shape for layer in net.rest.layers] == [(256, 256)] * 3 + [(256, 1)]
     assert net.activation == net.rest.activation == "elu"
 
 
 def test_activations_are_the_references():
-    models = shapes(lambda key: LocalModels(key, SPEC, PAPER.networks))
+    models = shapes(lambda key: LocalModels(key, SPEC, PAPER.networks, PAPER.models))
     relu = (models.encoder, models.prior, models.decoder)
-    elu = (models.reward, models.continuation, models.available_actions, models.action_features)
+    elu = (models.reward, models.continuation, models.available_head, models.action_features)
     assert {net.activation for net in relu} == {"relu"} and {net.activation for net in elu} == {"elu"}
-    assert shapes(lambda key: Actor(key, 10, PAPER.networks)).net.activation == "relu"
-    assert shapes(lambda key: Critic(key, PAPER.networks)).value.activation == "relu"
+    assert shapes(lambda key: Actor(key, MODELS, 10, PAPER.networks)).net.activation == "relu"
+    assert shapes(lambda key: Critic(key, MODELS, PAPER.networks)).value.activation == "relu"
 
 
 @pytest.mark.slow
 def test_the_actor_starts_orthogonal():
     small = dataclasses.replace(PAPER.networks, hidden=16, deterministic=8, categoricals=4, classes=4)
-    actor = jax.jit(lambda key: Actor(key, 10, small))(jax.random.key(0)).net
+    models = jax.eval_shape(lambda key: LocalModels(key, SPEC, small, PAPER.models), jax.random.key(0))
+    actor = jax.jit(lambda key: Actor(key, models, 10, small))(jax.random.key(0)).net
     first = np.concatenate([actor.first.left, actor.first.right])
     np.testing.assert_allclose(first.T @ first, np.eye(16), atol=1e-4)
     for layer in actor.rest.layers:
@@ -118,7 +124,7 @@ def test_the_actor_starts_orthogonal():
         ("networks.dropout", 0.1),
         ("models.optimiser", "adam"),
         ("models.learning_rate", 5e-4),
-        ("models.averaging", 0),
+        ("models.ema_decay", 0),
         ("models.batches", 60),
         ("models.max_grad_norm", 100),
         ("models.kl_balance", 0.8),
@@ -126,11 +132,11 @@ def test_the_actor_starts_orthogonal():
         ("model_reward.optimiser", "adam"),
         ("model_reward.batches", 60),
         ("model_reward.layers", 4),
-        ("rollout.rollouts", 4),
+        ("rollout.num_rollouts", 4),
         ("rollout.length", 15),
         ("ppo.actor_learning_rate", 5e-4),
         ("ppo.critic_learning_rate", 5e-4),
-        ("ppo.averaging", 0),
+        ("ppo.ema_decay", 0),
         ("ppo.weight_decay", 1e-5),
         ("ppo.max_grad_norm", 100),
         ("ppo.clip", 0.2),
@@ -139,7 +145,7 @@ def test_the_actor_starts_orthogonal():
         ("ppo.entropy", 0.001),
         ("ppo.entropy_decay", 0.99998),
         ("ppo.gamma", 0.99),
-        ("ppo.lambda_", 0.95),
+        ("ppo.gae_lambda", 0.95),
     ],
 )
 def test_numbers_of_the_paper_preset(field, value):
@@ -161,23 +167,27 @@ def test_numbers_of_the_paper_preset(field, value):
     ],
 )
 def test_table_1(map_name, num_trajectories, horizon):
-    planning = default_config("mag", f"smac/{map_name}", "paper").planning
-    assert (planning.num_trajectories, planning.horizon) == (num_trajectories, horizon)
+    for family in ("smac_jax", "smax", "starcraft"):
+        planner = default_config("mag", f"{family}/{map_name}", "paper", "paper").planner
+        assert (planner.num_trajectories, planner.horizon) == (num_trajectories, horizon)
+    # A task of one's own that happens to have the name keeps the defaults.
+    planner = default_config("mag", f"my_tasks/{map_name}", "paper", "paper").planner
+    assert (planner.num_trajectories, planner.horizon) == (5, 10)
 
 
 def test_mamba_keeps_its_own_learning_rate():
-    assert default_config("mamba", "smax/3s_vs_3z", "paper").models.learning_rate == 2e-4
+    assert default_config("mamba", "smax/3s_vs_3z", "paper", "paper").models.learning_rate == 2e-4
 
 
 def of(algo):
     """The publication's preset on SMAC's scale of rewards."""
-    return default_config(algo, "smac_jax/2s3z", "paper")
+    return default_config(algo, "smac_jax/2s3z", "paper", "paper")
 
 
 def test_attention_ppo_has_the_numbers_of_mags_policy_update():
     learning, ppo = of("attention-ppo").learning, PAPER.ppo
     assert (learning.clip, learning.epochs, learning.entropy) == (ppo.clip, ppo.epochs, ppo.entropy)
-    assert (learning.gamma, learning.lambda_) == (ppo.gamma, ppo.lambda_)
+    assert (learning.gamma, learning.gae_lambda) == (ppo.gamma, ppo.gae_lambda)
     assert learning.learning_rate == learning.critic_learning_rate == ppo.actor_learning_rate
     # Embedding, one transformer layer, GRU, one hidden layer and the head; actor, then critic.
     layer = 4 * (256 * 256 + 256) + 2 * (256 * 256 + 256) + 2 * 512
@@ -189,7 +199,7 @@ def test_attention_ppo_has_the_numbers_of_mags_policy_update():
 def test_commnet_is_a_policy_gradient_with_monte_carlo_returns():
     learning = of("commnet").learning
     assert (learning.optimiser, learning.learning_rate, learning.value_coefficient) == ("rmsprop", 1e-3, 0.01)
-    assert (learning.lambda_, learning.epochs, learning.minibatches, learning.entropy) == (1.0, 1, 1, 0.0)
+    assert (learning.gae_lambda, learning.epochs, learning.minibatches, learning.entropy) == (1.0, 1, 1, 0.0)
     # Encoder, C, LSTM and the two heads.
     expected = 101 * 128 + 128 + 128 * 128 + 128 + 2 * (128 * 512 + 512) + 128 * 10 + 10 + 128 + 1
     assert count(lambda key: CommNet(key, SPEC, of("commnet").networks)) == expected
@@ -198,7 +208,7 @@ def test_commnet_is_a_policy_gradient_with_monte_carlo_returns():
 def test_g2a_has_a_central_critic_and_gates():
     learning = of("g2a").learning
     assert (learning.learning_rate, learning.critic_learning_rate, learning.max_grad_norm) == (1e-4, 1e-3, 10.0)
-    assert (learning.lambda_, learning.target_every, learning.epsilon, learning.epsilon_end) == (0.8, 200, 0.5, 0.02)
+    assert (learning.gae_lambda, learning.target_every, learning.epsilon, learning.epsilon_end) == (0.8, 200, 0.5, 0.02)
     net = shapes(lambda key: G2A(key, SPEC, of("g2a").networks))
     # Observation, last action, index; pairs of memories; three maps of 64 to 32; all observations.
     assert net.encoder.weight.shape == (101 + 10 + 3, 64)
