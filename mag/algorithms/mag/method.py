@@ -66,6 +66,7 @@ DEBUG: Changes = {
     "model_reward.layers": 2,
     "rollout.num_rollouts": 2,
     "rollout.length": 4,
+    "rollout.windows": 0,
     "planner.num_trajectories": 2,
     "planner.horizon": 2,
     "ppo.epochs": 2,
