@@ -13,7 +13,7 @@ from pkgutil import resolve_name
 from typing import Any, Literal
 
 from mag.errors import UsageError
-from mag.options import did_you_mean, number
+from mag.options import choice, did_you_mean, number
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,9 @@ class ShootingConfig(PlannerConfig):
     """L: trajectories to choose from; in the paper 5 or 4 by map (Table 1)."""
     horizon: int = number(10, least=1)
     """H: steps looked ahead; in the paper 10, 7 or 6 by map (Table 1)."""
+    choice: Literal["best", "proportional"] = choice("best")
+    """The trajectory chosen: the best, or one drawn with odds that are the exponentials of the returns (importance
+    resampling, right where the score is a log ratio of probabilities)."""
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,12 @@
 """Random shooting, the planner of the paper (Sec. 3.3 "Planning to Predict"; Algorithm 1, lines 10-12)."""
 
+from typing import Literal
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PRNGKeyArray
 
+from mag.learning.distributions import sample_categorical
 from mag.planners.contract import Act, Action, Plan, Predict, Score, State, check_at_least_one
 
 
@@ -17,6 +20,7 @@ def plan(
     score: Score,
     num_trajectories: int,
     horizon: int,
+    choice: Literal["best", "proportional"] = "best",
 ) -> Plan:
     """Choose the next state of one joint state among sampled predictions, by random shooting.
 
@@ -34,6 +38,7 @@ def plan(
         score: Predicted model reward of having arrived at a state; higher is better.
         num_trajectories: L, at least 1. With 1 the result equals one call of `predict`.
         horizon: H, at least 1.
+        choice: `best`, or `proportional`, which draws a trajectory with odds that are the exponentials of the returns.
 
     Raises:
         ValueError: `num_trajectories` or `horizon` below 1.
@@ -42,8 +47,11 @@ def plan(
     keys = jax.random.split(key, num_trajectories + 1)
     first = jax.vmap(predict, (0, None, None))(keys[:-1], state, action)  # line 10
     returns = returns_from(keys[-1], first, predict=predict, act=act, score=score, horizon=horizon)  # line 11
-    best = jnp.argmax(returns)
-    return Plan(jax.tree.map(lambda x: x[best], first), returns)  # line 12
+    if choice == "best":
+        chosen = jnp.argmax(returns)
+    else:
+        chosen = sample_categorical(jax.random.fold_in(keys[-1], horizon), returns)
+    return Plan(jax.tree.map(lambda x: x[chosen], first), returns)  # line 12
 
 
 def returns_from(

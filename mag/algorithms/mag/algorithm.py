@@ -16,6 +16,7 @@ from mag.algorithms.mag.local_models import LocalModels
 from mag.algorithms.mag.model_reward import ModelReward
 from mag.algorithms.mag.policy import Actor, ModelAgent, imagine_action
 from mag.algorithms.mag.policy_update import PolicyState, fit_policy, init_policy
+from mag.algorithms.mag.ratio import RatioReward
 from mag.algorithms.mag.replay import ReplayState, make_replay, size
 from mag.algorithms.mag.replayed import newest_sequences, replayed, side_by_side
 from mag.algorithms.mag.rollout import EVERY, Rollout, num_states, resolve_chunk_size, rollouts, start_states
@@ -74,7 +75,7 @@ class MAG:
         models = self.make_models(keys[0], self.spec, config)
         model_reward = None
         if config.planner.kind != "none":
-            net = ModelReward(keys[1], models, hidden=networks.hidden, layers=config.model_reward.layers)
+            net = make_model_reward(keys[1], models, config)
             model_reward = Trainable.create(net, self.model_reward_optimiser)
         return MAGState(
             key=keys[2],
@@ -139,7 +140,7 @@ class MAG:
     ) -> tuple[Trainable, Metrics]:
         """Line 5: train the predictor of the world model's error. The key is consumed."""
 
-        def loss(model_reward: ModelReward, key: PRNGKeyArray) -> tuple[Array, Metrics]:
+        def loss(model_reward: ModelReward | RatioReward, key: PRNGKeyArray) -> tuple[Array, Metrics]:
             key_sample, key_loss = jax.random.split(key)
             return model_reward.loss(key_loss, models, self.sequences(key_sample, data))
 
@@ -151,7 +152,7 @@ class MAG:
         self,
         key: PRNGKeyArray,
         models: WorldModel,
-        model_reward: ModelReward | None,
+        model_reward: ModelReward | RatioReward | None,
         actor: Actor,
         data: ReplayState,
     ) -> Rollout:
@@ -187,7 +188,7 @@ class MAG:
         scale = self.config.models.reward_scale
         return replayed(key_observe, models, sequences, burn_in=rollout.burn_in, reward_scale=scale)
 
-    def predictor(self, models: WorldModel, model_reward: ModelReward | None, actor: Actor) -> Predict:
+    def predictor(self, models: WorldModel, model_reward: ModelReward | RatioReward | None, actor: Actor) -> Predict:
         """Lines 10-12: how the world model predicts, planned in MAG and as it is in MAMBA."""
         if model_reward is None:
             return models.predict
@@ -246,6 +247,14 @@ class MAG:
             observed=observed,
             reward_scale=self.config.models.reward_scale,
         )
+
+
+def make_model_reward(key: PRNGKeyArray, models: WorldModel, config: MAGConfig) -> ModelReward | RatioReward:
+    """An untrained R_m hat of the kind that the configuration names. The key is consumed."""
+    hidden, layers = config.networks.hidden, config.model_reward.layers
+    if config.model_reward.kind == "ratio":
+        return RatioReward(key, models, hidden=hidden, layers=layers, heads=config.networks.heads)
+    return ModelReward(key, models, hidden=hidden, layers=layers)
 
 
 def start_windows(config: MAGConfig, share: ReplayConfig) -> ReplayConfig:

@@ -94,8 +94,11 @@ class ModelsConfig:
 
 @dataclass(frozen=True)
 class ModelRewardConfig:
-    """Line 5: the learned predictor of the local models' error, by which a planner chooses."""
+    """Line 5: what a planner chooses by, learned from the local models' one-step predictions."""
 
+    kind: Literal["error", "ratio"] = choice("error")
+    """What is learned: each local model's own error, as the official code does, or the log ratio of the true and the
+    predicted joint probability, as Definition 1 says."""
     optimiser: Literal["adam", "muon"] = choice("adam")
     """Optimiser; muon moves the weight matrices, and Nadam everything else."""
     learning_rate: float = number(5e-4, least=0)

@@ -34,10 +34,10 @@ SMALL: Changes = {
     "networks.attention_layers": 1,
     "networks.heads": 4,
     "replay.batch_size": 16,
-    "models.batches": 32,
+    "models.batches": 64,
     "model_reward.batches": 8,
     "model_reward.layers": 2,
-    "rollout.num_rollouts": 1,
+    "rollout.num_rollouts": 6,
     "planner.num_trajectories": 3,
     "planner.horizon": 3,
     "ppo.epochs": 3,
@@ -66,6 +66,7 @@ DEBUG: Changes = {
     "model_reward.layers": 2,
     "rollout.num_rollouts": 2,
     "rollout.length": 4,
+    "rollout.windows": 0,
     "planner.num_trajectories": 2,
     "planner.horizon": 2,
     "ppo.epochs": 2,
@@ -74,29 +75,32 @@ DEBUG: Changes = {
 """Seconds, for tests: everything runs, nothing is learned."""
 
 TUNED: Changes = {
-    "steps": 150_000,
+    "steps": 100_000,
     "precision": "tensorfloat32",
     "collect.num_envs": 16,
     "collect.steps": 32,
     "networks.dropout": 0.0,
-    "replay.capacity": 32_000,
+    "networks.joint_events": True,
+    "replay.capacity": 200_000,
     "replay.learning_starts": 2000,
     "models.optimiser": "muon",
     "models.learning_rate": 5e-3,
-    "models.learning_rate_decay": 0.9998,
+    "models.learning_rate_decay": 0.99993,
     "models.ema_decay": 0.98,
     "models.reward_threshold": 10.0,
     "models.reward_weight": 30.0,
     "models.reconstruction_weight": 10.0,
-    "ppo.learning_rate_decay": 0.9998,
+    "rollout.windows": 288,
+    "ppo.weigh_by_continuation": True,
+    "ppo.learning_rate_decay": 0.99996,
     "ppo.ema_decay": 0.998,
     "ppo.entropy": 0.01,
-    "ppo.entropy_decay": 0.9998,
+    "ppo.entropy_decay": 0.99997,
 }
 """What learns best from few steps and updates.
 
-Steps are cheap here and updates are not: many environments play, and D_e keeps only the last 32 000 steps. The models
-learn first what the policy lives on: rewards, the rare win at its mean, and the observation, whose features are small.
+Many environments play, and D_e keeps every step. Deaths and ends are drawn whole, once for the team; rollouts start
+from the last posteriors of many windows, and what is imagined after an end does not count. The models learn first what the policy lives on: rewards, the rare win at its mean, and the observation, whose features are small.
 Muon takes them there in less than half of Adam's updates, with steps so large that the damage they expect sways by
 half; their moving average does not sway. Play swings, too, so the actor has a moving average as well. Learning rates
 decay so that in the end neither runs away from the other. Dropout takes a quarter of the models' time, and a fit to

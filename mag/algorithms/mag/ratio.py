@@ -1,0 +1,60 @@
+"""The model reward as Definition 1 writes it: the log ratio of the true and the predicted joint probability.
+
+A classifier of real against predicted arrivals, all agents at once, learns that ratio: its logit, at the optimum. It
+sees what no agent's own error can: predictions that are each likely and together impossible.
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from mag.algorithms.mag.world_model import Reader, State, WorldModel
+from mag.learning.distributions import bernoulli_nll
+from mag.learning.networks import MLP, AgentAttention
+from mag.types import Arrival, Metrics
+
+
+class RatioReward(eqx.Module):
+    """R_m hat: log of the true over the predicted probability of a joint state, given the one before and the action.
+
+    The recurrent state of the joint state holds what came before, and is the same in both.
+    """
+
+    embed: Reader
+    attention: AgentAttention
+    evidence: MLP
+
+    def __init__(self, key: PRNGKeyArray, models: WorldModel, *, hidden: int, layers: int, heads: int):
+        keys = jax.random.split(key, 3)
+        self.embed = models.reader(keys[0], (hidden,), "elu")
+        self.attention = AgentAttention(keys[1], hidden, heads, layers=1)
+        self.evidence = MLP(keys[2], (hidden,) * layers + (1,), "elu")
+
+    def score(self, state: State) -> Float[Array, ""]:
+        """The model reward of having arrived at a state: the log ratio."""
+        hidden = self.attention(jax.nn.elu(self.embed(state)))
+        return self.evidence(hidden)[..., 0].sum()
+
+    def loss(self, key: PRNGKeyArray, models: WorldModel, batch: Arrival) -> tuple[Float[Array, ""], Metrics]:
+        """Line 5: classification of real and predicted arrivals of sequences `[batch, time, ...]`.
+
+        Each transition gives one of either kind. The key is consumed.
+        """
+        key_observe, key_predict = jax.random.split(key)
+        count, time = batch.first.shape
+        states = jax.vmap(models.observe_sequence)(jax.random.split(key_observe, count), batch)
+        before, real = (jax.tree.map(lambda x, part=part: x[:, part], states) for part in (slice(-1), slice(1, None)))
+        keys = jax.random.split(key_predict, (count, time - 1))
+        actions = jnp.maximum(batch.previous_action[:, 1:], 0)
+        predicted = jax.vmap(jax.vmap(models.predict))(keys, before, actions)
+        real, predicted = jax.lax.stop_gradient((real, predicted))
+        of_real, of_predicted = (jax.vmap(jax.vmap(self.score))(states) for states in (real, predicted))
+        known = ~batch.first[:, 1:]
+
+        def mean(real: Array, predicted: Array) -> Float[Array, ""]:
+            return 0.5 * jnp.mean(real + predicted, where=known)
+
+        loss = mean(bernoulli_nll(of_real, jnp.ones(())), bernoulli_nll(of_predicted, jnp.zeros(())))
+        accuracy = mean((of_real > 0).astype(jnp.float32), (of_predicted <= 0).astype(jnp.float32))
+        return loss, {"model_reward/loss": loss, "model_reward/accuracy": accuracy}
