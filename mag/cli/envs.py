@@ -28,13 +28,15 @@ def run(words: list[str]) -> None:
     found = [spec for name, spec in envs.specs().items() if wanted in name]
     if not found:
         raise UsageError(f"no environment's name contains {wanted!r}; `mag envs` lists all")
-    print(f"{'':42} agents  obs  actions  steps")
+    width = max(len(spec.name) for spec in found)
+    print(f"{'':{width}} agents   obs actions steps")
     for spec in sorted(found, key=lambda spec: not spec.name.startswith(PAPER)):
-        print(row(spec))
+        print(row(spec, width))
+    print("* has no wins")
     print(OWN)
 
 
-def row(spec: EnvSpec) -> str:
-    """One environment in a line of at most 80 columns."""
-    wins = "" if spec.has_wins else "  no wins"
-    return f"{spec.name:42} {spec.n_agents:6} {spec.obs_dim:4} {spec.n_actions:8} {spec.episode_limit:6}{wins}"
+def row(spec: EnvSpec, width: int) -> str:
+    """One environment in a line."""
+    mark = "" if spec.has_wins else " *"
+    return f"{spec.name:{width}} {spec.n_agents:6} {spec.obs_dim:5} {spec.n_actions:7} {spec.episode_limit:5}{mark}"

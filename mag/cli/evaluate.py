@@ -6,8 +6,6 @@ from pathlib import Path
 
 from mag.cli.parsing import parse
 from mag.options import choice, number
-from mag.runs.config_file import load_config
-from mag.runs.folder import RunFolder
 from mag.runtime import setup
 
 
@@ -24,6 +22,9 @@ class Options:
 def run(words: list[str]) -> None:
     """Test a run."""
     (path,), options = parse(words, Options(), "mag evaluate", ("RUN",))
+    from mag.runs.config_file import load_config
+    from mag.runs.folder import RunFolder
+
     setup(load_config(RunFolder(Path(path))).num_seeds)
     from mag.reports.evaluate import evaluate_run, format_result
 

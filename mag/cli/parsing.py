@@ -22,8 +22,12 @@ class Words(NamedTuple):
     """How the user wrote each option."""
 
 
-def split(words: list[str], prog: str, *, flags: Iterable[str] = ()) -> Words:
-    """Take a command line apart; an option in `flags` needs no value. UsageError where a value is missing."""
+def split(words: list[str], prog: str, known: dict[str, Option] | None = None) -> Words:
+    """Take a command line apart. UsageError where a value is missing.
+
+    Of the `known` options, if they are known already, those that are true or false need no value, and another option
+    is refused.
+    """
     positionals: list[str] = []
     given: dict[str, str] = {}
     spelt: dict[str, str] = {}
@@ -35,7 +39,9 @@ def split(words: list[str], prog: str, *, flags: Iterable[str] = ()) -> Words:
             continue
         option, equals, value = word.partition("=")
         name = option[2:].replace("-", "_")
-        if name in flags and not equals:
+        if known is not None and name not in known:
+            raise unknown(option, known, prog)
+        if known is not None and known[name].type is bool and not equals:
             value = "true"
         elif not equals:
             if not rest or rest[0].startswith("--"):
@@ -51,10 +57,15 @@ def typed(words: Words, known: dict[str, Option], prog: str) -> dict[str, Any]:
     for name, text in words.given.items():
         option = words.spelt[name]
         if name not in known:
-            near = did_you_mean(option, [spell(each, like=option) for each in known])
-            raise UsageError(f"unknown option {option}{near}; `{prog} --help` lists all")
+            raise unknown(option, known, prog)
         values[name] = convert(option, known[name].type, text)
     return values
+
+
+def unknown(option: str, known: Iterable[str], prog: str) -> UsageError:
+    """What to say of an option that does not exist."""
+    near = did_you_mean(option, [spell(each, like=option) for each in known])
+    return UsageError(f"unknown option {option}{near}; `{prog} --help` lists all")
 
 
 def spell(name: str, like: str = "--") -> str:
@@ -73,7 +84,7 @@ def parse(
     if any(word in HELP for word in words):
         print(help_of(default, prog, positionals))
         raise SystemExit(0)
-    parts = split(words, prog, flags={name for name, option in known.items() if option.type is bool})
+    parts = split(words, prog, known)
     values = typed(parts, known, prog)
     if len(parts.positionals) < len(positionals):
         missing = positionals[len(parts.positionals)]

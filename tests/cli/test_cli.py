@@ -1,18 +1,19 @@
 """The command line: what it understands, and one clear sentence for what it does not."""
 
+import dataclasses
 import json
+import os
 import subprocess
 import sys
-from functools import partial
+from unittest import mock
 
 import pytest
 
 from mag import cli
-from mag.algorithms.on_policy.config import BASELINES
 from mag.reports.evaluate import evaluate_run
-from mag.runs.train import train
-from mag.runs.trained import load_run
-from tests.support.fake import build, fake_config
+from tests.support.fake import build_trained, fake_config, train
+
+BASELINES = ("attention-ppo", "commnet", "g2a")
 
 
 def run(capsys, *words):
@@ -35,11 +36,11 @@ def trained(monkeypatch):
 
 
 def test_fields_of_every_group_can_be_set(capsys, trained, tmp_path):
-    words = "train --env probe/two-step --algo mamba --preset debug --steps 7 --seed 3 --num-seeds 2"
+    words = "train --env probe/two-step --algo mamba --size debug --steps 7 --seed 3 --num-seeds 2"
     code, _, errors = run(capsys, *words.split(), "--run", str(tmp_path), "--rollout.length", "7")
     assert (code, errors) == (0, "")
     ((config, path),) = trained
-    assert (config.env, config.algo, config.preset) == ("probe/two-step", "mamba", "debug")
+    assert (config.env, config.algo, config.size) == ("probe/two-step", "mamba", "debug")
     assert (config.steps, config.seed, config.num_seeds, config.rollout.length) == (7, 3, 2, 7)
     assert path == tmp_path
 
@@ -47,102 +48,139 @@ def test_fields_of_every_group_can_be_set(capsys, trained, tmp_path):
 @pytest.mark.parametrize(
     "words",
     [
-        "--num-seeds 2 --ppo.lambda 0.5 --ppo.actor-learning-rate 1e-3",
-        "--num_seeds 2 --ppo.lambda_ 0.5 --ppo.actor_learning_rate 1e-3",
-        "--num-seeds=2 --ppo.lambda=0.5 --ppo.actor-learning-rate=1e-3",
+        "--num-seeds 2 --ppo.gae-lambda 0.5 --ppo.actor-learning-rate 1e-3",
+        "--num_seeds 2 --ppo.gae_lambda 0.5 --ppo.actor_learning_rate 1e-3",
+        "--num-seeds=2 --ppo.gae-lambda=0.5 --ppo.actor-learning-rate=1e-3",
     ],
 )
 def test_spellings_of_the_same(capsys, trained, words):
-    assert run(capsys, "train", "--preset", "debug", *words.split())[0] == 0
+    assert run(capsys, "train", "--size", "debug", *words.split())[0] == 0
     config = trained[0][0]
-    assert (config.num_seeds, config.ppo.lambda_, config.ppo.actor_learning_rate) == (2, 0.5, 1e-3)
+    assert (config.num_seeds, config.ppo.gae_lambda, config.ppo.actor_learning_rate) == (2, 0.5, 1e-3)
 
 
-def test_the_preset_sets_the_defaults_and_options_override_them(capsys, trained):
-    run(capsys, "train", "--preset", "debug")
-    run(capsys, "train", "--preset=paper", "--networks.hidden", "128")
-    debug, paper = (config for config, _ in trained)
+def test_size_and_recipe_set_the_defaults_and_options_override_them(capsys, trained):
+    run(capsys, "train", "--size", "debug")
+    run(capsys, "train", "--size=paper", "--networks.hidden", "128")
+    run(capsys, "train", "--size", "small", "--recipe", "paper")
+    debug, paper, small = (config for config, _ in trained)
     assert debug.networks.hidden == 16 and debug.steps == 300
+    assert (small.networks.hidden, small.models.optimiser, small.networks.joint_events) == (64, "adam", False)
     assert (paper.networks.hidden, paper.networks.deterministic) == (128, 256)
 
 
 @pytest.mark.parametrize("algo", BASELINES)
 def test_baselines_have_their_own_options(capsys, trained, algo):
-    words = f"train --algo {algo} --preset debug --learning.lambda 0.5 --networks.communicate False"
+    words = f"train --algo {algo} --size debug --learning.gae-lambda 0.5 --networks.communicate False"
     assert run(capsys, *words.split())[0] == 0
     config = trained[0][0]
-    assert (config.algo, config.learning.lambda_, config.networks.communicate) == (algo, 0.5, False)
+    assert (config.algo, config.learning.gae_lambda, config.networks.communicate) == (algo, 0.5, False)
 
 
 def test_help_of_a_baseline_gives_the_publications_values(capsys):
-    code, output, _ = run(capsys, "train", "--algo", "g2a", "--help")
-    text = " ".join(output.replace("│", " ").split())
-    assert code == 0 and "(Attention-PPO: 5; CommNet, G2A: 1)" in text
+    code, output, _ = run(capsys, "train", "--algo", "g2a", "--help-all")
+    text = " ".join(output.split())
+    assert code == 0 and "--learning.target-every 0" in text and "--networks.gate-hidden 16" in text
+
+
+def test_a_runs_configuration_is_taken_back_and_overridden(capsys, trained, tmp_path):
+    words = "train --env probe/memory --size debug --planner.kind elite --planner.num-elites 1 --ppo.gamma 0.5"
+    run(capsys, *words.split())
+    config = trained[0][0]
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps({"config": dataclasses.asdict(config)}))
+    assert run(capsys, "train", "--config", str(file), "--seed", "7")[0] == 0
+    assert trained[1][0] == dataclasses.replace(config, seed=7)
+
+
+def test_whole_numbers_may_be_written_in_powers_of_ten(capsys, trained):
+    assert run(capsys, "train", "--size", "debug", "--steps", "1e6")[0] == 0
+    assert trained[0][0].steps == 1_000_000
+
+
+def test_64_bits_are_refused():
+    done = subprocess.run(
+        [sys.executable, "-m", "mag", "train", "--size", "debug"],
+        env={**os.environ, "JAX_ENABLE_X64": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2 and "JAX_ENABLE_X64 is 1" in done.stderr and done.stderr.count("\n") == 1
 
 
 def test_auto_is_resolved(capsys, trained):
     run(capsys, "train")
-    assert trained[0][0].preset in ("cpu", "paper")
+    assert (trained[0][0].size, trained[0][0].recipe) in (("small", "tuned"), ("paper", "paper"))
 
 
 BAD_INPUT = [
-    ("trian", "unknown command trian (did you mean train?); known are train, evaluate, watch, models, bench, envs"),
-    ("train --planning.horizn 7", "unknown option --planning.horizn (did you mean --planning.horizon?)"),
-    ("train --planning.horizon seven", "--planning.horizon: 'seven' is not a whole number"),
+    ("trian", "unknown command trian (did you mean train?); known are train, evaluate, watch, diagnose, bench, envs"),
+    ("train --planner.horizn 7", "unknown option --planner.horizn (did you mean --planner.horizon?)"),
+    ("train --planner.horizon seven", "--planner.horizon: 'seven' is not a whole number"),
     (f"train --steps {'9' * 90}x", f"--steps: '{'9' * 90}x' is not a whole number"),
     ("train --ppo.clip much", "--ppo.clip: 'much' is not a number"),
-    ("train --model-reward.layers 1000", "model_reward.layers is 1000; it can be at most 100"),
-    ("train --algo commnet --networks.rounds 1000", "networks.rounds is 1000; it can be at most 100"),
+    ("train --model-reward.layers 1000", "model_reward.layers is 1000; it must be at least 1 and at most 100"),
+    ("train --algo commnet --networks.rounds 1000", "networks.rounds is 1000; it must be at least 1 and at most 100"),
     ("train --checkpoint.every -1", "checkpoint.every is -1.0; it must be at least 0"),
     ("train --evaluation.every 0", "evaluation.every is 0; it must be at least 1"),
     ("train --checkpoint.every inf", "checkpoint.every is inf; it must be a finite number"),
-    ("train --planning.horizon 0", "planning.horizon is 0; it must be at least 1"),
+    ("train --planner.horizon 0", "planner.horizon is 0; it must be at least 1"),
     ("train --num-seeds 0", "num_seeds is 0; it must be at least 1"),
     ("train --workers 0", "workers is 0; it must be at least 1"),
-    ("train --workers 3 --preset cpu", "replay.batch_size is 16 and workers 3; the workers must divide it"),
-    ("train --preset cpu --ppo.minibatch 501", "ppo.minibatch is 501 and workers 2; the workers must divide it"),
-    ("train --workers 16 --preset cpu", "workers is 16; it can be at most 8"),
+    ("train --workers 3 --size small", "replay.batch_size is 16 and workers 3; the workers must divide it"),
+    ("train --size small --ppo.minibatch 501", "ppo.minibatch is 501 and workers 2; the workers must divide it"),
+    ("train --workers 16 --size small", "workers is 16; it can be at most 8"),
     ("train --workers 2 --algo g2a", "workers is 2; g2a learns with 1 (mag and mamba can have more)"),
-    ("train --steps", "Missing value for argument '--steps'"),
-    ("train extra", "extra"),
+    ("train --steps", "--steps needs a value; `mag train --help` explains"),
+    ("train extra", "'extra' is no option"),
     ("train --env smax/3s_vs_9z", "'3s_vs_9z'"),
     ("train --env starcraft", "'starcraft'"),
     ("train --env ./my_tasks/corridor", "there is no family '.'"),
     ("train --env smac_jax/no.toml", "cannot read the map file no.toml (No such file or directory)"),
     ("train --seed 2147483647 --num-seeds 2", "seeds must stay below 2147483648"),
-    ("train --preset cpu --replay.capacity 1500", "replay.capacity is 1500 and replay.learning_starts 2000"),
+    ("train --size small --replay.capacity 1500", "replay.capacity is 1500 and replay.learning_starts 2000"),
     ("train --algo mog", "unknown algorithm 'mog'; there are mag, mamba, attention-ppo, commnet, g2a"),
     ("train --algo=", "unknown algorithm ''; there are mag, mamba"),
     ("train --env=", "environment ''"),
     (
-        "train --algo mamba --planning.horizon 7",
-        "mamba does not plan and takes no option --planning.horizon; leave it out",
+        "train --algo mamba --planner.horizon 7",
+        "mamba does not plan with --planner.kind none and takes no option --planner.horizon; leave it out",
     ),
     (
         "train --algo commnet --learning.critic-learning-rate 0.1",
         "commnet has no critic of its own and takes no option --learning.critic-learning-rate",
     ),
-    ("train --algo mamba --model-reward.layers 3", "mamba does not plan and takes no option --model-reward.layers"),
-    ("train --algo g2a --learning.minibatches 7 --preset debug", "the minibatches must divide the environments"),
-    ("train --ppo.learning-rate-decay 1.1", "ppo.learning_rate_decay is 1.1; it must lie between 0 and 1"),
-    ("train --models.averaging 1", "models.averaging is 1.0; it must be at least 0 and below 1"),
-    ("train --models.optimiser sgd", "sgd"),
+    (
+        "train --algo mamba --model-reward.layers 3",
+        "mamba does not plan with --planner.kind none and takes no option --model-reward.layers",
+    ),
+    ("train --algo g2a --learning.minibatches 7 --size debug", "the minibatches must divide the environments"),
+    ("train --ppo.learning-rate-decay 1.1", "ppo.learning_rate_decay is 1.1; it must be at least 0 and at most 1"),
+    ("train --models.ema-decay 1", "models.ema_decay is 1.0; it must be at least 0 and below 1"),
+    ("train --models.optimiser sgd", "--models.optimiser: 'sgd' is none of adam, muon"),
     ("train --models.reward-threshold 0", "models.reward_threshold is 0.0; it must be above 0"),
-    ("train --models.reward-weight nan", "models.reward_weight is nan; it must be at least 0"),
-    ("train --algo commnet --planning.horizon 7", "unknown option --planning.horizon"),
-    ("train --preset big", "unknown preset 'big'; there are auto, paper, cpu, debug"),
+    ("train --models.reward-weight nan", "models.reward_weight is nan; it must be a finite number"),
+    ("train --algo commnet --planner.horizon 7", "commnet does not plan and takes no option --planner.horizon"),
+    ("train --planner.num-elites 2", "--planner.num-elites belongs to --planner.kind elite, and the kind is shooting"),
+    ("train --planner.kind shoting", "did you mean shooting?"),
+    ("train --env 3s_vs_3z", "Did you mean 'smac_jax/3s_vs_3z'?"),
+    ("train --env smac/3s_vs_3z", "Did you mean 'smac_jax/3s_vs_3z'?"),
+    ("train --config nowhere.json", "--config is nowhere.json, which cannot be read (No such file or directory)"),
+    ("train --size big", "unknown size 'big'; there are auto, paper, small, debug"),
+    ("train --recipe best", "unknown recipe 'best'; there are auto, paper, tuned"),
     ("evaluate", "RUN"),
     ("evaluate nowhere", "nowhere is not a run folder (it has no config.json)"),
-    ("evaluate nowhere --episodes 0", "--episodes is 0 but must be at least 1"),
+    ("evaluate nowhere --episodes 0", "--episodes is 0; it must be at least 1"),
     ("evaluate nowhere --jsn", "unknown option --jsn (did you mean --json?)"),
     ("watch", "RUN"),
     ("watch nowhere", "nowhere is not a run folder (it has no config.json)"),
-    ("watch nowhere --episodes 0", "--episodes is 0 but must be at least 1"),
+    ("watch nowhere --episodes 0", "--episodes is 0; it must be at least 1"),
     ("watch nowhere --out film.avi", "let its name end in one of .html, .gif, .mp4"),
-    ("models", "RUN"),
-    ("models nowhere", "nowhere is not a run folder (it has no config.json)"),
-    ("models nowhere --batches 0", "--batches is 0 but must be at least 1"),
-    ("bench speed", "invalid choice 'speed'"),
+    ("diagnose", "RUN is missing; the command is `mag diagnose RUN`"),
+    ("diagnose nowhere", "nowhere is not a run folder (it has no config.json)"),
+    ("diagnose nowhere --batches 0", "--batches is 0; it must be at least 1"),
+    ("bench speed", "unknown benchmark 'speed'; there are planning, world-model, ppo, env, iteration"),
     ("envs --all", "unknown option --all"),
 ]
 
@@ -160,7 +198,7 @@ def test_mistakes_get_one_sentence_and_code_2(capsys, monkeypatch, tmp_path, wor
 
 def test_a_run_folder_that_cannot_be_used_is_named(capsys, tmp_path):
     (tmp_path / "thesis.tex").write_text("mine")
-    code, _, errors = run(capsys, "train", "--env", "probe/two-step", "--preset", "debug", "--run", str(tmp_path))
+    code, _, errors = run(capsys, "train", "--env", "probe/two-step", "--size", "debug", "--run", str(tmp_path))
     assert code == 2
     assert "thesis.tex" in errors and "--run" in errors and errors.count("\n") == 1
 
@@ -169,23 +207,31 @@ def test_help_names_every_command(capsys):
     for words in ((), ("--help",), ("-h",)):
         code, output, _ = run(capsys, *words)
         assert code == 0
-        assert all(f"\n  {name} " in output for name in ("train", "evaluate", "watch", "models", "bench", "envs"))
+        assert all(f"\n  {name} " in output for name in ("train", "evaluate", "watch", "diagnose", "bench", "envs"))
 
 
 @pytest.mark.parametrize("word", ["--help", "-h"])
-def test_help_of_train_explains_fields_with_the_paper_values(capsys, word):
+def test_help_of_train_is_short_and_names_the_groups(capsys, word):
     code, output, _ = run(capsys, "train", word)
-    assert code == 0
-    text = " ".join(output.replace("│", " ").split())
-    assert "k: steps of a rollout (paper: 15)." in text
-    assert "--run DIR" in text and "with preset cpu" in text
+    assert code == 0 and len(output.splitlines()) < 60
+    assert all(len(line) <= 80 for line in output.splitlines())
+    assert "--run DIR" in output and "in size small, recipe" in output
+    assert "--ppo.*" in output and "--planner.*" in output and "--ppo.gamma" not in output
+
+
+def test_all_help_explains_fields_with_the_paper_values(capsys):
+    code, output, _ = run(capsys, "train", "--help-all")
+    assert code == 0 and all(len(line) <= 80 for line in output.splitlines())
+    text = " ".join(output.split())
+    assert "--rollout.length 15 k: steps of a rollout. (paper: 15)" in text
+    assert "--networks.hidden 64 Width of the hidden layers. (paper: 256)" in text
 
 
 def test_help_and_mistakes_do_not_wait_for_jax():
     script = (
         "import sys; from mag.cli import main\n"
-        "for words in (['--help'], ['trian'], ['evaluate', '--help'], ['watch', '--help'], ['models', '--help'],\n"
-        "              ['bench', 'nothing']):\n"
+        "for words in (['--help'], ['trian'], ['evaluate', '--help'], ['watch', '--help'], ['diagnose', '--help'],\n"
+        "              ['train', '--steps', 'x'], ['train', '--help']):\n"
         "    try: main(words)\n"
         "    except SystemExit: pass\n"
         "assert 'jax' not in sys.modules"
@@ -196,15 +242,22 @@ def test_help_and_mistakes_do_not_wait_for_jax():
 def test_environments_are_listed(capsys):
     code, output, _ = run(capsys, "envs")
     assert code == 0
-    assert any(line.startswith("smax/3s_vs_3z ") and "3 agents" in line for line in output.splitlines())
+    lines = output.splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    assert lines[1].split() == ["smac_jax/2s_vs_1sc", "2", "17", "7", "300"]
+    assert any(line.split()[:2] == ["smax/3s_vs_3z", "3"] for line in lines)
+
+
+def test_environments_are_filtered(capsys):
+    code, output, _ = run(capsys, "envs", "probe")
+    names = [line.split()[0] for line in output.splitlines() if "/" in line.split()[0]]
+    assert code == 0 and "probe/relay" in names and all(name.startswith("probe/") for name in names[:-1])
 
 
 def test_evaluation_of_a_run_repeats_its_last_test(tmp_path):
-    summary = train(fake_config(), tmp_path, build=build)
-    config = fake_config()
-    result = evaluate_run(
-        tmp_path, config.evaluation.episodes, load=partial(load_run, build=build, load=lambda folder: config)
-    )
+    summary = train(fake_config(), tmp_path)
+    with mock.patch("mag.runs.trained.set_up", build_trained):
+        result = evaluate_run(tmp_path, fake_config().evaluation.episodes)
     assert result["eval_win_rate"] == summary["eval_win_rate"]
     assert result["eval_return"] == summary["eval_return"]
     assert json.loads(json.dumps(result)) == result
@@ -217,7 +270,7 @@ def test_signals_give_their_exit_codes(capsys, monkeypatch):
         raise Interrupted(15)
 
     monkeypatch.setattr("mag.runs.train.train", stop)
-    assert run(capsys, "train", "--preset", "debug")[0] == 143
+    assert run(capsys, "train", "--size", "debug")[0] == 143
 
 
 def test_the_module_is_the_command():
@@ -228,10 +281,10 @@ def test_the_module_is_the_command():
 @pytest.mark.parametrize(
     ("options", "found"),
     [
-        ("--preset debug", (1, 1, 1)),
-        ("--preset debug --workers 4", (4, 1, 4)),
-        ("--preset cpu", (2, 1, 2)),
-        ("--preset cpu --num-seeds=3 --workers=2", (2, 3, 2)),
+        ("--size debug", (1, 1, 1)),
+        ("--size debug --workers 4", (4, 1, 4)),
+        ("--size small", (2, 1, 2)),
+        ("--size small --num-seeds=3 --workers=2", (2, 3, 2)),
     ],
 )
 def test_a_task_that_computes_when_it_is_imported_has_its_threads(options, found, tmp_path):

@@ -23,6 +23,7 @@ from mag.reports.diagnose import OBSERVED
 from mag.reports.watch import film, watch
 from mag.reports.watch.page import page
 from mag.reports.watch.record import battles, outcome
+from mag.runs.config_file import claim
 from tests.support import browser
 from tests.support.fake import FakeAlgorithm, FakeEnv, build, fake_config, train
 
@@ -249,6 +250,8 @@ def test_environments_without_battles_are_refused(run, tmp_path):
 
 
 def test_runs_without_a_checkpoint_are_refused(tmp_path):
+    with claim(tmp_path, fake_config()):
+        pass
     with pytest.raises(UsageError, match="has no checkpoint yet"):
         show(tmp_path, None)
 

@@ -100,11 +100,12 @@ TUNED: Changes = {
 """What learns best from few steps and updates.
 
 Many environments play, and D_e keeps every step. Deaths and ends are drawn whole, once for the team; rollouts start
-from the last posteriors of many windows, and what is imagined after an end does not count. The models learn first what the policy lives on: rewards, the rare win at its mean, and the observation, whose features are small.
-Muon takes them there in less than half of Adam's updates, with steps so large that the damage they expect sways by
-half; their moving average does not sway. Play swings, too, so the actor has a moving average as well. Learning rates
-decay so that in the end neither runs away from the other. Dropout takes a quarter of the models' time, and a fit to
-the same D_e is no better with it.
+from the last posteriors of many windows, and what is imagined after an end does not count. The models learn first what
+the policy lives on: rewards, the rare win at its mean, and the observation, whose features are small. Muon takes them
+there in less than half of Adam's updates, with steps so large that the damage they expect sways by half; their moving
+average does not sway. Play swings, too, so the actor has a moving average as well. Learning rates decay so that in the
+end neither runs away from the other. Dropout takes a quarter of the models' time, and a fit to the same D_e is no
+better with it.
 """
 
 

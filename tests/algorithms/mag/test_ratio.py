@@ -102,7 +102,7 @@ def test_the_classifier_learns_the_ratio(learned):
     net, metrics = learned
     # Half of the predictions agree and cannot be told from the truth: at the optimum an agreeing pair is real with
     # probability 2/3, so its logit is ln 2. All real pairs are called real, as are half of the predicted ones:
-    # accuracy (1 + 1/2) / 2.
+    # the accuracy is the mean of 1 and 1/2.
     assert metrics["model_reward/accuracy"] == pytest.approx(0.75, abs=0.03)
     for side in (0, 1):
         assert float(net.score(jnp.array([side, side]))) == pytest.approx(0.693, abs=0.2)

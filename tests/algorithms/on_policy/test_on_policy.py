@@ -10,7 +10,8 @@ import pytest
 
 from mag import envs
 from mag.algorithms.on_policy.algorithm import (
-    AgentState,
+    OnPolicyAgent,
+    OnPolicyCarry,
     Segment,
     behaviour,
     learning_batch,
@@ -18,38 +19,49 @@ from mag.algorithms.on_policy.algorithm import (
     optimiser,
     replay,
     segment_returns,
+    segments_of,
 )
 from mag.algorithms.on_policy.commnet import CommNet
-from mag.algorithms.on_policy.config import BASELINES, CommNetNetworksConfig, LearningConfig
-from mag.algorithms.registry import default_config, make
+from mag.algorithms.on_policy.config import CommNetNetworksConfig, LearningConfig
+from mag.algorithms.registry import default_config, find, make
+from mag.algorithms.config import validate
 from mag.errors import UsageError
+from mag.play.jax_player import JaxPlayer
 from mag.types import Arrival
 from tests.support import reference
 from tests.support.small import SPEC, filled, random_batch
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
 
-LEARNING = LearningConfig(gamma=0.5, lambda_=0.5, reward_scale=2.0, entropy=0.25, value_coefficient=0.5, clip=0.2)
+LEARNING = LearningConfig(gamma=0.5, gae_lambda=0.5, reward_scale=2.0, entropy=0.25, value_coefficient=0.5, clip=0.2)
 NETWORKS = CommNetNetworksConfig(hidden=8)
 NETWORK = filled(lambda key: CommNet(key, SPEC, NETWORKS))
 NO_EPSILON = jnp.zeros(())
+BASELINES = ("attention-ppo", "commnet", "g2a")
 
 
 def build(algo, env, **learning):
-    """An algorithm in the debug preset and the state of one seed."""
-    config = default_config(algo, env, "debug")
+    """An algorithm of size debug and the state of one seed."""
+    config = default_config(algo, env, "debug", "paper")
     config = dataclasses.replace(config, learning=dataclasses.replace(config.learning, **learning))
-    algorithm = make(config, envs.make(env))
-    return algorithm, algorithm.init(jax.random.key(1))
+    algorithm = make(config, envs.spec(env))
+    return algorithm, algorithm.init.of_one_seed(jax.random.key(1))
+
+
+def collecting(env, agent):
+    """Environments at the start of their episodes, and how to play on."""
+    player = JaxPlayer(envs.make(env), num_envs=4, steps=8)
+    play = jax.jit(player.collect.of_one_seed)
+    return player.start.of_one_seed(jax.random.key(5), agent), lambda key, players: play(key, agent, players)
 
 
 @pytest.mark.parametrize("algo", BASELINES)
 def test_a_configuration_knows_its_method(algo):
-    default = BASELINES[algo].config()
-    assert default.algo == default_config(algo, "probe/relay", "cpu").algo == algo
-    assert default == dataclasses.replace(default_config(algo, "probe/relay", "paper"), env=default.env, preset="auto")
-    assert {type(sizes) for sizes in BASELINES[algo].sizes.values()} == {type(default.networks)}
-    made = make(default, envs.make("probe/relay"))
+    default = find(algo).config()
+    published = default_config(algo, "probe/relay", "paper", "paper")
+    assert default.algo == default_config(algo, "probe/relay", "small", "tuned").algo == algo
+    assert default == dataclasses.replace(published, env=default.env, size="auto", recipe="auto")
+    made = make(default, envs.spec("probe/relay"))
     assert made.network.__name__.lower() == algo.replace("-", "")
 
 
@@ -66,7 +78,7 @@ def segment_of(reward, followed, continues, alive):
         first=jnp.zeros(items, bool),
         state=None,
     )
-    start = AgentState(jnp.zeros((agents, 1)), jnp.zeros(agents, jnp.int32), jax.random.key(0))
+    start = OnPolicyCarry(jnp.zeros((agents, 1)), jnp.zeros(agents, jnp.int32), jax.random.key(0))
     return Segment(start, steps, jnp.asarray(followed, bool))
 
 
@@ -115,9 +127,9 @@ def random_segments(seed, firsts):
     rng = np.random.default_rng(seed)
     steps = steps._replace(alive=jnp.asarray(rng.random(steps.alive.shape) < 0.7))
     count = len(steps.first)
-    start = AgentState(
+    start = OnPolicyCarry(
         jax.tree.map(
-            lambda x: jnp.asarray(rng.normal(size=(count, *x.shape)), jnp.float32), CommNet.blank(SPEC, NETWORKS)
+            lambda x: jnp.asarray(rng.normal(size=(count, *x.shape)), jnp.float32), CommNet.initial_carry(SPEC, NETWORKS)
         ),
         jnp.zeros((count, SPEC.n_agents), jnp.int32),
         jax.random.split(jax.random.key(0), count),
@@ -143,7 +155,7 @@ def test_advantages_are_normalised_where_they_count(batch):
 
 
 def test_only_the_living_before_a_transition_count(batch):
-    expected = np.asarray(SEGMENTS.steps.alive)[:, :-1] & ~np.asarray(SEGMENTS.steps.first)[:, 1:, None]
+    expected = np.asarray(SEGMENTS.arrivals.alive)[:, :-1] & ~np.asarray(SEGMENTS.arrivals.first)[:, 1:, None]
     np.testing.assert_array_equal(batch.weight, expected)
     assert 0 < expected.mean() < 1
 
@@ -153,9 +165,9 @@ def test_loss_against_a_loop(batch):
     logits, value = jax.jit(jax.vmap(lambda segment: replay(other, segment)))(SEGMENTS)
     surrogates, entropies, errors = [], [], []
     for e, t, i in np.argwhere(np.asarray(batch.weight) == 1):
-        avail = np.asarray(SEGMENTS.steps.avail[e, t, i])
+        avail = np.asarray(SEGMENTS.arrivals.avail[e, t, i])
         logs = reference.log_softmax(np, np.where(avail | ~avail.any(), logits[e, t, i], -1e10))
-        action = int(SEGMENTS.steps.previous_action[e, t + 1, i])
+        action = int(SEGMENTS.arrivals.previous_action[e, t + 1, i])
         with np.errstate(over="ignore"):
             ratio = np.exp(logs[action] - float(batch.log_prob[e, t, i]))
         advantage = float(batch.advantage[e, t, i])
@@ -172,14 +184,14 @@ def test_loss_against_a_loop(batch):
 def test_what_the_dead_do_and_what_nothing_follows_teaches_nothing(batch):
     counts = np.asarray(batch.weight)[..., None] == 1
     # Other actions and masks where nothing counts; the network of this test reads neither.
-    steps = SEGMENTS.steps
+    steps = SEGMENTS.arrivals
     action = np.array(steps.previous_action)
     action[:, 1:] = np.where(counts[..., 0], action[:, 1:], 2)
     avail = np.array(steps.avail)
     avail[:, :-1] = np.where(counts, avail[:, :-1], True)
     changed = steps._replace(previous_action=jnp.asarray(action), avail=jnp.asarray(avail))
     assert (np.asarray(changed.previous_action) != np.asarray(steps.previous_action)).any()
-    other = batch._replace(segment=SEGMENTS._replace(steps=changed))
+    other = batch._replace(segment=SEGMENTS._replace(arrivals=changed))
     gradient = jax.jit(jax.grad(lambda network, batch: loss(network, batch, LEARNING, NO_EPSILON)[0]))
     jax.tree.map(np.testing.assert_array_equal, gradient(NETWORK, batch), gradient(NETWORK, other))
 
@@ -190,7 +202,7 @@ def test_memory_goes_on_until_an_episode_starts():
     run = jax.jit(jax.vmap(lambda segment: replay(NETWORK, segment)))
     for one, another in zip(run(SEGMENTS), run(other), strict=True):
         differs = np.abs(np.asarray(one - another)).reshape(*one.shape[:2], -1).max(-1) > 0
-        np.testing.assert_array_equal(differs, np.cumsum(SEGMENTS.steps.first, 1) == 0)
+        np.testing.assert_array_equal(differs, np.cumsum(SEGMENTS.arrivals.first, 1) == 0)
 
 
 @pytest.mark.parametrize("algo", BASELINES)
@@ -198,16 +210,17 @@ def test_learning_replays_what_was_played(algo):
     # A policy so sure that it always takes its likeliest action. Learning finds the same actions likeliest, at
     # items of two turns, inside of which episodes start: it remembers and draws (G2A's gates) what acting did.
     algorithm, state = build(algo, "probe/memory", epsilon=0.0)
-    network = filled(lambda key: algorithm.network(key, algorithm.env.spec, algorithm.config.networks), scale=4.0)
-    policy = algorithm.policy(state)._replace(network=network)
-    play = jax.jit(algorithm.play)
-    collectors = state.collectors
+    networks = algorithm.config.networks
+    network = filled(lambda key: algorithm.network(key, algorithm.spec, networks), scale=4.0)
+    agent = OnPolicyAgent(network, network, NO_EPSILON, algorithm.spec, networks)
+    players, play = collecting("probe/memory", agent)
     for turn in range(2):
-        collectors, segments, *_ = play(jax.random.key(turn), policy, collectors)
+        players, played = play(jax.random.key(turn), players)
+        segments = segments_of(played)
         logits, _ = jax.jit(jax.vmap(lambda segment: replay(network, segment)))(segments)
         chance = jax.nn.softmax(logits[:, :-1])
-        done = np.asarray(segments.steps.previous_action)[:, 1:]
-        followed = np.asarray(segments.followed)
+        done = np.asarray(segments.arrivals.previous_action)[:, 1:]
+        followed = np.asarray(segments.has_next)
         certain = (np.asarray(chance).max(-1) > 0.999) & followed[..., None]
         assert certain.mean() > 0.1
         np.testing.assert_array_equal(done[certain], np.asarray(chance).argmax(-1)[certain])
@@ -216,25 +229,27 @@ def test_learning_replays_what_was_played(algo):
 @pytest.mark.parametrize(("env", "bootstrapped"), [("probe/counter", False), ("probe/clock", True)])
 def test_a_time_limit_is_bootstrapped_from_and_an_end_is_not(env, bootstrapped):
     algorithm, state = build("commnet", env)
-    _, segments, _, played = jax.jit(algorithm.play)(jax.random.key(0), algorithm.policy(state), state.collectors)
-    config = LearningConfig(gamma=0.5, lambda_=0.0)
+    players, play = collecting(env, algorithm.agent(state))
+    _, played = play(jax.random.key(0), players)
+    segments = segments_of(played)
+    config = LearningConfig(gamma=0.5, gae_lambda=0.0)
     value = jnp.full((4, 9, 2), 8.0)
     returns = jax.vmap(lambda value, segment: segment_returns(value, segment, config))(value, segments)
     # Item 4 leads to item 5, the last of the first episode: its reward, and half of 8 unless it is an end.
-    reward = np.asarray(segments.steps.reward)[:, 5]
+    reward = np.asarray(segments.arrivals.reward)[:, 5]
     np.testing.assert_allclose(returns[:, 4, 0], reward + 4 * bootstrapped)
     # Item 5 is followed by a start (or by the second absorbing item, then a start).
     gap = 1 if bootstrapped else 2
     expected = np.ones((4, 8), bool)
     expected[:, 5 : 5 + gap] = False
-    np.testing.assert_array_equal(segments.followed, expected)
-    assert int(played) == 4 * 5 + 4 * (7 - 5 - gap)
+    np.testing.assert_array_equal(segments.has_next, expected)
+    assert int(played.transitions.sum()) == 4 * 5 + 4 * (7 - 5 - gap)
 
 
 def test_the_critic_has_its_own_learning_rate():
     config = LearningConfig(optimiser="rmsprop", learning_rate=1e-2, critic_learning_rate=1.0, max_grad_norm=1e9)
     algorithm, _ = build("g2a", "probe/relay")
-    network = jax.tree.map(jnp.zeros_like, algorithm.init(jax.random.key(0)).network.params)
+    network = jax.tree.map(jnp.zeros_like, algorithm.init.of_one_seed(jax.random.key(0)).network.params)
     rule = optimiser(config)
     ones = jax.tree.map(jnp.ones_like, network)
     updates, _ = jax.jit(rule.update)(ones, rule.init(network), network)
@@ -248,10 +263,12 @@ def test_the_critic_has_its_own_learning_rate():
 def test_the_target_is_copied_every_so_many_updates():
     algorithm, state = build("g2a", "probe/relay", target_every=3)
     assert algorithm.config.learning.epochs == 1
-    iterate = jax.jit(algorithm.iterate)
+    players, play = collecting("probe/relay", algorithm.agent(state))
+    learn = jax.jit(algorithm.learn.of_one_seed)
     targets = [state.target]
-    for _ in range(3):
-        state, *_ = iterate(state)
+    for turn in range(3):
+        players, played = play(jax.random.key(turn), players)
+        state, _ = learn(jax.random.key(turn), state, played, NO_EPSILON)
         targets.append(state.target)
 
     def equal(a, b):
@@ -270,11 +287,11 @@ def test_exploration_decays_linearly_to_its_end():
     ("learning", "message"),
     [
         ({"minibatches": 3}, "collect.num_envs is 4 and learning.minibatches 3; the minibatches must divide"),
-        ({"lambda_": 1.5}, "learning.lambda is 1.5; it must lie between 0 and 1"),
+        ({"gae_lambda": 1.5}, "learning.gae_lambda is 1.5; it must be at least 0 and at most 1"),
         ({"epsilon": -0.1}, "learning.epsilon is -0.1"),
     ],
 )
 def test_impossible_numbers_are_refused(learning, message):
-    config = default_config("commnet", "probe/relay", "debug")
+    config = default_config("commnet", "probe/relay", "debug", "paper")
     with pytest.raises(UsageError, match=message):
-        dataclasses.replace(config, learning=dataclasses.replace(config.learning, **learning)).check()
+        validate(dataclasses.replace(config, learning=dataclasses.replace(config.learning, **learning)))
