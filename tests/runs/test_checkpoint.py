@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mag.runs.checkpoint import TEMPORARY, Checkpoints
 from mag.errors import UsageError
+from mag.runs.checkpoint import TEMPORARY, Checkpoints
 
 
 class Part(eqx.Module):

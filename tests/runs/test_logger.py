@@ -8,8 +8,8 @@ from rich.console import Console
 from tensorboardX.proto.event_pb2 import Event
 
 from mag.runs.curve import draw
-from mag.runs.logger import Logger, Terminal, average, duration, read_rows
 from mag.runs.folder import RunFolder
+from mag.runs.logger import Logger, Terminal, average, duration, read_rows
 
 
 def make_row(seed, steps, **values):
