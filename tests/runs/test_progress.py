@@ -9,8 +9,8 @@ from mag.types import Episodes
 
 
 def episodes(won):
-    """`won[seed][time][env]`: 1 won, 0 lost, -1 no end; returns are 10 x won, lengths 3."""
-    won = np.asarray(won)
+    """`won[seed][time][env]`: 1 won, 0 lost, -1 no end, as `[seed, env, time]`; returns are 10 x won, lengths 3."""
+    won = np.asarray(won).swapaxes(1, 2)
     return Episodes(won >= 0, won == 1, 10.0 * won, np.full(won.shape, 3))
 
 

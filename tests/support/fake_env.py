@@ -8,11 +8,14 @@
 | `unlike` | `four_steps` that pays NaN where the two agents act differently |
 | `infinite` | `four_steps` that pays infinity |
 | `endless` | never ends before the time limit of 6 steps, and does not say so there |
+| `PATH.toml` | episodes of as many steps as the file says: `length = 5` |
 | `duel`, `endless_duel` | `drawn_length`, and a battle that the time limit cuts, with a view |
 
 Each step pays the mean action; an episode is won if more than 3 steps were drawn.
 """
 
+import tomllib
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -44,6 +47,12 @@ class FakeEnv:
     length: int | None = None
     """Steps of every episode; None where they are drawn."""
     has_wins = True
+
+    @classmethod
+    def of_file(cls, name: str, length: int) -> "FakeEnv":
+        made = cls()
+        made.name, made.length = name, length
+        return made
 
     @property
     def spec(self) -> EnvSpec:
@@ -179,3 +188,15 @@ def specs() -> dict[str, EnvSpec]:
 
 def make(map_name: str) -> FakeEnv:
     return _MAPS[map_name]()
+
+
+def content_of_file(path: str) -> dict[str, Any]:
+    return tomllib.loads(Path(path).read_text())
+
+
+def spec_from_content(map_name: str, content: dict[str, Any]) -> EnvSpec:
+    return make_from_content(map_name, content).spec
+
+
+def make_from_content(map_name: str, content: dict[str, Any]) -> FakeEnv:
+    return FakeEnv.of_file(map_name, content["length"])

@@ -11,9 +11,9 @@ from mag import envs
 from mag.algorithms.config import CollectConfig
 from mag.algorithms.on_policy.algorithm import OnPolicyCarry, Segment, replay
 from mag.algorithms.registry import default_config, make
+from mag.play.episode import arrival
 from mag.play.testing import evaluation_keys
 from mag.runs.setup import set_up
-from mag.play.episode import arrival
 from mag.types import TimeStep
 from tests.support.small import SPEC, filled, random_batch
 

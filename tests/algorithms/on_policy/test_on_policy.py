@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from mag import envs
+from mag.algorithms.config import validate
 from mag.algorithms.on_policy.algorithm import (
     OnPolicyAgent,
     OnPolicyCarry,
@@ -24,7 +25,6 @@ from mag.algorithms.on_policy.algorithm import (
 from mag.algorithms.on_policy.commnet import CommNet
 from mag.algorithms.on_policy.config import CommNetNetworksConfig, LearningConfig
 from mag.algorithms.registry import default_config, find, make
-from mag.algorithms.config import validate
 from mag.errors import UsageError
 from mag.play.jax_player import JaxPlayer
 from mag.types import Arrival
@@ -129,7 +129,8 @@ def random_segments(seed, firsts):
     count = len(steps.first)
     start = OnPolicyCarry(
         jax.tree.map(
-            lambda x: jnp.asarray(rng.normal(size=(count, *x.shape)), jnp.float32), CommNet.initial_carry(SPEC, NETWORKS)
+            lambda x: jnp.asarray(rng.normal(size=(count, *x.shape)), jnp.float32),
+            CommNet.initial_carry(SPEC, NETWORKS),
         ),
         jnp.zeros((count, SPEC.n_agents), jnp.int32),
         jax.random.split(jax.random.key(0), count),
@@ -209,7 +210,7 @@ def test_memory_goes_on_until_an_episode_starts():
 def test_learning_replays_what_was_played(algo):
     # A policy so sure that it always takes its likeliest action. Learning finds the same actions likeliest, at
     # items of two turns, inside of which episodes start: it remembers and draws (G2A's gates) what acting did.
-    algorithm, state = build(algo, "probe/memory", epsilon=0.0)
+    algorithm, _ = build(algo, "probe/memory", epsilon=0.0)
     networks = algorithm.config.networks
     network = filled(lambda key: algorithm.network(key, algorithm.spec, networks), scale=4.0)
     agent = OnPolicyAgent(network, network, NO_EPSILON, algorithm.spec, networks)
