@@ -156,11 +156,18 @@ def override(config: Config, changes: Mapping[str, Any]) -> Config:
     """
     flat = flatten(changes)
     known = {option.name: option for option in options(config)}
-    for name in flat:
+    for name, value in flat.items():
         if name not in known:
-            raise UsageError(f"unknown option {name}{did_you_mean(name, known)}")
+            raise UsageError(unknown(name, value, known))
     converted = {name: convert(name, known[name].type, value) for name, value in flat.items()}
     return _replace(config, converted)
+
+
+def unknown(name: str, value: Any, known: Iterable[str], spell: Callable[[str], str] = str) -> str:
+    """A sentence on an option that does not exist, spelled as the user does; it may be a group of options."""
+    if inside := [spell(each) for each in known if each.startswith(f"{name}.")]:
+        return f"{spell(name)} is {value!r}, but it is a group of options; set one of them: {', '.join(inside)}"
+    return f"unknown option {spell(name)}{did_you_mean(spell(name), [spell(each) for each in known])}"
 
 
 def _replace(config: Any, flat: Mapping[str, Any]) -> Any:
@@ -178,25 +185,38 @@ def _replace(config: Any, flat: Mapping[str, Any]) -> Any:
 
 
 def convert(name: str, kind: Any, value: Any) -> Any:
-    """A value as the type of its option; UsageError, which names the option, where it is none."""
+    """A value as the type of its option, read where it is text; UsageError, which names the option, where it cannot."""
     kinds = alternatives(kind)
     if value is None and types.NoneType in kinds:
         return None
     kind = kinds[0]
+    wrong = UsageError(f"{name}: {value!r} is not {wanted(kind)}")
     if typing.get_origin(kind) is Literal:
-        words = typing.get_args(kind)
-        if value in words:
+        if value in typing.get_args(kind):
             return value
-        raise UsageError(f"{name}: {value!r} is none of {', '.join(words)}")
-    if kind in (int, float):
-        return _number(name, kind, value)
-    if kind is bool:
-        return _truth(name, value)
-    if kind is Path and isinstance(value, str | Path):
-        return Path(value)
+        near = did_you_mean(str(value), map(str, typing.get_args(kind)))
+        raise UsageError(f"{name}: {value!r} is none of {', '.join(map(str, typing.get_args(kind)))}{near}")
+    try:
+        if kind in (int, float):
+            return _number(kind, value)
+        if kind is bool:
+            return _truth(value)
+        if kind is Path:
+            return Path(value)
+    except (ValueError, TypeError, OverflowError):
+        raise wrong from None
     if not isinstance(value, kind):
-        raise UsageError(f"{name}: {value!r} is not of type {kind.__name__}")
+        raise wrong
     return value
+
+
+def wanted(kind: Any) -> str:
+    """What an option of a type takes, in words."""
+    kind = alternatives(kind)[0]
+    if typing.get_origin(kind) is Literal:
+        return " or ".join(map(str, typing.get_args(kind)))
+    words = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "a path"}
+    return words.get(kind) or f"of type {kind.__name__}"
 
 
 def alternatives(kind: Any) -> tuple[Any, ...]:
@@ -204,21 +224,16 @@ def alternatives(kind: Any) -> tuple[Any, ...]:
     return typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
 
 
-def _number(name: str, kind: type, value: Any) -> int | float:
-    """A number, also as text and as `1e6` where a whole one is meant."""
-    wanted = "a whole number" if kind is int else "a number"
-    wrong = UsageError(f"{name}: {value!r} is not {wanted}")
+def _number(kind: type, value: Any) -> Number:
+    """A number, also from text and from `1e6` where a whole number is wanted; ValueError or TypeError for others."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise wrong
+        raise TypeError
+    if kind is float:
+        return float(value)
     try:
-        if kind is float:
-            return float(value)
-        try:
-            return int(value) if isinstance(value, str) else _whole(value)
-        except ValueError:
-            return _whole(float(value))
-    except (ValueError, OverflowError):
-        raise wrong from None
+        return int(value) if isinstance(value, str) else _whole(value)
+    except ValueError:
+        return _whole(float(value))
 
 
 def _whole(value: Number) -> int:
@@ -228,14 +243,14 @@ def _whole(value: Number) -> int:
     return int(value)
 
 
-def _truth(name: str, value: Any) -> bool:
-    """True or False, also as text."""
+def _truth(value: Any) -> bool:
+    """True or False, also from text; ValueError for other text."""
     words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
     if isinstance(value, bool):
         return value
     if isinstance(value, str) and value.lower() in words:
         return words[value.lower()]
-    raise UsageError(f"{name}: {value!r} is neither true nor false")
+    raise ValueError
 
 
 def check_bounds(config: Any, spell: Callable[[str], str] = str) -> None:

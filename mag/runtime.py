@@ -33,6 +33,8 @@ def setup(num_seeds: int = 1, workers: int = 1) -> None:
         os.environ["XLA_FLAGS"] = " ".join((os.environ.get("XLA_FLAGS", ""), *PATIENCE))
     import jax
 
+    if jax.config.read("jax_enable_x64"):
+        raise UsageError("jax_enable_x64 is on, but everything here is computed in 32 bits; leave it off")
     with contextlib.suppress(RuntimeError):  # JAX is in use already: seeds run in turn, with one worker
         threads = max(own_cores(), seeds_at_once(num_seeds, workers) * workers)
         jax.config.update("jax_num_cpu_devices", min(threads, MOST_THREADS))

@@ -5,8 +5,12 @@ from dataclasses import dataclass
 from mag.algorithms.config import RunConfig
 from mag.algorithms.registry import default_config
 from mag.cli.parsing import parse
-from mag.options import choice
+from mag.errors import UsageError
+from mag.options import choice, did_you_mean
 from mag.runtime import setup
+
+PARTS = ("planning", "world-model", "ppo", "env", "iteration")
+"""The parts that can be measured, as `mag.reports.bench` has them; a mistaken one does not wait for JAX."""
 
 
 @dataclass(frozen=True)
@@ -14,9 +18,9 @@ class Options:
     """Measure the speed of PART: planning, world-model, ppo, env or iteration."""
 
     algo: str | None = choice(None, source=None)
-    """Method of `iteration` (none: mag)."""
+    """Method of `iteration` (default: mag)."""
     env: str | None = choice(None, source=None)
-    """Environment of `iteration` (none: smac_jax/3s_vs_3z)."""
+    """Environment of `iteration` (default: smac_jax/3s_vs_3z)."""
     json: bool = choice(False, source=None)
     """Print one JSON object instead of text."""
 
@@ -24,6 +28,8 @@ class Options:
 def run(words: list[str]) -> None:
     """Measure."""
     (part,), options = parse(words, Options(), "mag bench", ("PART",))
+    if part not in PARTS:
+        raise UsageError(f"unknown benchmark {part!r}{did_you_mean(part, PARTS)}; there are {', '.join(PARTS)}")
     setup(workers=default_config(options.algo or "mag", options.env or RunConfig().env, "small").workers)
     from mag.reports import bench
 

@@ -1,42 +1,54 @@
 """`mag envs`: the environments, the paper's maps first."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from mag import envs
-from mag.cli.parsing import parse
-from mag.envs import EnvSpec
+from mag.algorithms.mag.method import TABLE_1
+from mag.cli.parsing import parse, wrap
 from mag.errors import UsageError
+from mag.options import did_you_mean
 
-PAPER = "smac_jax/"
-"""The family with the paper's maps."""
-OWN = """Your own: smac_jax/FILE.toml, a map in a file, or my_package.my_module/MAP,
-a module with `specs` and `make`."""
+if TYPE_CHECKING:
+    from mag.envs import EnvSpec
+
+PAPER = tuple(f"smac_jax/{map_name}" for map_name in TABLE_1)
+"""The paper's maps."""
+COLUMNS = "The columns are agents, features of an observation, actions, and the steps after which an episode is cut."
+NO_WINS = "* has returns, but no wins."
+FIRST = "The paper's eight maps come first."
+OWN = """Maps of your own: smac_jax/FILE.toml, a map in a file, or PACKAGE.MODULE/MAP, a module with the functions
+`specs` and `make` (`mag.envs.Family`)."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """List the environments; with FILTER those whose name contains it, such as `mag envs smax`."""
+    """List the environments; with FILTER those whose name contains that word, such as `mag envs smax`."""
 
 
 def run(words: list[str]) -> None:
-    """Print one line for each environment."""
-    filters = [word for word in words if not word.startswith("-")]
-    parse([word for word in words if word not in filters], Options(), "mag envs", ())
-    if len(filters) > 1:
-        raise UsageError(f"{filters[1]!r} is one word too many; the command is `mag envs FILTER`")
-    wanted = filters[0] if filters else ""
-    found = [spec for name, spec in envs.specs().items() if wanted in name]
+    """Print a line for each environment."""
+    given, _ = parse(words, Options(), "mag envs", ("[FILTER]",))
+    from mag import envs
+
+    specs = envs.specs()
+    names = [*PAPER, *(name for name in specs if name not in PAPER)]
+    found = [specs[name] for name in names if all(word in name for word in given)]
     if not found:
-        raise UsageError(f"no environment's name contains {wanted!r}; `mag envs` lists all")
-    width = max(len(spec.name) for spec in found)
-    print(f"{'':{width}} agents   obs actions steps")
-    for spec in sorted(found, key=lambda spec: not spec.name.startswith(PAPER)):
-        print(row(spec, width))
-    print("* has no wins")
-    print(OWN)
+        near = did_you_mean(given[0], dict.fromkeys(part for name in names for part in (*name.split("/"), name)))
+        raise UsageError(f"no environment's name contains {given[0]!r}{near}; `mag envs` lists all")
+    without = [] if all(spec.has_wins for spec in found) else [NO_WINS]
+    print(
+        "\n".join(
+            [*table(found), "", *wrap(COLUMNS if given else f"{COLUMNS} {FIRST}"), *without, *wrap(OWN)]
+        )
+    )
 
 
-def row(spec: EnvSpec, width: int) -> str:
-    """One environment in a line."""
-    mark = "" if spec.has_wins else " *"
-    return f"{spec.name:{width}} {spec.n_agents:6} {spec.obs_dim:5} {spec.n_actions:7} {spec.episode_limit:5}{mark}"
+def table(specs: list["EnvSpec"]) -> Iterator[str]:
+    """The rows: name, agents, observation, actions and steps."""
+    width = max(len(spec.name) for spec in specs)
+    yield f"{'':{width}} {'agents':>6} {'obs':>4} {'actions':>7} {'steps':>5}"
+    for spec in specs:
+        mark = "" if spec.has_wins else "*"
+        yield f"{spec.name:{width}} {spec.n_agents:6} {spec.obs_dim:4} {spec.n_actions:7} {spec.episode_limit:5}{mark}"

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import NoReturn
 
+from mag.cli.parsing import HelpAsked
 from mag.errors import UsageError, discard
 from mag.options import did_you_mean
 
@@ -44,8 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        dispatch(words)
-        sys.stdout.flush()
+        try:
+            dispatch(words)
+        finally:
+            sys.stdout.flush()
     except UsageError as error:
         fail(str(error))
     except KeyboardInterrupt:
@@ -63,6 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def dispatch(words: list[str]) -> None:
     """Run the command that the first word names."""
     name, *rest = words or ["--help"]
+    if name == "help" and rest:
+        name, rest = rest[0], ["--help"]
     if name in ("-h", "--help", "help"):
         print(USAGE, end="")
     elif name == "--version":
@@ -71,7 +76,10 @@ def dispatch(words: list[str]) -> None:
         print(f"mag {__version__}")
     elif name in COMMANDS:
         run: Callable[[list[str]], None] = import_module(f"mag.cli.{name}").run
-        run(rest)
+        try:
+            run(rest)
+        except HelpAsked as asked:
+            print(asked)
     else:
         raise UsageError(f"unknown command {name}{did_you_mean(name, COMMANDS)}; known are {', '.join(COMMANDS)}")
 

@@ -2,14 +2,22 @@
 
 import shutil
 import textwrap
-from collections.abc import Iterable
-from typing import Any, NamedTuple, TypeVar
+import typing
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from mag.errors import UsageError
-from mag.options import Option, check_bounds, convert, did_you_mean, options, override
+from mag.options import Bounds, Option, alternatives, check_bounds, convert, options, override, unknown, wanted
 
 Options = TypeVar("Options")
 HELP = ("-h", "--help", "--help-all")
+PLACEHOLDERS = {Path: "PATH", str: "NAME", int: "NUMBER", float: "NUMBER"}
+"""What help shows in place of a value where there is none yet."""
+
+
+class HelpAsked(Exception):  # noqa: N818 - asked for by the user, not an error
+    """The user asks for help; the text is the exception's."""
 
 
 class Words(NamedTuple):
@@ -22,11 +30,10 @@ class Words(NamedTuple):
     """How the user wrote each option."""
 
 
-def split(words: list[str], prog: str, known: dict[str, Option] | None = None) -> Words:
+def split(words: list[str], prog: str, known: Mapping[str, Option] | None = None) -> Words:
     """Take a command line apart. UsageError where a value is missing.
 
-    Of the `known` options, if they are known already, those that are true or false need no value, and another option
-    is refused.
+    Where the options are `known` already, a truth value needs no word of its own, and other options are refused.
     """
     positionals: list[str] = []
     given: dict[str, str] = {}
@@ -40,7 +47,8 @@ def split(words: list[str], prog: str, known: dict[str, Option] | None = None) -
         option, equals, value = word.partition("=")
         name = option[2:].replace("-", "_")
         if known is not None and name not in known:
-            raise unknown(option, known, prog)
+            mistake = unknown(name, value, known, spelling({name: option}))
+            raise UsageError(f"{mistake}; `{prog} --help` lists all")
         if known is not None and known[name].type is bool and not equals:
             value = "true"
         elif not equals:
@@ -51,72 +59,88 @@ def split(words: list[str], prog: str, known: dict[str, Option] | None = None) -
     return Words(positionals, given, spelt)
 
 
-def typed(words: Words, known: dict[str, Option], prog: str) -> dict[str, Any]:
-    """The values given, as the types of their options. UsageError for an unknown option or a value of another type."""
-    values = {}
-    for name, text in words.given.items():
-        option = words.spelt[name]
-        if name not in known:
-            raise unknown(option, known, prog)
-        values[name] = convert(option, known[name].type, text)
-    return values
+def spelling(spelt: dict[str, str]) -> Callable[[str], str]:
+    """How the user of a command line writes options: as given, and others with the same kind of dashes."""
+    underscores = any("_" in option for option in spelt.values())
 
+    def spell(name: str) -> str:
+        return spelt.get(name) or "--" + (name if underscores else name.replace("_", "-"))
 
-def unknown(option: str, known: Iterable[str], prog: str) -> UsageError:
-    """What to say of an option that does not exist."""
-    near = did_you_mean(option, [spell(each, like=option) for each in known])
-    return UsageError(f"unknown option {option}{near}; `{prog} --help` lists all")
-
-
-def spell(name: str, like: str = "--") -> str:
-    """An option as typed: with dashes, or with the underscores of the word that it is compared with."""
-    return "--" + (name if "_" in like else name.replace("_", "-"))
+    return spell
 
 
 def parse(
     words: list[str], default: Options, prog: str, positionals: tuple[str, ...] = ()
 ) -> tuple[list[str], Options]:
-    """The positional words and the options of a command, or its help printed and an exit.
+    """The positional words and the options of a command.
 
-    Raises UsageError, in one sentence, where the words are wrong.
+    `positionals` are their names in help: `RUN`, `[FILTER]` for one that may be left out, `RUN...` for one or more at
+    the end. Raises HelpAsked, and UsageError, in one sentence, where the words are wrong.
     """
-    known = {option.name: option for option in options(default)}
     if any(word in HELP for word in words):
-        print(help_of(default, prog, positionals))
-        raise SystemExit(0)
+        raise HelpAsked(help_of(default, prog, positionals))
+    known = {option.name: option for option in options(default)}
     parts = split(words, prog, known)
-    values = typed(parts, known, prog)
-    if len(parts.positionals) < len(positionals):
-        missing = positionals[len(parts.positionals)]
-        raise UsageError(f"{missing} is missing; the command is `{prog} {' '.join(positionals)}`")
-    if len(parts.positionals) > len(positionals):
-        extra = parts.positionals[len(positionals)]
-        raise UsageError(f"{extra!r} is one word too many; `{prog} --help` explains")
+    spell = spelling(parts.spelt)
+    values = {name: convert(spell(name), known[name].type, text) for name, text in parts.given.items()}
+    check_positionals(parts.positionals, positionals, prog)
     config = override(default, values)
     check_bounds(config, spell)
     return parts.positionals, config
 
 
+def check_positionals(given: list[str], names: tuple[str, ...], prog: str) -> None:
+    """Raise UsageError for a word that is missing or one too many."""
+    required = [name for name in names if not name.startswith("[")]
+    if len(given) < len(required):
+        raise UsageError(f"{required[len(given)].rstrip('.')} is missing; the command is `{' '.join((prog, *names))}`")
+    if len(given) > len(names) and not (names and names[-1].endswith("...")):
+        extra = given[len(names)]
+        raise UsageError(f"{extra!r} is one word too many; the command is `{' '.join((prog, *names))}`")
+
+
 def help_of(default: Any, prog: str, positionals: tuple[str, ...]) -> str:
     """What `--help` prints of a small command: the docstring of its options, then each of them."""
-    usage = " ".join(["usage:", prog, *positionals, "[OPTIONS]"])
+    found = list(options(default))
+    usage = " ".join(["usage:", prog, *positionals, *(["[OPTIONS]"] if found else [])])
     about = " ".join((type(default).__doc__ or "").split())
-    return "\n".join([usage, "", *wrap(about), "", *(line for each in options(default) for line in describe(each))])
+    lines = []
+    for each in found:
+        is_flag = each.type is bool
+        lines += entry(each.name.replace("_", "-"), each.help) if is_flag else describe(each, each.published)
+    return "\n".join([usage, "", *wrap(about), *([""] if found else []), *lines])
 
 
-def describe(option: Option) -> list[str]:
-    """The lines of one option: as typed, its value, and its help."""
-    value = "" if option.type is bool and option.value is False else f" {shown(option.value)}"
-    quoted = f" ({option.source}: {shown(option.published)})" if option.source else ""
-    return [f"  {spell(option.name)}{value}", *wrap(option.help + quoted, indent=6)]
+def describe(option: Option, published: Any, *, full: bool = False) -> list[str]:
+    """The lines of one option: as typed, its value, its help, the published value and, in full, what is allowed."""
+    notes = [f"{option.source}: {shown(published, option.type)}"] if option.source else []
+    notes += allowed(option) if full else []
+    about = option.help + (f" ({'; '.join(notes)})" if notes else "")
+    return entry(f"{option.name.replace('_', '-')} {shown(option.value, option.type)}", about)
 
 
-def shown(value: Any) -> str:
+def allowed(option: Option) -> list[str]:
+    """The bounds of a number, or the words of a choice."""
+    if option.bounds != Bounds():
+        return [str(option.bounds)]
+    kind = alternatives(option.type)[0]
+    is_choice = typing.get_origin(kind) is Literal and len(typing.get_args(kind)) > 1
+    return [wanted(kind)] if is_choice else []
+
+
+def entry(option: str, about: str) -> list[str]:
+    """The lines of one option in help."""
+    return [f"  --{option}", *wrap(about, indent=6)]
+
+
+def shown(value: Any, kind: Any) -> str:
     """A value as it is typed."""
-    return "none" if value is None else str(value)
+    if value is None or value == "":
+        return PLACEHOLDERS.get(alternatives(kind)[0], "VALUE")
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def wrap(text: str, indent: int = 0) -> list[str]:
-    """Lines that fit the terminal, and 80 columns at most."""
-    width = min(80, shutil.get_terminal_size().columns)
-    return textwrap.wrap(text, width, initial_indent=" " * indent, subsequent_indent=" " * indent)
+def wrap(text: str, indent: int = 0, begin: str = "") -> list[str]:
+    """Lines that fit the terminal, and 80 columns at most; the first one begins with `begin`."""
+    width = max(40, min(80, shutil.get_terminal_size().columns))
+    return textwrap.wrap(text, width, initial_indent=begin or " " * indent, subsequent_indent=" " * indent)

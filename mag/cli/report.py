@@ -4,11 +4,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from mag.cli.parsing import HELP, parse, split
+from mag.cli.parsing import parse
 from mag.errors import UsageError
 from mag.options import choice
-
-PROG = "mag report"
 
 
 @dataclass(frozen=True)
@@ -17,14 +15,14 @@ class Options:
     of run folders."""
 
     out: Path | None = choice(None, source=None)
-    """Where to write (none: report, in the folder of the study's runs or here)."""
+    """Where to write (default: report, in the folder of the study's runs or here)."""
     csv: str = choice("", source=None)
     """Runs of other methods to lay beside: NAME=FILE, several parted by commas; a file has the columns env_steps, seed,
     win_rate and, for several environments, env."""
     metric: str | None = choice(None, source=None)
-    """eval/win_rate, eval/return, train/win_rate or train/return (none: the first that there is)."""
+    """eval/win_rate, eval/return, train/win_rate or train/return (default: the first that there is)."""
     runs: Path | None = choice(None, source=None)
-    """Folder of the study's run folders (none: runs/<study>)."""
+    """Folder of the study's run folders (default: runs/<study>)."""
     results: Path = choice(Path("results"), source=None)
     """Folder of kept curves."""
     keep: bool = choice(False, source=None)
@@ -33,7 +31,7 @@ class Options:
 
 def run(words: list[str]) -> None:
     """Report."""
-    sources, options = parse(words, Options(), PROG, positionals(words))
+    sources, options = parse(words, Options(), "mag report", ("STUDY.toml|RUN...",))
     others = dict(named_file(word) for word in options.csv.split(",") if word)
     from mag.experiments import report
     from mag.experiments.study import load_study
@@ -58,14 +56,6 @@ def run(words: list[str]) -> None:
     if options.keep:
         print(report.keep(material, written.folder, options.results))
     print(written.folder / "index.html")
-
-
-def positionals(words: list[str]) -> tuple[str, ...]:
-    """The names of as many words as are given: a study file, or at least one run."""
-    if any(word in HELP for word in words):
-        return ("STUDY.toml|RUN...",)
-    count = len(split(words, PROG, flags=("keep",)).positionals)
-    return ("STUDY.toml|RUN...", *["RUN"] * (count - 1))
 
 
 def named_file(word: str) -> tuple[str, Path]:

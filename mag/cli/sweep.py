@@ -20,7 +20,7 @@ class Options:
     seeds_together: bool = choice(False, source=None)
     """Train all seeds of a curve in one process, side by side: for a GPU."""
     runs: Path | None = choice(None, source=None)
-    """Folder of the run folders (none: runs/<study>)."""
+    """Folder of the run folders (default: runs/<study>)."""
     results: Path = choice(Path("results"), source=None)
     """Folder of kept curves; runs whose curves are kept there are not made again."""
 

@@ -10,12 +10,12 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from mag import envs
-from mag.algorithms.config import RunConfig, validate
-from mag.algorithms.registry import check_used, default_config
+from mag.algorithms.config import RunConfig
 from mag.errors import UsageError
-from mag.options import flatten, override
+from mag.options import flatten
 from mag.play.episode import Agent
 from mag.runs import trained
+from mag.runs.resolve import resolve
 from mag.runs.train import train as train_run
 from mag.runtime import compile_options, setup
 from mag.types import TimeStep
@@ -27,24 +27,27 @@ def train(
     *,
     size: str = "auto",
     recipe: str = "auto",
+    planner: str | Mapping[str, Any] | None = None,
+    seed: int = 0,
+    steps: int | None = None,
     run: str | Path | None = None,
-    planner: str | None = None,
     options: Mapping[str, Any] | None = None,
     **more: Any,
 ) -> dict[str, Any]:
     """Train a method, or resume the run in folder `run`; returns the run's summary, as summary.json holds it.
 
-    Further options by keyword, groups as dicts (`steps=20_000, ppo={"gamma": 0.995}`), or in `options` by the names
-    of the command line (`{"ppo.gamma": 0.995}`). `planner` is the kind of planner. Raises UsageError as `mag train`.
+    Every option of `mag train` is taken: by keyword, groups as dicts (`num_seeds=3, ppo={"gamma": 0.995}`), or in
+    `options` by the command line's names (`{"ppo.gamma": 0.995}`). `planner` is the kind of planner, or the group's
+    options. `steps` is by default that of the recipe, `run` a folder in `runs/` named after the options.
+
+    Raises UsageError where `mag train` refuses, and Interrupted when SIGINT or SIGTERM stopped the run, which is saved.
     """
-    changes = flatten({**more, **(options or {})})
-    counts = {name: int(changes.get(name, 1)) for name in ("num_seeds", "workers")}
-    setup(**counts)
-    default = default_config(algo, env, size, recipe, planner=planner, spec=envs.spec(env))
-    config = override(default, changes)
-    validate(config)
-    check_used(config, default)
-    return train_run(config, None if run is None else Path(run))
+    given = {"env": env, "algo": algo, "size": size, "recipe": recipe, "seed": seed, **more, **(options or {})}
+    if steps is not None:
+        given["steps"] = steps
+    if planner is not None:
+        given["planner"] = {"kind": planner} if isinstance(planner, str) else planner
+    return train_run(resolve(flatten(given)), None if run is None else Path(run))
 
 
 def load(run: str | Path, seed: int | None = None) -> "Policy":
@@ -52,6 +55,7 @@ def load(run: str | Path, seed: int | None = None) -> "Policy":
 
     Raises UsageError where the folder holds no run, no usable checkpoint or no such seed.
     """
+    setup()
     config, algorithm, player, state, _, _ = trained.load_run(Path(run))
     index = 0 if seed is None else seed - config.seed
     if not 0 <= index < config.num_seeds:

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mag import envs
 from mag.algorithms.config import RunConfig
+from mag.algorithms.registry import default_config
 from mag.errors import UsageError
 from mag.options import flatten, to_json
 from mag.runs.folder import (
@@ -86,23 +86,27 @@ def check_same(about: dict[str, Any], config: RunConfig, folder: RunFolder) -> N
 
 
 def load_config(folder: RunFolder) -> RunConfig:
-    """The configuration of the run in a folder; raises UsageError where that is none."""
-    from mag.algorithms.registry import default_config
-
+    """The configuration of the run in a folder; UsageError where there is none."""
     if not folder.config.is_file():
         raise UsageError(f"{folder.path} is not a run folder (it has no config.json); `mag train --run` makes one")
-    values = read_config(folder)["config"]
+    return config_of(folder.config)
+
+
+def config_of(file: Path) -> RunConfig:
+    """The configuration in a run's config.json, wherever it lies; UsageError where the file holds none."""
+    values = read_file(file)["config"]
     planner = values.get("planner", {}).get("kind")
     default = default_config(*(values[name] for name in IDENTITY), planner=planner)
-    return replace(default, values, folder.path)
+    config: RunConfig = replace(default, values, file)
+    return config
 
 
-def replace(default: Any, values: dict[str, Any], path: Path) -> Any:
-    """The dataclass `default` with every field from `values`; raises UsageError where fields or their types differ."""
+def replace(default: Any, values: dict[str, Any], file: Path) -> Any:
+    """The dataclass `default` with every field from `values`; UsageError where fields or their types differ."""
     names = {field.name for field in dataclasses.fields(default)}
     if names != set(values):
         raise UsageError(
-            f"{path} was written by another program version (it differs in the field "
+            f"{file} was written by another program version (it differs in the field "
             f"{sorted(names ^ set(values))[0]}); use the version that wrote it"
         )
     new = {}
@@ -110,19 +114,22 @@ def replace(default: Any, values: dict[str, Any], path: Path) -> Any:
         old = getattr(default, name)
         allowed = (int, float) if isinstance(old, float) else (type(old),)
         if dataclasses.is_dataclass(old) and isinstance(value, dict):
-            value = replace(old, value, path)
+            value = replace(old, value, file)
         elif type(value) not in allowed:
-            raise UsageError(
-                f"{path / 'config.json'} is not a run's configuration ({name} is {value!r}); choose another folder"
-            )
+            raise UsageError(f"{file} is not a run's configuration ({name} is {value!r}); choose another folder")
         new[name] = value
     return dataclasses.replace(default, **new)
 
 
 def read_config(folder: RunFolder) -> dict[str, Any]:
-    """config.json."""
+    """The config.json of a run: its configuration, and what it notes besides."""
+    return read_file(folder.config)
+
+
+def read_file(file: Path) -> dict[str, Any]:
+    """What a run's config.json holds, wherever it lies; UsageError where it holds something else."""
     try:
-        values = json.loads(folder.config.read_text())
+        values = json.loads(file.read_text())
         config = values["config"]
         texts = all(isinstance(config[name], str) for name in IDENTITY)
         earlier = values.get("resumed", [{}])
@@ -132,7 +139,7 @@ def read_config(folder: RunFolder) -> dict[str, Any]:
             raise TypeError
         return values
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{folder.config} is not a run's configuration; choose another folder with --run") from error
+        raise UsageError(f"{file} is not a run's configuration; choose another folder with --run") from error
 
 
 def write_config(folder: RunFolder, config: RunConfig, about: dict[str, Any]) -> None:
@@ -145,6 +152,8 @@ def environment(config: RunConfig) -> dict[str, Any]:
 
     Left out where its name says it all. Raises UsageError where something is missing that the environment needs.
     """
+    from mag import envs  # with JAX, for which a mistaken folder does not wait
+
     content = envs.content(config.env)
     noted = {"map": content, "game": envs.notes(config.env, content)}
     return {name: value for name, value in noted.items() if value is not None}

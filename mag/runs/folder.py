@@ -8,7 +8,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-from mag import envs
 from mag.algorithms.config import RunConfig
 from mag.algorithms.registry import default_config
 from mag.errors import UsageError
@@ -57,8 +56,11 @@ LONGEST = 80
 def default_path(config: RunConfig) -> Path:
     """`runs/<env>-<algo>-<size>-<recipe>[-<option>=<value>...]-seed<k>`, with the options that differ from the preset.
 
-    Options that do not change what is learned (`FREE`) are left out.
+    Options that do not change what is learned (`FREE`) are left out. Raises UsageError where there is no such
+    environment.
     """
+    from mag import envs  # with JAX, for which a mistaken folder does not wait
+
     planner = getattr(getattr(config, "planner", None), "kind", None)
     default = default_config(
         config.algo, config.env, config.size, config.recipe, planner=planner, spec=envs.spec(config.env)

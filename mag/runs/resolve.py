@@ -1,0 +1,127 @@
+"""From what a user gives to the configuration of a run: resolve, default, override, validate.
+
+`mag train` and `mag.train` are two spellings of the same options, and both come here.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from mag.algorithms.config import RunConfig, validate
+from mag.algorithms.registry import ALGORITHMS, check_used, default_config, find
+from mag.errors import UsageError
+from mag.options import check_bounds, convert, options, override, unknown, values
+from mag.planners.config import KINDS, planner_config
+from mag.runtime import setup
+
+PLANNER = "planner.kind"
+Given = Mapping[str, Any]
+"""Values by option (`planner.horizon`); text is read as the option's type."""
+Spell = Callable[[str], str]
+"""How the user writes an option."""
+
+
+class Identity(NamedTuple):
+    """The options on which the other options' defaults depend."""
+
+    env: str
+    algo: str
+    size: str
+    recipe: str
+    planner: str | None
+    """The kind of planner; None for the method's own."""
+
+    def default(self, spec: Any = None) -> RunConfig:
+        """The defaults; `auto` asks JAX for its device."""
+        return default_config(self.algo, self.env, self.size, self.recipe, planner=self.planner, spec=spec)
+
+    def preview(self, spec: Any = None) -> RunConfig:
+        """The defaults as they are on a CPU: JAX knows the device, and neither help nor mistakes wait for JAX."""
+        return self._replace(size="small" if self.size == "auto" else self.size).default(spec)
+
+
+def resolve(given: Given, base: RunConfig | None = None, spell: Spell = str) -> RunConfig:
+    """The configuration of a run from the options that a user gives, and JAX set up for it.
+
+    `base` is another run's configuration, which the options override. Mistakes that need no environment are told
+    before JAX is loaded. Raises UsageError for an option that does not exist or has no use, and for a wrong value.
+    """
+    identity = identify(given, base, spell)
+    if identity.algo not in ALGORITHMS or identity.planner not in (None, *KINDS):
+        give_threads(given, base or RunConfig(), spell)  # a module of the user's may compute when it is imported
+    preview = identity.preview()
+    chosen = read(given, preview, spell)
+    check_bounds(override(preview, chosen))
+    give_threads(given, base or preview, spell)  # and so may the environment's
+    from mag import envs
+
+    default = identity.default(envs.spec(identity.env))
+    kept = {} if base is None else read(carried(base, identity), default, spell)
+    config = override(default, {**kept, **chosen})
+    validate(config)
+    check_used(config, default)
+    return config
+
+
+def identify(given: Given, base: RunConfig | None = None, spell: Spell = str) -> Identity:
+    """What the defaults depend on: as given, else as in `base`, else as usual."""
+    usual = base or RunConfig()
+    env, algo, size, recipe = (
+        convert(spell(name), str, given.get(name, getattr(usual, name))) for name in ("env", "algo", "size", "recipe")
+    )
+    planner = planner_of(base) if base is not None and algo == base.algo else None
+    if PLANNER in given:
+        planner = convert(spell(PLANNER), str, given[PLANNER])
+    return Identity(env, algo, size, recipe, planner)
+
+
+def give_threads(given: Given, usual: RunConfig, spell: Spell) -> None:
+    """Set JAX up for the seeds and workers given."""
+    setup(
+        *(max(1, convert(spell(name), int, given.get(name, getattr(usual, name)))) for name in ("num_seeds", "workers"))
+    )
+
+
+def planner_of(config: RunConfig) -> str | None:
+    """The kind of a configuration's planner; None for a method that cannot have one."""
+    return getattr(getattr(config, "planner", None), "kind", None)
+
+
+def read(given: Given, default: RunConfig, spell: Spell) -> dict[str, Any]:
+    """The values given, as the types of their options, without what `default` was chosen by."""
+    known = {option.name: option for option in options(default)}
+    for name, value in given.items():
+        if name not in known:
+            raise UsageError(why_unknown(name, value, default, spell))
+    given = {name: value for name, value in given.items() if name not in (*Identity._fields, PLANNER)}
+    return {name: convert(spell(name), known[name].type, value) for name, value in given.items()}
+
+
+def carried(base: RunConfig, identity: Identity) -> dict[str, Any]:
+    """What a run takes from another one's configuration.
+
+    Everything, where their defaults are the same; else what differs from that configuration's own defaults, as the
+    others follow from the new environment, method, size, recipe or planner.
+    """
+    from mag import envs
+
+    own = identify({}, base)
+    if own == identity:
+        return values(base)
+    usual = values(own.default(envs.spec(base.env)))
+    return {name: value for name, value in values(base).items() if value != usual[name]}
+
+
+def why_unknown(name: str, value: Any, default: RunConfig, spell: Spell) -> str:
+    """Why a configuration has no option of that name: its method or planner takes none, others do, or nobody."""
+    for beginning, why in find(default.algo).unused(default).items():
+        if name.startswith(beginning):
+            return f"{default.algo} {why} and takes no option {spell(name)}; leave it out"
+    for kind in KINDS:
+        if name in {f"planner.{option.name}" for option in options(planner_config(kind))}:
+            return (
+                f"{spell(name)} belongs to {spell(PLANNER)} {kind}, and the kind is {planner_of(default)}; "
+                f"give {spell(PLANNER)} {kind} or leave it out"
+            )
+    if others := [algo for algo in ALGORITHMS if name in values(find(algo).config())]:
+        return f"{default.algo} has no option {spell(name)}, only {' and '.join(others)}; leave it out"
+    return f"{unknown(name, value, values(default), spell)}; `mag train --help-all` lists all"
