@@ -38,11 +38,7 @@ def run(words: list[str]) -> None:
         near = did_you_mean(given[0], dict.fromkeys(part for name in names for part in (*name.split("/"), name)))
         raise UsageError(f"no environment's name contains {given[0]!r}{near}; `mag envs` lists all")
     without = [] if all(spec.has_wins for spec in found) else [NO_WINS]
-    print(
-        "\n".join(
-            [*table(found), "", *wrap(COLUMNS if given else f"{COLUMNS} {FIRST}"), *without, *wrap(OWN)]
-        )
-    )
+    print("\n".join([*table(found), "", *wrap(COLUMNS if given else f"{COLUMNS} {FIRST}"), *without, *wrap(OWN)]))
 
 
 def table(specs: list["EnvSpec"]) -> Iterator[str]:

@@ -93,7 +93,7 @@ def check_positionals(given: list[str], names: tuple[str, ...], prog: str) -> No
     """Raise UsageError for a word that is missing or one too many."""
     required = [name for name in names if not name.startswith("[")]
     if len(given) < len(required):
-        raise UsageError(f"{required[len(given)].rstrip('.')} is missing; the command is `{' '.join((prog, *names))}`")
+        raise UsageError(f"{required[len(given)]} is missing; the command is `{' '.join((prog, *names))}`")
     if len(given) > len(names) and not (names and names[-1].endswith("...")):
         extra = given[len(names)]
         raise UsageError(f"{extra!r} is one word too many; the command is `{' '.join((prog, *names))}`")

@@ -15,7 +15,6 @@ from mag.runs.resolve import Identity, identify, resolve
 PROG = "mag train"
 ABOUT = """Train a method. The same command again resumes the run, more --steps extend it. Options left out have the
 values of size and recipe."""
-EXAMPLE = "mag train --env smac_jax/2s3z --algo mamba --seed 1 --steps 50000"
 FOLDER = """Run folder (default: runs/<env>-<algo>-<size>-<recipe>-seed<seed>, with options that differ from size and
 recipe before the seed)."""
 FILE = "Take the options of a run, given its folder or its config.json; options given besides override them."
@@ -61,7 +60,7 @@ def short_help(identity: Identity) -> str:
     lines += ["", "groups of options, listed by --help-all:"]
     for name, group in groups(identity.preview()).items():
         lines += wrap(about(group), indent=20, begin=f"  --{spelt(name) + '.*':16}")
-    return "\n".join([*lines, "", f"example: {EXAMPLE}"])
+    return "\n".join(lines)
 
 
 def all_help(identity: Identity) -> str:

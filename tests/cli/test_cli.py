@@ -11,6 +11,7 @@ import pytest
 
 from mag import cli
 from mag.reports.evaluate import evaluate_run
+from mag.runs.config_file import claim
 from tests.support.fake import build_trained, fake_config, train
 
 BASELINES = ("attention-ppo", "commnet", "g2a")
@@ -176,7 +177,6 @@ BAD_INPUT = [
     ("watch", "RUN"),
     ("watch nowhere", "nowhere is not a run folder (it has no config.json)"),
     ("watch nowhere --episodes 0", "--episodes is 0; it must be at least 1"),
-    ("watch nowhere --out film.avi", "let its name end in one of .html, .gif, .mp4"),
     ("diagnose", "RUN is missing; the command is `mag diagnose RUN`"),
     ("diagnose nowhere", "nowhere is not a run folder (it has no config.json)"),
     ("diagnose nowhere --batches 0", "--batches is 0; it must be at least 1"),
@@ -203,6 +203,13 @@ def test_a_run_folder_that_cannot_be_used_is_named(capsys, tmp_path):
     assert "thesis.tex" in errors and "--run" in errors and errors.count("\n") == 1
 
 
+def test_a_kind_of_film_that_does_not_exist_is_told_before_battles_are_played(capsys, tmp_path):
+    with claim(tmp_path, fake_config()):
+        pass
+    code, _, errors = run(capsys, "watch", str(tmp_path), "--out", "film.avi")
+    assert code == 2 and "let its name end in one of .html, .gif, .mp4" in errors and errors.count("\n") == 1
+
+
 def test_help_names_every_command(capsys):
     for words in ((), ("--help",), ("-h",)):
         code, output, _ = run(capsys, *words)
@@ -223,8 +230,9 @@ def test_all_help_explains_fields_with_the_paper_values(capsys):
     code, output, _ = run(capsys, "train", "--help-all")
     assert code == 0 and all(len(line) <= 80 for line in output.splitlines())
     text = " ".join(output.split())
-    assert "--rollout.length 15 k: steps of a rollout. (paper: 15)" in text
-    assert "--networks.hidden 64 Width of the hidden layers. (paper: 256)" in text
+    assert "--rollout.length 15 k: steps of a rollout. (paper: 15; at least 1)" in text
+    assert "--networks.hidden 64 Width of the hidden layers. (paper: 256; at least 1)" in text
+    assert "--models.optimiser muon" in text and "(paper: adam; adam or muon)" in text
 
 
 def test_help_and_mistakes_do_not_wait_for_jax():
@@ -250,8 +258,8 @@ def test_environments_are_listed(capsys):
 
 def test_environments_are_filtered(capsys):
     code, output, _ = run(capsys, "envs", "probe")
-    names = [line.split()[0] for line in output.splitlines() if "/" in line.split()[0]]
-    assert code == 0 and "probe/relay" in names and all(name.startswith("probe/") for name in names[:-1])
+    table = output.partition("\n\n")[0].splitlines()[1:]
+    assert code == 0 and "probe/relay" in output and all(row.startswith("probe/") for row in table)
 
 
 def test_evaluation_of_a_run_repeats_its_last_test(tmp_path):

@@ -27,7 +27,7 @@ def test_a_machine_without_the_game_is_well(capsys):
     assert is_well(findings)
     states = {finding.part: finding.state for finding in findings}
     assert states["python"] == states["packages"] == states["jax"] == "ok" and states["starcraft"] == "unused"
-    cli.dispatch(["doctor"])
+    cli.main(["doctor"])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("ok       python")
 
