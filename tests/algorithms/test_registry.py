@@ -1,0 +1,170 @@
+"""Methods by name or module path, and their options in every size and recipe."""
+
+import dataclasses
+import subprocess
+import sys
+
+import pytest
+
+from mag import envs
+from mag.algorithms.config import validate
+from mag.algorithms.registry import (
+    ALGORITHMS,
+    RECIPES,
+    SIZES,
+    check_used,
+    default_config,
+    find,
+    make,
+    resolve_presets,
+)
+from mag.errors import UsageError
+from mag.options import options, override, values
+
+PRESETS = [(size, recipe) for size in SIZES for recipe in RECIPES]
+METHOD = """
+from dataclasses import dataclass
+from mag.algorithms.config import RunConfig
+from mag.algorithms.method import Method
+from mag.options import number
+
+@dataclass(frozen=True)
+class Config(RunConfig):
+    patience: int = number(3, least=1)
+
+METHOD = Method("anything", Config, lambda config, spec: (config.patience, spec.name), sizes={"debug": {"patience": 1}})
+"""
+
+
+@pytest.mark.parametrize("algo", ALGORITHMS)
+@pytest.mark.parametrize(("size", "recipe"), PRESETS)
+def test_every_size_goes_with_every_recipe(algo, size, recipe):
+    config = default_config(algo, "smac_jax/2s3z", size, recipe)
+    assert (config.algo, config.env, config.size, config.recipe) == (algo, "smac_jax/2s3z", size, recipe)
+    validate(config)
+    check_used(config, config)
+
+
+@pytest.mark.parametrize("algo", ALGORITHMS)
+def test_size_paper_and_recipe_paper_are_the_published_numbers(algo):
+    published = values(find(algo).config())
+    found = values(default_config(algo, "my_tasks/corridor", "paper", "paper"))
+    identity = ("algo", "env", "size", "recipe")
+    assert {name: found[name] for name in found if name not in identity} == {
+        name: published[name] for name in published if name not in identity
+    }
+
+
+@pytest.mark.parametrize("algo", ALGORITHMS)
+def test_a_size_shrinks_networks_and_leaves_published_rates(algo):
+    small, paper = (values(default_config(algo, "smac_jax/2s3z", size, "paper")) for size in ("small", "paper"))
+    changed = {name for name in paper if small[name] != paper[name]} - {"size"}
+    assert any(name.startswith("networks.") for name in changed)
+    kept = ("learning_rate", "optimiser", "entropy", "gamma", "gae_lambda", "clip", "num_envs", "precision", "dropout")
+    assert not [name for name in changed if name.endswith(kept)]
+
+
+@pytest.mark.parametrize("algo", ALGORITHMS)
+def test_a_recipe_leaves_the_networks_widths(algo):
+    tuned, paper = (values(default_config(algo, "smac_jax/2s3z", "paper", recipe)) for recipe in ("tuned", "paper"))
+    sizes = ("networks.hidden", "networks.heads", "networks.deterministic", "networks.categoricals", "batch_size")
+    assert not [name for name in paper if name.endswith(sizes) and tuned[name] != paper[name]]
+    assert (paper["precision"], tuned["precision"]) == ("float32", "tensorfloat32")
+
+
+@pytest.mark.parametrize(
+    ("asked", "device", "found"),
+    [
+        (("auto", "auto"), "cpu", ("small", "tuned")),
+        (("auto", "auto"), "gpu", ("paper", "paper")),
+        (("auto", "paper"), "cpu", ("small", "paper")),
+        (("small", "auto"), "gpu", ("small", "tuned")),
+        (("paper", "auto"), "cpu", ("paper", "paper")),
+        (("debug", "paper"), "cpu", ("debug", "paper")),
+    ],
+)
+def test_auto_follows_the_device_and_the_size(asked, device, found):
+    assert resolve_presets(*asked, device) == found
+
+
+def test_table_1_and_the_scale_of_rewards_belong_to_the_environment():
+    def numbers(env, known):
+        config = default_config("mag", env, "paper", "paper", spec=envs.spec(env) if known else None)
+        return config.planner.num_trajectories, config.planner.horizon, config.models.reward_scale
+
+    # Table 1 has L = 4 and H = 6 on corridor; elsewhere 5 and 10. SMAX's returns reach 2, SMAC's 20.
+    assert numbers("smac_jax/corridor", known=True) == (4, 6, 1.0)
+    assert numbers("smax/corridor", known=True) == (4, 6, 10.0)
+    assert numbers("starcraft/corridor", known=False) == (4, 6, 1.0)
+    assert numbers("my_tasks/corridor", known=False) == (5, 10, 1.0)
+    assert default_config("g2a", "smax/2s3z", "paper", spec=envs.spec("smax/2s3z")).learning.reward_scale == 10.0
+
+
+def test_mamba_is_mag_without_a_planner_at_its_own_rate():
+    mamba = default_config("mamba", "smac_jax/2s3z", "paper")
+    unplanned = default_config("mag", "smac_jax/2s3z", "paper", planner="none")
+    assert values(mamba) == {**values(unplanned), "algo": "mamba", "models.learning_rate": 2e-4}
+
+
+@pytest.mark.parametrize("offer", ["", "\ndef method(found=METHOD):\n    return found\n\ndel METHOD\n"])
+def test_a_method_of_ones_own_is_found_by_its_module(tmp_path, monkeypatch, offer):
+    name = f"my_method_{len(offer)}"
+    (tmp_path / f"{name}.py").write_text(METHOD + offer)
+    monkeypatch.syspath_prepend(tmp_path)
+    config = default_config(name, "probe/two-step", "debug", "tuned")
+    assert (config.algo, config.patience) == (name, 1)
+    assert default_config(name, "probe/two-step", "small").patience == 3
+    assert make(config, envs.spec("probe/two-step")) == (1, "probe/two-step")
+
+
+@pytest.mark.parametrize(
+    ("algo", "message"),
+    [
+        ("mambo", r"unknown algorithm 'mambo' \(did you mean mamba\?\); there are mag, mamba"),
+        ("", "unknown algorithm ''; there are"),
+        ("json.nothing", "unknown algorithm 'json.nothing'"),
+        ("json", "'json': that module offers no `METHOD`"),
+    ],
+)
+def test_methods_that_do_not_exist_are_refused(algo, message):
+    with pytest.raises(UsageError, match=message):
+        default_config(algo, "probe/two-step", "debug")
+
+
+@pytest.mark.parametrize(
+    ("algo", "planner", "name", "why"),
+    [
+        ("mag", "none", "model_reward.layers", "mag does not plan"),
+        ("mamba", None, "model_reward.layers", "mamba does not plan"),
+        ("commnet", None, "learning.critic_learning_rate", "commnet has no critic of its own"),
+    ],
+)
+def test_numbers_without_a_use_are_refused(algo, planner, name, why):
+    default = default_config(algo, "probe/two-step", "debug", planner=planner)
+    used = dict.fromkeys((name,), 7)
+    with pytest.raises(UsageError, match=why):
+        check_used(override(default, used), default)
+
+
+@pytest.mark.parametrize("algo", ALGORITHMS)
+def test_every_option_has_a_help(algo):
+    for planner in ("none", "shooting", "elite"):
+        found = options(default_config(algo, "probe/two-step", "debug", planner=planner))
+        assert [option.name for option in found if not option.help] == []
+
+
+def test_configurations_do_not_wait_for_jax():
+    script = (
+        "import sys; from mag.algorithms.config import validate\n"
+        "from mag.algorithms.registry import ALGORITHMS, default_config\n"
+        "for algo in ALGORITHMS: validate(default_config(algo, 'smac_jax/2s3z', 'small', 'paper'))\n"
+        "assert 'jax' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_heads_that_do_not_divide_the_width_are_refused():
+    config = default_config("mag", "probe/two-step", "debug")
+    networks = dataclasses.replace(config.networks, hidden=10, heads=4)
+    with pytest.raises(UsageError, match=r"networks\.hidden is 10 and networks\.heads 4"):
+        validate(dataclasses.replace(config, networks=networks))
