@@ -48,6 +48,7 @@ def random_rollouts(seed):
         reward=jnp.asarray(rng.normal(size=shape[:2]), jnp.float32),
         continues=jnp.asarray(rng.random(shape), jnp.float32),
         alive=None,
+        imagined=None,
         last=random_state(seed + 1, STARTS),
     )
 

@@ -27,7 +27,7 @@ def plan(key, state, action, *, predict, act, score, patience):
 
 def test_each_kind_has_its_function_and_its_options():
     assert plan_function(planner_config("shooting")) is shooting.plan
-    assert plan_options(planner_config("shooting")) == {"num_trajectories": 5, "horizon": 10}
+    assert plan_options(planner_config("shooting")) == {"num_trajectories": 5, "horizon": 10, "choice": "best"}
     assert plan_function(planner_config("elite")) is elite.plan
     assert plan_options(planner_config("elite")).keys() == {
         "num_trajectories", "horizon", "num_elites", "num_rounds"

@@ -72,7 +72,7 @@ class FakeState(NamedTuple):
 
 
 class FakeAgent(eqx.Module):
-    """Takes the action whose weights, times what is seen, are greatest."""
+    """The action with the greatest weights, times what is seen; drawn at random where not greedy."""
 
     weights: Any
 
@@ -81,7 +81,8 @@ class FakeAgent(eqx.Module):
 
     def act(self, key: Any, carry: Any, timestep: TimeStep, *, greedy: bool) -> Any:
         scores = timestep.obs * self.weights.sum(axis=-1)[None]
-        return jnp.argmax(scores, axis=-1).astype(jnp.int32), carry + 1
+        action = jnp.argmax(scores, -1) if greedy else jax.random.categorical(key, scores)
+        return action.astype(jnp.int32), carry + 1
 
 
 class FakePlayer(JaxPlayer):

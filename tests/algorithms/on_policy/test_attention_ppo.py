@@ -19,8 +19,8 @@ def test_attention_then_memory_then_head(communicate):
     network = filled(lambda key: AttentionPPO(key, SPEC, config))
     rng = np.random.default_rng(0)
     memory = Both(*jnp.asarray(rng.normal(size=(2, 3, 8)), jnp.float32))
-    after = network.remember(memory, network.encode(STEP), STEP)
-    logits, value = network.decide(None, after, STEP)
+    after = network.recur(memory, network.encode(STEP), STEP)
+    logits, value = network.heads(None, after, STEP)
     for net, before, now, out in (
         (float64(network.actor), memory.actor, after.actor, logits),
         (float64(network.critic), memory.critic, after.critic, value[:, None]),

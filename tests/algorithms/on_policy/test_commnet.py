@@ -44,7 +44,7 @@ def test_rounds_of_messages_against_a_loop(communicate):
     step = jax.tree.map(lambda x: x[0, 0], random_batch(0, [[0]]))._replace(alive=jnp.array([True, False, True]))
     rng = np.random.default_rng(0)
     hidden, memory = rng.normal(size=(2, 3, 4))
-    found = network.remember(
+    found = network.recur(
         LSTMState(jnp.asarray(hidden, jnp.float32), jnp.asarray(memory, jnp.float32)), network.encode(step), step
     )
     encoded = np.asarray(step.obs) @ net.encoder.weight + net.encoder.bias
@@ -55,6 +55,6 @@ def test_rounds_of_messages_against_a_loop(communicate):
         hidden, memory = np.array([h for h, _ in new]), np.array([c for _, c in new])
     np.testing.assert_allclose(found.hidden, hidden, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(found.cell, memory, rtol=1e-4, atol=1e-5)
-    logits, value = network.decide(None, found, step)
+    logits, value = network.heads(None, found, step)
     np.testing.assert_allclose(logits, hidden @ net.policy.weight + net.policy.bias, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(value, (hidden @ net.value.weight + net.value.bias)[:, 0], rtol=1e-4, atol=1e-4)

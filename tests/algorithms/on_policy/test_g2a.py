@@ -70,7 +70,7 @@ def heard(net, h, alive, i):
 def test_messages_and_heads_against_a_loop(alive):
     net = float64(NETWORK)
     step = STEP._replace(alive=jnp.asarray(alive, bool))
-    logits, value = NETWORK.decide(None, H, step)
+    logits, value = NETWORK.heads(None, H, step)
     expected = []
     for i in range(3):
         x = np.concatenate([np.asarray(H, float)[i], heard(net, np.asarray(H, float), alive, i)])
@@ -93,7 +93,7 @@ def test_gates_open_and_shut_over_the_draws():
     chance = [jax.nn.softmax(jnp.asarray(gate_logits(float64(NETWORK).hard, np.asarray(H), i)))[:, 1] for i in range(3)]
     # Standard error at most 0.036.
     np.testing.assert_allclose(drawn.mean(0), chance, atol=0.13)
-    gradient = jax.grad(lambda net: net.decide(keys[0], H, STEP)[0].sum())(NETWORK)
+    gradient = jax.grad(lambda net: net.heads(keys[0], H, STEP)[0].sum())(NETWORK)
     assert all(bool((jnp.abs(leaf) > 0).any()) for leaf in jax.tree.leaves(gradient.hard))
 
 
@@ -111,5 +111,5 @@ def test_the_central_value_reads_the_state_where_there_is_one():
     spec = dataclasses.replace(SPEC, state_dim=7)
     network = filled(lambda key: G2A(key, spec, NETWORKS))
     state = jnp.arange(7.0)
-    _, value = network.decide(None, H, STEP._replace(state=state))
+    _, value = network.heads(None, H, STEP._replace(state=state))
     np.testing.assert_allclose(value, jnp.full(3, network.critic(state)[0]), rtol=1e-6)
