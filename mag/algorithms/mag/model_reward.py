@@ -4,12 +4,14 @@ The network predicts the positive error of an agent at the state it arrived at, 
 state; planning maximises minus the sum over agents.
 """
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from mag.algorithms.mag.world_model import Reader, State, WorldModel
+from mag.algorithms.mag.world_model import Reader, State
 from mag.learning.distributions import smooth_l1
 from mag.types import Arrival, Metrics
 
@@ -19,7 +21,7 @@ class ModelReward(eqx.Module):
 
     net: Reader
 
-    def __init__(self, key: PRNGKeyArray, models: WorldModel, *, hidden: int, layers: int):
+    def __init__(self, key: PRNGKeyArray, models: Any, *, hidden: int, layers: int):
         self.net = models.reader(key, (hidden,) * layers + (1,), "elu")
 
     def error(self, state: State) -> Float[Array, " agents"]:
@@ -30,7 +32,7 @@ class ModelReward(eqx.Module):
         """The model reward of having arrived at a state: minus the predicted error, summed over agents."""
         return -self.error(state).sum()
 
-    def loss(self, key: PRNGKeyArray, models: WorldModel, batch: Arrival) -> tuple[Float[Array, ""], Metrics]:
+    def loss(self, key: PRNGKeyArray, models: Any, batch: Arrival) -> tuple[Float[Array, ""], Metrics]:
         """Line 5: regression on the models' errors over a batch of sequences `[batch, time, ...]`.
 
         The key is consumed.

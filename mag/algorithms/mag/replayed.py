@@ -12,7 +12,6 @@ from jaxtyping import Array, PRNGKeyArray
 
 from mag.algorithms.mag.replay import ReplayState, size
 from mag.algorithms.mag.rollout import Rollout
-from mag.algorithms.mag.world_model import WorldModel
 from mag.types import Arrival
 
 
@@ -30,9 +29,7 @@ def newest_sequences(key: PRNGKeyArray, data: ReplayState, *, count: int, length
     return jax.tree.map(lambda x: x[env, index], data.experience)
 
 
-def replayed(
-    key: PRNGKeyArray, models: WorldModel, sequences: Arrival, *, burn_in: int, reward_scale: float
-) -> Rollout:
+def replayed(key: PRNGKeyArray, models: Any, sequences: Arrival, *, burn_in: int, reward_scale: float) -> Rollout:
     """Real sequences `[count, burn_in + k + 1, ...]` as rollouts `[count, k, ...]`. The key is consumed.
 
     Where the time limit cut an episode the sequence does not count: nobody is alive in it.

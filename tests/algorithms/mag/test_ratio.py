@@ -11,7 +11,6 @@ import pytest
 
 from mag.algorithms.mag.model_reward import ModelReward
 from mag.algorithms.mag.ratio import RatioReward
-from mag.algorithms.mag.world_model import WorldModel
 from mag.learning.networks import MLP
 from mag.planners.shooting import plan
 from mag.play.episode import empty_arrival
@@ -40,9 +39,6 @@ class Coins:
 
     def observe_sequence(self, key, sequence):
         return sequence.obs[..., 0].astype(jnp.int32)
-
-
-WorldModel.register(Coins)  # as far as these tests go
 
 
 def true_batch(key, count=64, time=5):

@@ -9,7 +9,6 @@ from mag.algorithms.mag.config import ReplayConfig
 from mag.algorithms.mag.policy_update import weights
 from mag.algorithms.mag.replay import make_replay
 from mag.algorithms.mag.replayed import newest_sequences, replayed, side_by_side
-from mag.algorithms.mag.world_model import WorldModel
 from mag.play.episode import empty_arrival
 from tests.support.small import SPEC, random_batch
 
@@ -19,9 +18,6 @@ class Recorder:
 
     def observe_sequence(self, key, sequence):
         return {"obs": sequence.obs}
-
-
-WorldModel.register(Recorder)  # as far as these tests go
 
 
 def numbered(items, num_envs=2, capacity=30):
