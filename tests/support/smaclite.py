@@ -155,7 +155,7 @@ def played_here(ground: Ground, *, collide: bool, battles: int) -> dict[str, tup
 
     players, keys = jnp.arange(len(COMPARED)), jax.random.split(jax.random.key(0), battles)
     ends = jit(jax.vmap(lambda player: jax.vmap(partial(one, player))(keys)))(players)
-    won, returned = ends.won.mean(1), ends.returned.mean(1)
+    won, returned = ends.won.mean(1), ends.returns.mean(1)
     return {name: (float(won[i]), float(returned[i])) for i, name in enumerate(COMPARED)}
 
 

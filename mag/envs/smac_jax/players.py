@@ -100,6 +100,21 @@ def alternate(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " agents
     return _first_of(env, state, away, wait, _attack(env, -_distances(env, state)), _approach(env, state))
 
 
+def swap_target(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " agents"]:
+    """Attack together; a unit that the next hit would kill steps out of reach once, and another one takes the hits.
+
+    Written for 2s_vs_1sc, where both then shoot nearly all the time that the enemy needs for twelve hits.
+    """
+    del key
+    units, count, kinds = state.units, env.num_agents, env.battle.kinds
+    hit = np.max(kinds.damage[count:, :count] * kinds.attacks[count:, None])
+    hunted = jnp.any((units.target[None, count:] == np.arange(count)[:, None]) & units.alive[None, count:], axis=1)
+    near_death = units.health[:count] + units.shield[:count] <= hit
+    others_can_bear = jnp.any(units.alive[:count] & ~near_death)
+    flee = jnp.where((hunted & near_death & others_can_bear)[:, None], _flee(env, state), NEVER)
+    return _first_of(env, state, flee, _attack(env, -_distances(env, state)), _approach(env, state))
+
+
 def hold_neck(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " agents"]:
     """Run to posts behind corridor's neck and attack the enemies that come through."""
     del key
@@ -208,6 +223,7 @@ PLAYERS: dict[str, Player] = {
     "kite": kite,
     "protect_wounded": protect_wounded,
     "alternate": alternate,
+    "swap_target": swap_target,
     "hold_neck": hold_neck,
     "shoot_from_cliff": shoot_from_cliff,
 }

@@ -18,16 +18,16 @@ from mag.envs.smac_jax.players import PLAYERS, Player
 from mag.runtime import compile_options, setup
 
 EVERYWHERE = ("random", "attack_nearest", "focus_weakest", "kite")
-"""The players that play every map; the others play the maps they were made for."""
+"""The players that play every map; the others play the maps that they were written for."""
 PLANS = {
-    "2s_vs_1sc": ("alternate",),
+    "2s_vs_1sc": ("alternate", "swap_target"),
     "2s3z": ("protect_wounded",),
     "2c_vs_64zg": ("shoot_from_cliff",),
     "corridor": ("hold_neck",),
     "3s5z_vs_3s6z": ("protect_wounded",),
 }
 GAMMA = 0.99
-"""Discount that learning uses (`ppo.gamma`)."""
+"""Default discount, that of all recipes (`ppo.gamma`)."""
 
 
 class Match(NamedTuple):
@@ -36,9 +36,9 @@ class Match(NamedTuple):
     key: PRNGKeyArray
     state: State
     won: Bool[Array, ""]
-    returned: Float[Array, ""]
+    returns: Float[Array, ""]
     discounted: Float[Array, ""]
-    """What it is worth to learning: the sum of the rewards, each times `gamma` to the power of its step."""
+    """Discounted return from the start: the sum of the rewards, each times `gamma` to the power of its step."""
 
 
 def play(env: SMAC, player: Player, key: PRNGKeyArray, gamma: float = GAMMA) -> Match:
@@ -51,13 +51,11 @@ def play(env: SMAC, player: Player, key: PRNGKeyArray, gamma: float = GAMMA) -> 
         _, state, rewards, _, infos = env.step_env(key_step, battle.state, actions)
         reward = rewards[env.agents[0]]
         discounted = battle.discounted + gamma**battle.state.step * reward
-        return Match(key, state, infos["won"], battle.returned + reward, discounted)
+        return Match(key, state, infos["won"], battle.returns + reward, discounted)
 
     _, state = env.reset(key)
-    nothing = jnp.zeros(())
-    return jax.lax.while_loop(
-        lambda battle: ~battle.state.done, step, Match(key, state, jnp.bool_(False), nothing, nothing)
-    )
+    zero = jnp.zeros(())
+    return jax.lax.while_loop(lambda battle: ~battle.state.done, step, Match(key, state, jnp.bool_(False), zero, zero))
 
 
 def score(env: SMAC, player: str, battles: int, seed: int = 0, gamma: float = GAMMA) -> dict[str, float]:
@@ -67,7 +65,7 @@ def score(env: SMAC, player: str, battles: int, seed: int = 0, gamma: float = GA
     ends = playing(keys)
     means = {
         "win_rate": ends.won,
-        "mean_return": ends.returned,
+        "mean_return": ends.returns,
         "discounted_return": ends.discounted,
         "mean_length": ends.state.step,
     }

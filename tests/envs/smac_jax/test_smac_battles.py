@@ -190,6 +190,7 @@ def test_victory_pays() -> None:
     ("name", "player"),
     [
         ("2s_vs_1sc", "alternate"),
+        ("2s_vs_1sc", "swap_target"),
         ("3s_vs_4z", "kite"),
         ("3s_vs_5z", "kite"),
         ("2s3z", "protect_wounded"),
@@ -209,12 +210,16 @@ def test_hard_maps_are_not_won_by_attacking_the_nearest(name: str) -> None:
 
 
 @pytest.mark.slow
-def test_the_plan_that_wins_2s_vs_1sc_is_worth_less_than_attacking_at_the_papers_discount() -> None:
+def test_on_2s_vs_1sc_a_slow_win_is_worth_less_than_attacking_at_the_papers_discount_and_a_quick_win_more() -> None:
     env = smac("2s_vs_1sc")
     attack, plan = score(env, "attack_nearest", battles=8), score(env, "alternate", battles=8)
     assert plan["mean_return"] > 2 * attack["mean_return"]
     assert plan["discounted_return"] < attack["discounted_return"]
     assert attack["mean_length"] < plan["mean_length"] <= env.max_steps
+    # Both shoot on while the second takes the hits: 10 shots of 16 each in about 40 steps.
+    swap = score(env, "swap_target", battles=8)
+    assert swap["mean_length"] < 50
+    assert swap["discounted_return"] > 1.5 * attack["discounted_return"]
     undiscounted = score(env, "attack_nearest", battles=8, gamma=1.0)
     assert undiscounted["discounted_return"] == pytest.approx(attack["mean_return"], rel=1e-5)
 
