@@ -25,12 +25,8 @@ SAFE = 9.0
 """Distance at which no unit of the table reaches another."""
 NECK_POSTS = ((10.6, 11.4), (11.4, 10.6), (10.9, 10.9), (9.6, 11.4), (11.4, 9.6), (10.0, 10.0))
 """Positions in an arc behind the neck of the map corridor."""
-CLIFF_Y = 13.0
-"""The middle of the cliff of the map 2c_vs_64zg."""
-PLATEAU_X = (2.0, 30.0)
-"""Where the ground of 2c_vs_64zg begins and ends."""
-STRIDE = 1.2
-"""Approximate distance that a Colossus walks in a step."""
+CORNER_POSTS = ((9.0, 19.0), (11.2, 19.0))
+"""Positions side by side in the upper left corner of the map 2c_vs_64zg."""
 
 
 def play_random(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " agents"]:
@@ -127,10 +123,10 @@ def hold_neck(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " agents
     return _first_of(env, state, _attack(env, in_reach), _go(env, state, posts))
 
 
-def shoot_from_cliff(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " agents"]:
-    """Shoot where the beam hits most enemies, and step away from enemies on the same side of the cliff.
+def hold_corner(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " agents"]:
+    """Walk to a corner above the cliff while reloading, and shoot where the beam hits most enemies.
 
-    Written for 2c_vs_64zg: enemies across the cliff are shot at while they walk round it.
+    Written for 2c_vs_64zg: in the corner, few Zerglings at a time reach a Colossus.
     """
     del key
     units, count = state.units, env.num_agents
@@ -138,15 +134,11 @@ def shoot_from_cliff(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, "
     gaps = jnp.linalg.norm(enemy[:, None] - enemy, axis=-1)
     crowd = jnp.sum((gaps < 1.5) & units.alive[None, count:], axis=1)
     distance = _distances(env, state)
-    walk = enemy[None] - units.position[:count, None]
-    across = (enemy[None, :, 1] - CLIFF_Y) * (units.position[:count, None, 1] - CLIFF_Y) < 0
-    threat = jnp.min(jnp.where(across, distance + 8.0 - jnp.abs(walk[..., 1]), distance), axis=1)
-    reloading = units.cooldown[:count] > 0.3
-    places = units.position[:count, None] + STRIDE * jnp.asarray(DIRECTIONS)
-    edge = jnp.minimum(places[..., 0] - PLATEAU_X[0], PLATEAU_X[1] - places[..., 0])
-    away = _moves(env, -_danger(env, state, places) - 0.3 * jnp.maximum(4.0 - edge, 0.0))
-    flee = jnp.where((reloading & (threat < 4.5))[:, None], away, NEVER)
-    return _first_of(env, state, flee, _attack(env, crowd[None] - distance), _approach(env, state))
+    posts = jnp.asarray(np.resize(np.array(CORNER_POSTS, np.float32), (count, 2)))
+    walks = (units.cooldown[:count] > 0.3) & (jnp.min(distance, axis=1) > 2.0)
+    walks &= jnp.linalg.norm(posts - units.position[:count], axis=-1) > 0.8
+    go = _go(env, state, posts)
+    return _first_of(env, state, jnp.where(walks[:, None], go, NEVER), _attack(env, crowd[None] - distance), go)
 
 
 def _first_of(env: SMAC, state: State, *wishes: Float[Array, "agents actions"]) -> Int[Array, " agents"]:
@@ -225,5 +217,5 @@ PLAYERS: dict[str, Player] = {
     "alternate": alternate,
     "swap_target": swap_target,
     "hold_neck": hold_neck,
-    "shoot_from_cliff": shoot_from_cliff,
+    "hold_corner": hold_corner,
 }

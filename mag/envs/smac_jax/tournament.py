@@ -22,7 +22,7 @@ EVERYWHERE = ("random", "attack_nearest", "focus_weakest", "kite")
 PLANS = {
     "2s_vs_1sc": ("alternate", "swap_target"),
     "2s3z": ("protect_wounded",),
-    "2c_vs_64zg": ("shoot_from_cliff",),
+    "2c_vs_64zg": ("hold_corner",),
     "corridor": ("hold_neck",),
     "3s5z_vs_3s6z": ("protect_wounded",),
 }

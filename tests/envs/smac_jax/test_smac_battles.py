@@ -196,7 +196,7 @@ def test_victory_pays() -> None:
         ("2s3z", "protect_wounded"),
         ("3s5z_vs_3s6z", "protect_wounded"),
         ("corridor", "hold_neck"),
-        ("2c_vs_64zg", "shoot_from_cliff"),
+        ("2c_vs_64zg", "hold_corner"),
     ],
 )
 def test_some_plans_win(name: str, player: str) -> None:
