@@ -42,7 +42,7 @@ from mag.errors import UsageError
 from mag.types import TimeStep
 
 _BEYOND = 1_000_000
-"""A clock that JaxMARL's own episode limit never reaches: the adapter keeps the time."""
+"""Episode limit given to JaxMARL, which no episode reaches: the adapter counts the steps."""
 
 _COMPETE = "its agents compete, and only a team with one common reward can be trained"
 _CONTINUOUS = "its actions are continuous, and only discrete ones can be played"
@@ -63,24 +63,24 @@ _COMPETITIVE_CLASSES = {"CoinGame", "InTheGrid", "InTheGrid_2p", "InTheMatrix"}
 
 @dataclasses.dataclass(frozen=True)
 class Rules:
-    """What JaxMARL's interface leaves open about a task. The defaults: no masks, no deaths, no wins.
+    """Masks, deaths, wins and ends of a task, which JaxMARL's interface leaves open; by default none but ends.
 
     The functions take JaxMARL's state.
     """
 
     avail: Callable[[Any], dict[str, Array]] | None = None
-    """The available actions of each agent by its name."""
+    """Each agent's available actions, by the agent's name."""
     alive: Callable[[Any], Bool[Array, " agents"]] | None = None
     won: Callable[[Any], Bool[Array, ""]] | None = None
-    """Whether the state is a won one."""
+    """Whether the state is a win."""
     ends: bool = True
-    """Whether JaxMARL's `done` is a real end. False where it only tells that time is up."""
+    """Whether JaxMARL's `done` is a real end; if False, it is the time limit."""
 
 
 def battle_rules(env: Any, allies: int, alive: Callable[[Any], Bool[Array, " units"]]) -> Rules:
-    """Masks, deaths and wins of a battle: won where all enemies are dead and an ally is not.
+    """Masks, deaths and wins of a battle, which is won when all enemies are dead and an ally is alive.
 
-    `alive` tells of the units in JaxMARL's state, the `allies` first.
+    `alive` tells which units are alive in JaxMARL's state, the `allies` first.
     """
 
     def won(inner: Any) -> Bool[Array, ""]:
@@ -90,7 +90,7 @@ def battle_rules(env: Any, allies: int, alive: Callable[[Any], Bool[Array, " uni
 
 
 class State(NamedTuple):
-    """JaxMARL's own state, and the steps played in this episode."""
+    """JaxMARL's own state and the steps played in the episode."""
 
     inner: Any
     time: Int[Array, ""]
@@ -99,13 +99,13 @@ class State(NamedTuple):
 class JaxMarlEnv:
     """A JaxMARL environment as an `Env`.
 
-    - Observations are flattened; where agents' sizes differ, shorter ones are padded with zeros at the end.
-    - Where agents' numbers of actions differ, all get the largest, and what an agent lacks is never
-      available.
-    - The team reward is the mean of the agents' rewards (the reward itself where they share one).
-    - `state` is JaxMARL's `world_state` where its observations hold one.
-    - At `episode_limit` the episode is truncated, unless it really ends with that very step. So that the two
-      can be told apart, give `env` a clock of its own that stops later (or `Rules(ends=False)`).
+    - Observations are flattened; if agents' sizes differ, shorter ones are padded with zeros at the end.
+    - If agents' numbers of actions differ, all agents have the largest number, and actions that an agent lacks are
+      never available.
+    - The team reward is the mean of the agents' rewards (the reward itself if they share one).
+    - `state` is JaxMARL's `world_state`, if its observations contain one.
+    - At `episode_limit` the episode is truncated, unless it really ends with that step. To tell the two apart, the
+      episode limit of `env` itself must be larger (or `Rules(ends=False)`).
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class JaxMarlEnv:
         view: View | None = None,
         reward_scale: float = 1.0,
     ) -> None:
-        """Wrap `env`, a JaxMARL `MultiAgentEnv`; `view` draws this adapter's `State`, if anything can.
+        """Wrap `env`, a JaxMARL `MultiAgentEnv`; `view` draws this adapter's `State`.
 
         Raises UsageError if the agents compete, an agent's actions are not discrete or its observation is no array.
         """
@@ -200,7 +200,7 @@ class JaxMarlEnv:
         return each[0] + jnp.mean(each - each[0])
 
     def _fix(self, inner: Any) -> Any:
-        """Give every leaf of JaxMARL's state the one dtype that holds it after a reset and after a step."""
+        """JaxMARL's state with one dtype per leaf, which holds the values after a reset and after a step."""
         return jax.tree.map(lambda leaf, dtype: jnp.asarray(leaf, dtype), inner, self._dtypes)
 
     def _trace(self) -> tuple[Any, Any]:
@@ -244,7 +244,7 @@ def refusal(map_name: str) -> str | None:
 
 @functools.cache
 def import_jaxmarl() -> ModuleType:
-    """JaxMARL, at its first use. What it prints when imported is dropped."""
+    """JaxMARL, imported at its first use. Anything that the import prints is dropped."""
     with _quiet_import():
         import jaxmarl
     return jaxmarl
@@ -252,7 +252,7 @@ def import_jaxmarl() -> ModuleType:
 
 @contextlib.contextmanager
 def _quiet_import() -> Iterator[None]:
-    """Drop what an import prints, and undo what it does to the standard streams.
+    """Drop the output of an import, and restore the standard streams.
 
     JaxMARL's import sets `sys.stdout` and `sys.stderr` to the process's original ones, which defeats
     `contextlib.redirect_stdout` and would end a caller's own redirection (pytest's, a live display's).
@@ -271,7 +271,7 @@ def _quiet_import() -> Iterator[None]:
 
 @dataclasses.dataclass(frozen=True)
 class _Task:
-    """A map of this family: how to build it, and its sizes (a test compares them with what was built)."""
+    """A map of this family: its builder and its sizes (a test compares them with the environment's)."""
 
     build: Callable[["_Task"], tuple[Any, Rules]]
     n_agents: int
@@ -284,7 +284,7 @@ class _Task:
 
 
 def _particles(task: _Task) -> tuple[Any, Rules]:
-    # Left to itself JaxMARL plays one step more than the limit it is given.
+    # JaxMARL by itself plays one step more than its limit.
     return import_jaxmarl().make(task.env_id, max_steps=_BEYOND), Rules(ends=False)
 
 
@@ -300,7 +300,7 @@ def _hanabi(task: _Task) -> tuple[Any, Rules]:
 
 
 def _overcooked(task: _Task) -> tuple[Any, Rules]:
-    # The limit is part of what the cooks see (they are told of the last 40 steps), so JaxMARL's clock stays.
+    # Observations contain the time left in the last 40 steps, so JaxMARL's own limit stays.
     module = import_jaxmarl().environments.overcooked
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "OvercookedV2 is now released", DeprecationWarning)

@@ -1,4 +1,4 @@
-"""Family `probe`: tiny tasks whose right values are known, one per claim that the library makes.
+"""Family `probe`: tiny tasks with known values, one per claim that the library makes.
 
 | map | claim | agents | steps | best return | uniform play |
 |---|---|---|---|---|---|
@@ -9,8 +9,8 @@
 | `relay` | information passes from one agent to another | 2 | 2 | 1 | 1/3 |
 | `memory` | what was seen once is remembered | 2 | 4 | 1 | 1/3 |
 
-Uniform play draws among available actions. Nothing but the start of an episode is random. Observations hold
-zeros and ones only. There is no global state, except in `counter` and `clock`.
+Uniform play draws among available actions. Only the start of an episode is random. Observations contain zeros and
+ones only. Only `counter` and `clock` have a global state.
 """
 
 from abc import ABC, abstractmethod
@@ -25,22 +25,22 @@ from mag.types import TimeStep
 
 
 class State(NamedTuple):
-    """An episode of a probe: everything that was and will be random in it, and where it stands."""
+    """An episode of a probe: its random draws, all made at the start, and its progress."""
 
     time: Int[Array, ""]
     """Steps played."""
     cue: Int[Array, " agents"]
-    """What the task is about this time; drawn when the episode starts."""
+    """Each agent's cue; drawn when the episode starts."""
     forbidden: Int[Array, " agents"]
-    """An unavailable action of each agent; -1 for none."""
+    """Each agent's unavailable action; -1 for none."""
     branch: Int[Array, ""]
-    """What earlier actions led to; 0 at the start."""
+    """Branch that earlier actions led to; 0 at the start."""
     previous_action: Int[Array, " agents"]
-    """-1 at the start."""
+    """The last joint action; -1 at the start."""
 
 
 class _Probe(ABC):
-    """What the probes share; each of them adds what is seen, what is drawn and what is rewarded."""
+    """Base of the probes, which add observations, random draws and rewards."""
 
     name: ClassVar[str]
     n_actions: ClassVar[int]
@@ -51,7 +51,7 @@ class _Probe(ABC):
     has_masks: ClassVar[bool] = False
     has_wins: ClassVar[bool] = False
     truncates: ClassVar[bool] = False
-    """Whether the last step is only the time limit."""
+    """Whether the last step is the time limit, not a real end."""
 
     @property
     def spec(self) -> EnvSpec:
@@ -80,7 +80,7 @@ class _Probe(ABC):
         return none, none
 
     def _branch(self, state: State, action: Int[Array, " agents"]) -> Int[Array, ""]:
-        """Where playing `action` in `state` leads."""
+        """Branch after playing `action` in `state`."""
         return state.branch
 
     def _world(self, state: State) -> Float[Array, " state"] | None:
@@ -126,13 +126,13 @@ class _Probe(ABC):
 
 
 class Counter(_Probe):
-    """Everything that happens can be read off what is seen.
+    """Observations contain the time and all previous actions of an episode.
 
-    3 actions, 5 steps, then a real end. With `a`, `b` the actions of agents 0 and 1, the step from time t (0
-    to 4) is worth t + a/4 + b/16: exact in float32, and different for every (t, a, b); `counter_reward` is
-    that function. Each agent sees [time one-hot (6), itself one-hot (2), previous action of agent 0 one-hot
+    3 actions, 5 steps, then a real end. If `a` and `b` are the actions of agents 0 and 1, the step from time t (0 to 4)
+    has the reward t + a/4 + b/16, `counter_reward`: exact in float32, and different for every (t, a, b). Each agent
+    sees [time one-hot (6), itself one-hot (2), previous action of agent 0 one-hot
     (3), of agent 1 one-hot (3)], the last two zero at the start. The global state is [time, previous a,
-    previous b], with -1 for what there is not yet.
+    previous b], with -1 before the first action.
 
     Values: always 2 is best, 13.125 (= 0 + 1 + 2 + 3 + 4 + 5 * 0.625); uniform play returns 11.5625
     (= 10 + 5 * 0.3125). The value of the end is 0.
@@ -157,10 +157,10 @@ class Counter(_Probe):
 
 
 class Clock(Counter):
-    """`Counter` with a time limit in place of the end: the fifth step truncates.
+    """`Counter` with a time limit instead of an end: the fifth step truncates.
 
-    Values: returns as in `Counter`, but the last observation is no end, so a bootstrap from it is due: with a
-    critic that says v there, the target of the last step is r + discount * v, not r.
+    Values: returns as in `Counter`. The last observation is no end, so a critic is bootstrapped from it: if its value
+    there is v, the target of the last step is r + discount * v, not r.
     """
 
     name = "clock"
@@ -168,7 +168,7 @@ class Clock(Counter):
 
 
 class OneStep(_Probe):
-    """Each agent must do what it is shown, once.
+    """Each agent must play the action that it is shown, once.
 
     4 actions. Each agent sees its own cue one-hot (4), drawn anew in every episode; another action, not
     shown, is forbidden to it. Reward 1, and a win, if both agents do what they see, else 0.
@@ -197,7 +197,7 @@ class OneStep(_Probe):
 
 
 class TwoStep(_Probe):
-    """The first joint action decides what the second can earn.
+    """The first joint action decides which reward the second can earn.
 
     2 actions. The first step earns nothing: if both agents choose 1 it leads to `risky`, else to `safe`. The
     second earns 0.5 in `safe`, whatever is done, and in `risky` 1 if both choose 1, else 0. Both agents see
@@ -253,7 +253,7 @@ class Relay(_Probe):
 
 
 class Memory(_Probe):
-    """What is shown at the start must be done three steps later.
+    """The action shown at the start must be played three steps later.
 
     3 actions, 4 steps. Each agent sees its own cue one-hot (3) at time 0 and zeros there after it, and the
     time one-hot (5). The reward of the fourth step is the share of agents whose action is their cue; earlier
@@ -302,7 +302,7 @@ def counter_reward(time: Int[Array, "..."], action: Int[Array, "... agents"]) ->
 def read_counter(
     obs: Float[Array, "... obs"],
 ) -> tuple[Int[Array, "..."], Int[Array, "..."], Int[Array, "... agents"]]:
-    """What an observation in `counter` shows: time, agent, previous joint action (-1 at the start)."""
+    """The content of an observation in `counter`: time, agent, previous joint action (-1 at the start)."""
     time, agent, actions = jnp.split(obs, [6, 8], axis=-1)
     actions = actions.reshape(*obs.shape[:-1], 2, 3)
     previous = jnp.where(actions.any(-1), actions.argmax(-1), -1)

@@ -1,7 +1,7 @@
-"""How battles are looked at: what is to be drawn of an environment's state, and of what its agents observe.
+"""The contract of environments whose battles can be drawn: units in a state, and units as the agents observe them.
 
-An environment whose battles can be drawn has an attribute `view` (`View`); `mag watch` asks for nothing more.
-Units are numbered allies first, in the order of the agents, then enemies; lengths are those of the map.
+Such an environment has an attribute `view` (`View`), which is all that `mag watch` needs. Units are numbered allies
+first, in the order of the agents, then enemies. Lengths are in map units.
 """
 
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -10,16 +10,16 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 FAMILIES = ("smac_jax", "smax")
-"""The package's own families whose environments have a view."""
+"""The package's families whose environments have a view."""
 NOBODY = -1
-"""The target of a unit that attacks none."""
+"""Target of a unit that attacks no other."""
 
 Rectangle = tuple[float, float, float, float]
 """Left, bottom, right and top."""
 
 
 class Kind(NamedTuple):
-    """A type of units. Health and shield are a fresh unit's points; the shield is 0 where it has none."""
+    """A unit type. Health and shield are the points of a fresh unit, 0 for one without a shield."""
 
     name: str
     radius: float
@@ -28,21 +28,21 @@ class Kind(NamedTuple):
 
 
 class Scene(NamedTuple):
-    """What stays the same from battle to battle."""
+    """The constants of all battles of an environment."""
 
     width: float
     height: float
     walls: tuple[Rectangle, ...]
-    """Ground that nobody enters."""
+    """Ground that no unit enters."""
     cliffs: tuple[Rectangle, ...]
     """Ground that only climbing units enter."""
     kinds: tuple[Kind, ...]
     allies: int
-    """How many units are allies: the first ones."""
+    """Number of allies, which are the first units."""
 
 
 class Frame(NamedTuple):
-    """The units at one moment of a battle; the dead have no health."""
+    """The units at one time step of a battle; dead units have no health."""
 
     kind: Int[Array, " units"]
     """Index of the unit's type in `Scene.kinds`."""
@@ -50,32 +50,33 @@ class Frame(NamedTuple):
     health: Float[Array, " units"]
     shield: Float[Array, " units"]
     target: Int[Array, " units"]
-    """The unit attacked in the step that led here, NOBODY for none."""
+    """Number of the unit attacked in the last step; NOBODY if there is none."""
     cooldown: Float[Array, " units"]
-    """Seconds until the weapon is ready. It rises in a step if, and only if, the weapon was fired in it, unless
-    weapons reload within a step: then it may hide a shot. Those of the package's families do not."""
+    """Seconds until the weapon is ready. The weapon was fired in a step if and only if its cooldown rose, provided that
+    weapons reload slower than a step takes, as those of the package's families do."""
 
 
 class Sight(NamedTuple):
-    """What the agents' observations tell of every unit, row by row; an agent is a unit in its own row, too."""
+    """Every unit as each agent observes it, one row per agent; the agent itself is among the units."""
 
     seen: Bool[Array, "agents units"]
     offset: Float[Array, "agents units 2"]
-    """From the agent to the unit; means nothing where not `seen`, as do the next two."""
+    """Vector from the agent to the unit. Undefined if not `seen`, as are health and shield."""
     health: Float[Array, "agents units"]
-    """Share of a fresh unit's."""
+    """Share of a fresh unit's health."""
     shield: Float[Array, "agents units"]
+    """Share of a fresh unit's shield."""
     own_position: Float[Array, "agents 2"] | None
-    """Where the agents are on the map; None where observations do not tell."""
+    """The agents' positions on the map; None if observations do not contain them."""
 
 
 @runtime_checkable
 class View(Protocol):
-    """Draws one environment."""
+    """The view of one environment."""
 
     @property
     def scene(self) -> Scene:
-        """What stays the same."""
+        """The constants of all battles."""
         ...
 
     def frame(self, state: Any) -> Frame:
@@ -83,20 +84,20 @@ class View(Protocol):
         ...
 
     def sight(self, obs: Float[Array, "agents obs"]) -> Sight:
-        """Read a joint observation, which may be a model's: features that are nearly zero count as zero."""
+        """The units in a joint observation, real or a model's: features that are nearly zero count as zero."""
         ...
 
 
 LEAST_HEALTH = 0.01
-"""Share of its health that a unit has at least where it is seen: models may think little of it, or less than none."""
+"""Least share of health of a unit that is seen: a model may predict less, or a negative share."""
 
 
 def place(sight: Sight, real: Frame, scene: Scene) -> Frame:
-    """The units as a joint observation describes them: means over the agents that see them; the unseen are dead.
+    """The units as a joint observation describes them: means over the agents that see a unit; unseen units are dead.
 
-    Where observations do not tell an agent's own position (SMAC's do not) it looks from its place in the `real`
-    frame, so that only what lies relative to it can be wrong; an ally is then where the others see it, and in its
-    real place if none does. Types, targets and cooldowns are those of `real`, as are the places of the unseen.
+    If observations do not contain an agent's own position (SMAC's do not), its position in the `real` frame is used, so
+    that only relative positions can be wrong. An ally is then drawn where the other agents see it, or in its real
+    position if none does. Types, targets and cooldowns are those of `real`, as are the positions of unseen units.
     """
     seen = sight.seen
     if sight.own_position is None:
@@ -121,6 +122,6 @@ def _per_unit(frame: Frame, per_kind: list[float]) -> Float[Array, " units"]:
 
 
 def _mean(values: Float[Array, "agents units *vector"], seen: Bool[Array, "agents units"]) -> Array:
-    """Means over the agents that see a unit, 0 where none does."""
+    """Means over the agents that see a unit; 0 for a unit that none sees."""
     weight = seen.reshape(*seen.shape, *(1,) * (values.ndim - 2))
     return jnp.where(weight, values, 0.0).sum(0) / jnp.maximum(weight.sum(0), 1)

@@ -1,4 +1,4 @@
-"""The two halves of a battle: what is fixed for a map (`Battle`) and what changes from tick to tick (`Units`)."""
+"""The constants of a battle (`Battle`) and its state, which changes from tick to tick (`Units`)."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -19,55 +19,56 @@ NO_TARGET = -1
 
 
 class Units(NamedTuple):
-    """All units of a battle, allies first.
-
-    position: [units, 2]. health, shield: points left; a unit is alive while health > 0.
-    cooldown: seconds until the weapon is ready. shield_wait: ticks until the shield recovers.
-    target: number of the unit attacked, NO_TARGET if none. pace: distance gone in the last tick.
-    """
+    """The state of all units of a battle, allies first."""
 
     position: Float[Array, "units 2"]
     health: Float[Array, " units"]
+    """Health points left; a unit lives while it has any."""
     shield: Float[Array, " units"]
+    """Shield points left."""
     cooldown: Float[Array, " units"]
+    """Seconds until the weapon is ready."""
     shield_wait: Float[Array, " units"]
+    """Ticks until the shield recovers."""
     target: Int[Array, " units"]
+    """Number of the unit attacked; NO_TARGET for a unit that attacks none."""
     pace: Float[Array, " units"]
+    """Distance walked in the last tick."""
 
     @property
     def alive(self) -> Bool[Array, "*batch units"]:
-        """Whether each unit lives."""
+        """Whether each unit is alive."""
         return self.health > 0
 
 
 @dataclass(frozen=True)
 class Battle:
-    """What stays the same throughout a battle.
-
-    kinds: the table's figures per unit. start: positions at the start. ticks_per_second: game ticks
-    per second of the unit table; 22.4 is the clock of StarCraft II itself, 16 that of SMAClite.
-    touch: distance at which pairs of units touch, minus infinity for pairs that pass each other.
-    reload_varies: whether weapons take a random -1 to +2 ticks longer to reload, shot by shot.
-    """
+    """The constants of a battle."""
 
     num_allies: int
     num_enemies: int
     kinds: UnitArrays
+    """The unit table's figures of each unit."""
     terrain: Terrain
     start: Float[np.ndarray, "units 2"]
+    """Positions at the start."""
     attack_point: Float[np.ndarray, "2"] | None
+    """Point to which the enemies attack-move; None for enemies that hold or hunt."""
     touch: Float[np.ndarray, "units units"]
+    """Distance at which two units touch; minus infinity for units that pass each other."""
     ticks_per_second: Number
+    """Game ticks per second of the unit table: 22.4 by StarCraft II's own clock, 16 by SMAClite's."""
     reload_varies: bool
+    """Whether each shot takes a random -1 to +2 ticks longer to reload."""
 
     @property
     def tick_seconds(self) -> float:
-        """Seconds of the unit table that one tick lasts."""
+        """Duration of a tick in seconds of the unit table."""
         return 1.0 / self.ticks_per_second
 
 
 def make_battle(game_map: Map, ticks_per_second: Number, *, reload_varies: bool) -> Battle:
-    """Prepares the arrays of `game_map`."""
+    """The constants of a battle on `game_map`."""
     attack_point = game_map.attack_point
     kinds = unit_arrays(game_map.ally_types + game_map.enemy_types)
     if game_map.hunt:
@@ -87,13 +88,13 @@ def make_battle(game_map: Map, ticks_per_second: Number, *, reload_varies: bool)
 
 
 def _touch_distance(kinds: UnitArrays) -> Float[np.ndarray, "units units"]:
-    """Sum of two units' radii; Colossi stride over all but Colossi."""
+    """Sum of two units' radii; minus infinity for a Colossus and any other unit, which pass each other."""
     collide = (kinds.climbs[:, None] == kinds.climbs) & ~np.eye(len(kinds.climbs), dtype=bool)
     return np.where(collide, kinds.radius[:, None] + kinds.radius, -np.inf).astype(np.float32)
 
 
 def start_units(battle: Battle) -> Units:
-    """Fresh units at their start places."""
+    """Fresh units at their start positions."""
     count = len(battle.start)
     return Units(
         position=jnp.asarray(battle.start),

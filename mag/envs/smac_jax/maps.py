@@ -1,7 +1,7 @@
 """Maps: who fights, where both sides start, what blocks the way and how long a battle lasts.
 
-SMAC's maps are the files in `maps/`. Start points, attack points, map size and walkable ground are read off SMAC's own
-map files; ground is described by rectangles of unwalkable ground.
+SMAC's maps are the files in `maps/`. Start points, the enemies' orders, map size and walkable ground are those of
+SMAC's own map files; ground is described by rectangles of unwalkable ground.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""How units walk: straight at their goal, round units that stand in the way, not into each other or into walls."""
+"""Movement: units walk straight to their goal, round standing units, and never into each other or into walls."""
 
 from typing import NamedTuple
 
@@ -11,37 +11,36 @@ from mag.envs.smac_jax.battle import Battle, Units
 from mag.envs.smac_jax.terrain import head_for, push_out
 
 CONTACT = 0.08
-"""Gap below which a standing unit counts as in the way; less than the reach of a melee weapon."""
+"""Gap below which a standing unit is in the way; smaller than the reach of a melee weapon."""
 HEAD_ON = 0.7
-"""Below this sine of the angle to a unit in its way a walker turns to the freer side; else it slides past."""
+"""Sine of the angle to a unit in the way below which a walker turns to the freer side; above, it slides past."""
 STANDING_GIVE = 0.01
-"""How readily a standing unit is pushed aside, compared with a walking one."""
+"""Weight of a standing unit when two overlapping units are moved apart; a walking unit's is 1."""
 HELD_UP = 0.25
-"""Share of a full stride below which a walker counts as held up."""
+"""Share of a full stride below which a walker counts as blocked."""
 ROUNDS = 3
-"""Rounds of moving overlapping units apart; more leave less overlap in crowds and cost more."""
+"""Rounds of moving overlapping units apart. More rounds leave less overlap in crowds and take longer."""
 IN_FRONT = 0.5
-"""Cosine within which a walker ahead is one to queue behind."""
+"""Cosine above which a walker is ahead of another, which queues behind it."""
 TINY = 1e-6
 NOTHING = -1e9
-"""Hindrance of units that are in nobody's way."""
+"""Hindrance of units that are not in the way."""
 
 
 class _Pairs(NamedTuple):
-    """Geometry of all pairs, one row per other unit and one column per walker.
-
-    normal_x, normal_y: the unit vector from walker to other. touch: the distance at which the two
-    would touch. stands: whether the other stands in the walker's way.
-    """
+    """Geometry of all pairs, with one row per other unit and one column per walker."""
 
     normal_x: Float[Array, "others units"]
+    """x of the unit vector from walker to other."""
     normal_y: Float[Array, "others units"]
     distance: Float[Array, "others units"]
     touch: Float[np.ndarray, "others units"]
+    """Distance at which the two touch."""
     stands: Bool[Array, "others units"]
+    """Whether the other is an obstacle: it stands and collides with the walker."""
 
     def along(self, x: Float[Array, "..."], y: Float[Array, "..."]) -> Float[Array, "others units"]:
-        """Component, from walker to other, of vectors of the walkers [units] or of the others [others, 1]."""
+        """Component towards the other unit of the walkers' vectors [units] or the others' vectors [others, 1]."""
         return x * self.normal_x + y * self.normal_y
 
 
@@ -58,7 +57,7 @@ def walk(
     walking = walking & units.alive & (length > 1e-4) & (kinds.speed > 0)
     direction = way / jnp.maximum(length, 1e-4)[:, None]
     full_stride = kinds.speed * battle.tick_seconds
-    # Who is held up stands in the way of those behind, too: they walk round the press, not wait in its rear.
+    # A blocked walker is an obstacle, too: units behind a crowd walk round it instead of waiting.
     pairs = _pairs(battle, units, units.alive & ~(walking & (units.pace > HELD_UP * full_stride)))
     x, y = _veer(pairs, direction[:, 0], direction[:, 1])
     stride = jnp.minimum(jnp.minimum(length, full_stride), _room(pairs, x, y))
@@ -73,7 +72,7 @@ def walk(
 
 
 def _pairs(battle: Battle, units: Units, standing: Bool[Array, " units"]) -> _Pairs:
-    """Geometry of all pairs, as seen from the column's unit."""
+    """Geometry of all pairs; `standing` units are obstacles."""
     x, y = units.position[:, 0], units.position[:, 1]
     to_x, to_y = x[:, None] - x, y[:, None] - y
     distance = jnp.sqrt(to_x**2 + to_y**2 + TINY)
@@ -84,17 +83,17 @@ def _pairs(battle: Battle, units: Units, standing: Bool[Array, " units"]) -> _Pa
 def _veer(
     pairs: _Pairs, x: Float[Array, " units"], y: Float[Array, " units"]
 ) -> tuple[Float[Array, " units"], Float[Array, " units"]]:
-    """Turns walkers' directions along the rim of the standing unit in their way.
+    """The walkers' directions, turned along the rim of the standing unit in the way.
 
-    Whoever meets it head-on turns to the side where fewer others stand, so that a crowd parts and
-    closes in from both sides instead of jamming.
+    A walker that meets the unit head-on turns to the side where fewer others stand, so that a crowd splits and closes
+    in from both sides instead of jamming.
     """
     ahead = pairs.along(x, y)
     left = pairs.along(-y, x)
     crowd = jnp.sum(jnp.where(pairs.stands, left / pairs.distance, 0.0), axis=0)
     hand = jnp.where(crowd > 0, -1.0, 1.0)
     in_the_way = pairs.stands & (ahead > 0) & (pairs.distance < pairs.touch + CONTACT)
-    # Of several units the one on the freer side counts more, which leads out of the notch between two.
+    # Among several units, the one on the freer side counts more: this leads out of the notch between two.
     hindrance = jnp.where(in_the_way, ahead + 0.3 * hand * left, NOTHING)
     most = jnp.max(hindrance, axis=0)
     blocked = most > NOTHING
@@ -106,7 +105,7 @@ def _veer(
 
 
 def _room(pairs: _Pairs, x: Float[Array, " units"], y: Float[Array, " units"]) -> Float[Array, " units"]:
-    """How far each unit can go in its direction before it touches a standing unit."""
+    """Distance that each unit can walk before it touches a standing unit."""
     ahead = pairs.along(x, y) * pairs.distance
     # Distance s with |s direction - offset| = touch: s = ahead - sqrt(ahead^2 + touch^2 - distance^2).
     inside = ahead**2 + pairs.touch**2 - pairs.distance**2
@@ -122,7 +121,7 @@ def _queue(
     stride: Float[Array, " units"],
     walking: Bool[Array, " units"],
 ) -> Float[Array, " units"]:
-    """How far each unit can go behind the walkers in front of it, which themselves go `stride` far."""
+    """Distance that each unit can walk behind the walkers ahead, which walk `stride` themselves."""
     ahead = pairs.along(x, y)
     advance = pairs.along((stride * x)[:, None], (stride * y)[:, None])
     gap = jnp.maximum(pairs.distance - pairs.touch, 0.0)
@@ -133,7 +132,7 @@ def _queue(
 def _shares(
     battle: Battle, alive: Bool[Array, " units"], walking: Bool[Array, " units"]
 ) -> Float[Array, "others units"]:
-    """Share of an overlap that each unit gives way by: walkers yield to standing units, buildings to nobody."""
+    """Share of an overlap by which each unit moves: walkers yield to standing units, buildings never move."""
     give = jnp.where(walking, 1.0, STANDING_GIVE) * (battle.kinds.speed > 0)
     return jnp.where(alive[:, None] & alive, give / (give[:, None] + give + TINY), 0.0)
 
@@ -141,7 +140,7 @@ def _shares(
 def _separate(
     battle: Battle, shares: Float[Array, "others units"], position: Float[Array, "units 2"]
 ) -> Float[Array, "units 2"]:
-    """Moves overlapping units apart along the line between them."""
+    """Positions with overlapping units moved apart along the line between them."""
     # Units on the very same spot part along x.
     order = np.arange(len(position), dtype=np.float32)
     x, y = position[:, 0], position[:, 1]

@@ -1,16 +1,15 @@
 """Family `smax`: JaxMARL's SMAX, StarCraft-like battles on an open field against its closest-enemy policy.
 
-Physics, observations, rewards and the enemies' policy are JaxMARL's, unchanged; what is ours are the episode
-limits (SMAC's), three rosters that JaxMARL lacks (`3s_vs_3z`, `3s_vs_4z`, `corridor`), and the win flag.
+Physics, observations, rewards and the enemies' policy are JaxMARL's, unchanged. Episode limits (SMAC's), three rosters
+that JaxMARL lacks (`3s_vs_3z`, `3s_vs_4z`, `corridor`) and the win flag are added.
 
 - Actions: 0 to 3 move, 4 stops, 5 + j shoots enemy j. A dead agent can only stop.
 - Reward: the share of the enemies' health taken in the step, and 1 for a win.
-- Won: all enemies are dead and an ally is alive. If both sides die in the same step the episode just ends.
+- Won: all enemies are dead and an ally is alive. If both sides die in the same step, the episode ends without a win.
 - `state` is SMAX's world state: features of all units, seen or not, in map coordinates.
 
-It is not SMAC: no shields, armour, splash or terrain, and touching the edge of the map kills. `corridor` is
-only SMAC's roster of that name, 6 Zealots against 24 Zerglings, without the neck that its known solution
-fights in.
+SMAX is not SMAC: it has no shields, armour, splash or terrain, and touching the edge of the map kills. `corridor` is
+only SMAC's roster, 6 Zealots against 24 Zerglings, without the neck where the known solution fights.
 """
 
 import re
@@ -36,7 +35,7 @@ class _Map(NamedTuple):
     enemies: str
     limit: int
     drawn: bool = False
-    """SMACv2: unit types and start positions are drawn anew in every episode."""
+    """Whether unit types and start positions are drawn in every episode, as in SMACv2."""
 
 
 _MAPS = {

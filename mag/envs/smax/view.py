@@ -1,4 +1,4 @@
-"""How SMAX's battles are drawn, and how its agents' observations are read."""
+"""What is drawn of SMAX's battles and of its agents' observations."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -18,13 +18,13 @@ OWN = 4
 
 @dataclass(frozen=True)
 class SMAXView:
-    """Draws one map. States are `mag.envs.jaxmarl.State` with those of JaxMARL's `HeuristicEnemySMAX` inside."""
+    """The view of one map. States are `mag.envs.jaxmarl.State` with those of JaxMARL's `HeuristicEnemySMAX` inside."""
 
     env: Any
 
     @property
     def scene(self) -> Scene:
-        """An open field, and all of SMAX's unit types in its order; none has a shield."""
+        """An open field and all of SMAX's unit types, in SMAX's order; no unit has a shield."""
         env = self.env
         radius, health = np.asarray(env.unit_type_radiuses).tolist(), np.asarray(env.unit_type_health).tolist()
         return Scene(
@@ -39,7 +39,7 @@ class SMAXView:
         )
 
     def frame(self, state: Any) -> Frame:
-        """The units as they are; targets are those of the last joint action."""
+        """The units in a state; targets are those of the last joint action."""
         units = state.inner.state
         return Frame(
             kind=units.unit_types.astype(jnp.int32),
@@ -51,14 +51,14 @@ class SMAXView:
         )
 
     def sight(self, obs: Float[Array, "agents obs"]) -> Sight:
-        """See `View.sight`. A unit is seen where one of its type bits is set, which a model may set by half."""
+        """The units in a joint observation. A unit is seen if its type bits add up to more than 0.5."""
         env, count, types = self.env, self.env.num_allies, self.env.unit_type_bits
         rows, units = np.arange(count), count + env.num_enemies
         others, own = obs[:, : -(OWN + types)], obs[:, -(OWN + types) :]
         others = others.reshape(count, units - 1, OTHER + types)
         own_place = own[:, 1:3] * jnp.asarray([env.map_width, env.map_height])
         alive = own[:, OWN:].sum(1) > 0.5
-        # Everybody but the agent itself, in the order of the units.
+        # All units but the agent itself, in their order.
         numbers = others_of(units)[:count]
         reach = env.unit_type_sight_ranges[own[:, OWN:].argmax(1)]
         everybody = jnp.zeros((count, units, OTHER + types)).at[rows[:, None], numbers].set(others)
@@ -73,7 +73,7 @@ class SMAXView:
         )
 
     def _targets(self, actions: Int[Array, " units"]) -> Int[Array, " units"]:
-        """The units that all units' actions attack; enemies count the allies from the last to the first."""
+        """The unit that each unit's action attacks. In enemies' actions, allies count from the last to the first."""
         allies, moves = self.env.num_allies, self.env.num_movement_actions
         aimed = actions - moves
         is_ally = np.arange(len(actions)) < allies
