@@ -17,7 +17,7 @@ jit = partial(jax.jit, compiler_options={key: 0 for key in compile_options()})
 """`jax.jit` for a few steps: compiled with the least optimisation, in half the time."""
 
 
-class Moment(NamedTuple):
+class Transition(NamedTuple):
     """One step of a battle: the state before it, the actions taken there, and what it returned."""
 
     before: State
@@ -35,16 +35,16 @@ def by_name(env: SMAC, actions: Array) -> dict[str, Array]:
     return {agent: actions[i] for i, agent in enumerate(env.agents)}
 
 
-def battle(env: SMAC, player: str, steps: int, key: Array) -> Moment:
+def battle(env: SMAC, player: str, steps: int, key: Array) -> Transition:
     """A battle of `steps` steps, played on after its end without a reset."""
     _, state = env.reset(key)
 
-    def step(before: State, key: Array) -> tuple[State, Moment]:
+    def step(before: State, key: Array) -> tuple[State, Transition]:
         key_player, key_step = jax.random.split(key)
         actions = PLAYERS[player](key_player, env, before)
         obs, state, rewards, dones, infos = env.step_env(key_step, before, by_name(env, actions))
         available = available_actions(env.battle, state.units)
-        return state, Moment(before, actions, state, obs, available, rewards["ally_0"], dones, infos)
+        return state, Transition(before, actions, state, obs, available, rewards["ally_0"], dones, infos)
 
     return jax.lax.scan(step, state, jax.random.split(key, steps))[1]
 
@@ -56,12 +56,12 @@ def smac(name: str) -> SMAC:
 
 
 @cache
-def _random_player(name: str, steps: int, many: bool) -> Callable[[Array], Moment]:
+def _random_player(name: str, steps: int, many: bool) -> Callable[[Array], Transition]:
     compiled = partial(jax.jit, compiler_options=compile_options()) if many else jit
     return compiled(jax.vmap(partial(battle, smac(name), "random", steps)))
 
 
 @lru_cache(maxsize=len(MAP_NAMES))
-def random_battles(name: str, battles: int, steps: int, seed: int = 7) -> Moment:
+def random_battles(name: str, battles: int, steps: int, seed: int = 7) -> Transition:
     """Random battles [battles, steps, ...] on a map; many of them are worth a better program."""
     return _random_player(name, steps, battles > 10)(jax.random.split(jax.random.key(seed), battles))

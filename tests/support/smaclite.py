@@ -128,7 +128,7 @@ def battle(env: SMAC, theirs: Any, choose: Player, seed: int) -> tuple[bool, flo
         unit.pos += offset.astype(np.float32)
     for finder in (theirs.neighbour_finder_all, theirs.neighbour_finder_ally, theirs.neighbour_finder_enemy):
         finder.update()
-    returned = 0.0
+    returns = 0.0
     for time in range(env.max_steps):
         state = State(as_units(env, theirs), jnp.zeros(env.num_agents, jnp.int32), jnp.int32(time), jnp.bool_(False))
         chosen = np.asarray(choose(jax.random.fold_in(jax.random.key(seed), time), state))
@@ -137,13 +137,13 @@ def battle(env: SMAC, theirs: Any, choose: Player, seed: int) -> tuple[bool, flo
         fallback = [STOP if i in theirs.agents else NO_OP for i in range(env.num_agents)]
         actions = [int(a) if available[i][a] else fallback[i] for i, a in enumerate(chosen)]
         _, reward, done, _, info = theirs.step(actions)
-        returned += float(reward)
+        returns += float(reward)
         if done:
-            return bool(info["battle_won"]) and bool(theirs.agents), returned
-    return False, returned
+            return bool(info["battle_won"]) and bool(theirs.agents), returns
+    return False, returns
 
 
-def played_here(ground: Ground, *, collide: bool, battles: int) -> dict[str, tuple[float, float]]:
+def play_here(ground: Ground, *, collide: bool, battles: int) -> dict[str, tuple[float, float]]:
     """Each player's win rate and mean return by our rules on SMAClite's map."""
     env = ScatteredSMAC(ground, collide=collide)
 
@@ -155,8 +155,8 @@ def played_here(ground: Ground, *, collide: bool, battles: int) -> dict[str, tup
 
     players, keys = jnp.arange(len(COMPARED)), jax.random.split(jax.random.key(0), battles)
     ends = jit(jax.vmap(lambda player: jax.vmap(partial(one, player))(keys)))(players)
-    won, returned = ends.won.mean(1), ends.returns.mean(1)
-    return {name: (float(won[i]), float(returned[i])) for i, name in enumerate(COMPARED)}
+    won, returns = ends.won.mean(1), ends.returns.mean(1)
+    return {name: (float(won[i]), float(returns[i])) for i, name in enumerate(COMPARED)}
 
 
 def main() -> None:
@@ -169,7 +169,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.here:
         ground = RECORDED["grounds"][options.map]
-        print(json.dumps(played_here(ground, collide=options.collide, battles=options.battles)))
+        print(json.dumps(play_here(ground, collide=options.collide, battles=options.battles)))
         return
     theirs = make_smaclite(options.map)
     ground = ground_of(theirs)
@@ -179,10 +179,10 @@ def main() -> None:
     results = []
     for player in COMPARED:
         choose = jax.jit(lambda key, state, player=player: PLAYERS[player](key, env, state))
-        won, returned = np.array([battle(env, theirs, choose, seed) for seed in range(options.battles)]).T
+        won, returns = np.array([battle(env, theirs, choose, seed) for seed in range(options.battles)]).T
         result = {"player": player, "collide": options.collide, "battles": options.battles}
-        spread = float(returned.std() / np.sqrt(options.battles))
-        score = {"win_rate": float(won.mean()), "mean_return": float(returned.mean()), "standard_error": spread}
+        spread = float(returns.std() / np.sqrt(options.battles))
+        score = {"win_rate": float(won.mean()), "mean_return": float(returns.mean()), "standard_error": spread}
         results.append(result | score)
     print(json.dumps({"ground": ground, "results": results}))
 

@@ -22,7 +22,7 @@ from mag.envs.smac_jax.env import SMAC
 from mag.envs.smac_jax.observe import available_actions
 from mag.envs.smac_jax.rules import step_units
 from tests.support.smac_play import jit
-from tests.support.smaclite import RECORDED, played_here
+from tests.support.smaclite import RECORDED, play_here
 
 DATA = Path(__file__).parents[2] / "data"
 DUELS = json.loads((DATA / "smaclite_duels.json").read_text())["duels"]
@@ -66,8 +66,8 @@ def test_duel_goes_as_in_smaclite(name: str, make_env: Callable[..., SMAC]) -> N
 
 @functools.cache
 def played(name: str, *, collide: bool) -> dict[str, tuple[float, float]]:
-    """`played_here` on a recorded map, once for all players."""
-    return played_here(RECORDED["grounds"][name], collide=collide, battles=BATTLES)
+    """`play_here` on a recorded map, once for all players."""
+    return play_here(RECORDED["grounds"][name], collide=collide, battles=BATTLES)
 
 
 @pytest.mark.slow

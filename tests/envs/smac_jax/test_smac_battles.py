@@ -16,7 +16,7 @@ from mag.envs.smac_jax.loading import MAP_NAMES
 from mag.envs.smac_jax.players import PLAYERS
 from mag.envs.smac_jax.terrain import is_walkable
 from mag.envs.smac_jax.tournament import score
-from tests.support.smac_play import Moment, by_name, jit, random_battles, smac
+from tests.support.smac_play import Transition, by_name, jit, random_battles, smac
 
 SHORT = ("3s_vs_5z", "corridor")
 """Open ground and a crowd between walls; the other maps are slow tests, with fewer battles."""
@@ -31,7 +31,7 @@ below 0.003 and 0.2 on the other maps.
 """
 
 
-def few(name: str) -> Moment:
+def few(name: str) -> Transition:
     """Random battles on a map [battles, steps, ...]; 60 steps are enough for random Stalkers to be slain."""
     return random_battles(name, battles=4 if name in SHORT else 2, steps=60)
 
@@ -44,15 +44,15 @@ def few(name: str) -> Moment:
         for part in range(max(1, -(-WANTED // AT_ONCE)))
     ],
 )
-def battles(request: pytest.FixtureRequest) -> tuple[str, Moment]:
+def battles(request: pytest.FixtureRequest) -> tuple[str, Transition]:
     """A map's name and random battles there: a few, or one part of as many as `SMAC_BATTLES` asks for."""
     name, part = request.param
     return name, random_battles(name, AT_ONCE, steps=smac(name).max_steps, seed=part) if WANTED else few(name)
 
 
-def running(moments: Moment) -> np.ndarray:
+def running(transitions: Transition) -> np.ndarray:
     """Which steps [battles, steps] belong to the battle: all up to its end, after which it is played on."""
-    over = np.asarray(moments.dones["__all__"])
+    over = np.asarray(transitions.dones["__all__"])
     return np.cumsum(over, axis=1) - over == 0
 
 
@@ -71,62 +71,64 @@ def on_ground(name: str):
     return jit(lambda position: (is_walkable(terrain, position), is_walkable(climbable, position)))
 
 
-def test_numbers_stay_finite_and_in_bounds(battles: tuple[str, Moment]) -> None:
-    name, moments = battles
+def test_numbers_stay_finite_and_in_bounds(battles: tuple[str, Transition]) -> None:
+    name, transitions = battles
     kinds = smac(name).battle.kinds
-    for leaf in jax.tree.leaves(moments):
+    for leaf in jax.tree.leaves(transitions):
         if jnp.issubdtype(leaf.dtype, jnp.floating):
             assert np.isfinite(leaf).all()
     # Only the state may exceed 1: a reload can take longer than the most that SMAC assumes.
-    assert all(np.abs(obs).max() <= (1.1 if key == "world_state" else 1.0 + 1e-6) for key, obs in moments.obs.items())
-    health, shield = np.asarray(moments.state.units.health), np.asarray(moments.state.units.shield)
+    assert all(
+        np.abs(obs).max() <= (1.1 if key == "world_state" else 1.0 + 1e-6) for key, obs in transitions.obs.items()
+    )
+    health, shield = np.asarray(transitions.state.units.health), np.asarray(transitions.state.units.shield)
     assert ((health >= 0) & (health <= kinds.health)).all()
     assert ((shield >= 0) & (shield <= kinds.shield)).all()
 
 
-def test_units_stay_on_ground_they_can_enter(battles: tuple[str, Moment]) -> None:
-    name, moments = battles
-    walkable, off_walls = on_ground(name)(moments.state.units.position)
+def test_units_stay_on_ground_they_can_enter(battles: tuple[str, Transition]) -> None:
+    name, transitions = battles
+    walkable, off_walls = on_ground(name)(transitions.state.units.position)
     climbs = smac(name).battle.kinds.climbs
     assert np.where(climbs, off_walls, walkable).all()
 
 
-def test_units_stay_apart(battles: tuple[str, Moment]) -> None:
-    name, moments = battles
+def test_units_stay_apart(battles: tuple[str, Transition]) -> None:
+    name, transitions = battles
     kinds = smac(name).battle.kinds
     pairs = (kinds.climbs[:, None] == kinds.climbs) & ~np.eye(len(kinds.climbs), dtype=bool)
-    units = moments.state.units
+    units = transitions.state.units
     position, alive = np.asarray(units.position), np.asarray(units.alive)
     gap = np.linalg.norm(position[..., None, :] - position[..., None, :, :], axis=-1)
     gap -= kinds.radius[:, None] + kinds.radius
     both = alive[..., None] & alive[..., None, :] & pairs
     overlap = np.where(both, -gap, 0.0).max(axis=(-1, -2))
-    overlap = overlap[running(moments)]
+    overlap = overlap[running(transitions)]
     on_average, at_worst = OVERLAP.get(name, (0.02, 0.3))
     assert overlap.mean() < on_average
     assert overlap.max() < at_worst
 
 
-def test_masks_and_the_dead(battles: tuple[str, Moment]) -> None:
-    name, moments = battles
-    alive = np.asarray(moments.state.units.alive[..., : smac(name).num_agents])
-    available = np.asarray(moments.available)
+def test_masks_and_the_dead(battles: tuple[str, Transition]) -> None:
+    name, transitions = battles
+    alive = np.asarray(transitions.state.units.alive[..., : smac(name).num_agents])
+    available = np.asarray(transitions.available)
     assert available.any(axis=-1).all()
     np.testing.assert_array_equal(available[..., 0], ~alive)
     np.testing.assert_array_equal(available[..., 1], alive)
-    np.testing.assert_array_equal(moments.infos["alive"], alive)
+    np.testing.assert_array_equal(transitions.infos["alive"], alive)
     was_alive = alive[:, :-1]
-    np.testing.assert_array_equal(moments.actions[:, 1:] == 0, ~was_alive)
+    np.testing.assert_array_equal(transitions.actions[:, 1:] == 0, ~was_alive)
     assert (alive[:, 1:] <= was_alive).all()  # nobody rises
 
 
-def test_rewards_add_up(battles: tuple[str, Moment]) -> None:
-    name, moments = battles
+def test_rewards_add_up(battles: tuple[str, Transition]) -> None:
+    name, transitions = battles
     env = smac(name)
     count, kinds = env.num_agents, env.battle.kinds
     maximum = float(kinds.health[count:].sum() + kinds.shield[count:].sum()) + 10 * env.num_enemies + 200
-    before, after, within = moments.before.units, moments.state.units, running(moments)
-    reward = np.where(within, moments.reward, 0.0)
+    before, after, within = transitions.before.units, transitions.state.units, running(transitions)
+    reward = np.where(within, transitions.reward, 0.0)
     change = np.asarray(after.health + after.shield - before.health - before.shield)[..., count:] * within[..., None]
     quiet = np.asarray(before.alive == after.alive)[..., count:].all(axis=-1)
     expected = np.abs(change.sum(axis=-1)) * 20 / maximum
@@ -140,27 +142,27 @@ def test_rewards_add_up(battles: tuple[str, Moment]) -> None:
 
 @pytest.mark.slow
 def test_a_battle_step_by_step_is_the_same_battle() -> None:
-    env, moments = smac("3s_vs_5z"), few("3s_vs_5z")
+    env, transitions = smac("3s_vs_5z"), few("3s_vs_5z")
     keys = jax.random.split(jax.random.split(jax.random.key(7), 4)[1], 60)
     _, state = env.reset(keys[0])
     for time in range(20):
-        key, actions = jax.random.split(keys[time])[1], by_name(env, moments.actions[1, time])
+        key, actions = jax.random.split(keys[time])[1], by_name(env, transitions.actions[1, time])
         result, again = one_step()(key, state, actions), one_step()(key, state, actions)
         jax.tree.map(np.testing.assert_array_equal, result, again)
         state = result[1]
-        expected = jax.tree.map(lambda leaf, time=time: leaf[1, time], moments)
+        expected = jax.tree.map(lambda leaf, time=time: leaf[1, time], transitions)
         np.testing.assert_allclose(state.units.position, expected.state.units.position, atol=1e-4)
         np.testing.assert_allclose(result[2]["ally_0"], expected.reward, atol=1e-4)
-    assert not np.array_equal(moments.actions[0], moments.actions[1])
+    assert not np.array_equal(transitions.actions[0], transitions.actions[1])
 
 
 @pytest.mark.slow
 def test_limit_truncates_and_defeat_does_not() -> None:
-    env, moments = smac("3s_vs_5z"), few("3s_vs_5z")
-    defeat = ~np.asarray(moments.infos["alive"]).any(axis=-1)
+    env, transitions = smac("3s_vs_5z"), few("3s_vs_5z")
+    defeat = ~np.asarray(transitions.infos["alive"]).any(axis=-1)
     assert defeat.any()
-    assert not np.asarray(moments.infos["truncated"]).any()
-    np.testing.assert_array_equal(moments.dones["__all__"], defeat)
+    assert not np.asarray(transitions.infos["truncated"]).any()
+    np.testing.assert_array_equal(transitions.dones["__all__"], defeat)
     _, state = env.reset(jax.random.key(0))
     late = state._replace(step=jnp.int32(env.max_steps - 1))
     _, _, _, dones, infos = one_step()(jax.random.key(0), late, by_name(env, jnp.ones(3, jnp.int32)))
