@@ -10,6 +10,7 @@ from mag.errors import UsageError
 
 _FAMILIES = {
     "jaxmarl": "mag.envs.jaxmarl",
+    "pettingzoo": "mag.envs.pettingzoo",
     "probe": "mag.envs.probe",
     "smac_jax": "mag.envs.smac_jax",
     "smax": "mag.envs.smax",
