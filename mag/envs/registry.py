@@ -13,6 +13,7 @@ _FAMILIES = {
     "pettingzoo": "mag.envs.pettingzoo",
     "probe": "mag.envs.probe",
     "smac_jax": "mag.envs.smac_jax",
+    "smaclite": "mag.envs.smaclite",
     "smax": "mag.envs.smax",
     "starcraft": "mag.envs.starcraft",
 }
