@@ -11,10 +11,18 @@ from mag.runtime import setup
 
 @dataclass(frozen=True)
 class Options:
-    """Play greedy test episodes with the newest checkpoint of the run in folder RUN."""
+    """Play test episodes with the newest checkpoint of the run in folder RUN."""
 
     episodes: int = number(32, least=1, source=None)
-    """Greedy episodes per seed."""
+    """Episodes per seed."""
+    env: str = choice("", source=None)
+    """Another environment whose agents, observations and actions have the run's sizes; empty: the run's own."""
+    sampled: bool = choice(False, source=None)
+    """Draw actions as in training; without it play is greedy."""
+    seed: int = number(-1, least=-1, source=None)
+    """Random seed of the episodes; -1: that of training's tests."""
+    batch: int = number(0, least=0, source=None)
+    """Episodes played at once; 0: all, on the host as many as there are cores."""
     json: bool = choice(False, source=None)
     """Print one JSON object instead of text."""
 
@@ -28,5 +36,12 @@ def run(words: list[str]) -> None:
     setup(load_config(RunFolder(Path(path))).num_seeds)
     from mag.reports.evaluate import evaluate_run, format_result
 
-    result = evaluate_run(Path(path), options.episodes)
+    result = evaluate_run(
+        Path(path),
+        options.episodes,
+        env=options.env or None,
+        sampled=options.sampled,
+        seed=None if options.seed < 0 else options.seed,
+        batch=options.batch or None,
+    )
     print(json.dumps(result) if options.json else format_result(result))

@@ -10,8 +10,10 @@ from mag.errors import UsageError
 
 _FAMILIES = {
     "jaxmarl": "mag.envs.jaxmarl",
+    "pettingzoo": "mag.envs.pettingzoo",
     "probe": "mag.envs.probe",
     "smac_jax": "mag.envs.smac_jax",
+    "smaclite": "mag.envs.smaclite",
     "smax": "mag.envs.smax",
     "starcraft": "mag.envs.starcraft",
 }

@@ -1,43 +1,139 @@
-"""`mag evaluate`: the newest checkpoint of a run, tested."""
+"""`mag evaluate`: the newest checkpoint of a run, tested in its own environment or in another of the same interface."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import Array, Int, Key, PRNGKeyArray
+
+from mag import envs
+from mag.algorithms.config import RunConfig
+from mag.envs import EnvSpec
+from mag.errors import UsageError
+from mag.play.episode import Agent, Carry
+from mag.play.player import Player
 from mag.play.testing import evaluation_keys, means
+from mag.runs.config_file import noted_map
+from mag.runs.folder import RunFolder
 from mag.runs.footprint import check_memory
+from mag.runs.setup import make_player
 from mag.runs.trained import load_run
+from mag.runtime import own_cores
+from mag.types import Episodes, TimeStep
+
+SIZES = {"n_agents": "agents", "obs_dim": "features of an observation", "n_actions": "actions"}
+"""What a policy needs of an environment, by the field of its spec."""
 
 
-def evaluate_run(path: Path, episodes: int) -> dict[str, Any]:
-    """Results per seed; the keys are those of training's tests, so equal episodes give equal results.
+class Sampled(eqx.Module):
+    """An agent that draws its actions as in training, where it is asked to play greedily, too."""
 
-    Raises UsageError where `path` holds no run or no usable checkpoint.
+    agent: Agent
+
+    def initial_carry(self, key: PRNGKeyArray) -> Carry:
+        """See `Agent.initial_carry`."""
+        return self.agent.initial_carry(key)
+
+    def act(
+        self, key: PRNGKeyArray, carry: Carry, timestep: TimeStep, *, greedy: bool
+    ) -> tuple[Int[Array, " agents"], Carry]:
+        """See `Agent.act`."""
+        del greedy
+        return self.agent.act(key, carry, timestep, greedy=False)
+
+
+def evaluate_run(
+    path: Path,
+    episodes: int,
+    *,
+    env: str | None = None,
+    sampled: bool = False,
+    seed: int | None = None,
+    batch: int | None = None,
+) -> dict[str, Any]:
+    """Results per seed and per episode, of greedy play or `sampled` actions.
+
+    Without `seed` the keys are those of training's tests, so that equal episodes give equal results; `batch` episodes
+    are played at once, by default all (on the host as many as there are cores). `env` is another environment of the
+    same interface. Raises UsageError where `path` holds no run or no usable checkpoint, or where sizes differ.
     """
     config, algorithm, player, state, progress, warnings = load_run(path)
-    check_memory({"episodes": episodes * player.footprint()["episode"]}, config.num_seeds)
-    keys = evaluation_keys(config.seed, config.num_seeds, progress.iteration)
-    win_rate, returns, length = means(player.test(keys, algorithm.agent(state.learner), episodes))
+    name = config.env if env is None else env
+    if env is not None or envs.is_host(name):
+        content = noted_map(RunFolder(path)) if env is None else None
+        player = player_elsewhere(config, player.spec, name, content, min(batch or own_cores(), episodes))
+    agent = algorithm.agent(state.learner)
+    keys = evaluation_keys(config.seed if seed is None else seed, config.num_seeds, progress.iteration)
+    at_once = episodes if batch is None or envs.is_host(name) else batch
+    check_memory({"episodes": min(at_once, episodes) * player.footprint()["episode"]}, config.num_seeds)
+    try:
+        played = play_in_batches(player, keys, Sampled(agent) if sampled else agent, episodes, at_once)
+    finally:
+        player.close()
+    win_rate, returns, length = means(played)
     return {
         "run": str(path),
-        "env": config.env,
+        "env": name,
+        "trained_on": config.env,
         "algo": config.algo,
         "size": config.size,
         "recipe": config.recipe,
         "env_steps": progress.slowest,
         "episodes": episodes,
+        "play": "sampled" if sampled else "greedy",
+        "test_seed": seed,
         "seeds": [config.seed + index for index in range(config.num_seeds)],
         "eval_win_rate": win_rate if player.spec.has_wins else None,
         "eval_return": returns,
         "eval_episode_length": length,
+        "each_won": np.asarray(played.won).tolist() if player.spec.has_wins else None,
+        "each_return": np.asarray(played.returns, np.float64).tolist(),
+        "each_length": np.asarray(played.length).tolist(),
         "warnings": warnings,
     }
 
 
+def player_elsewhere(
+    config: RunConfig, trained: EnvSpec, env: str, content: dict[str, Any] | None, at_once: int
+) -> Player:
+    """A player of the environment `env` for policies of a run, `at_once` episodes at a time.
+
+    Raises UsageError that names the sizes in which it differs from what the policies were trained on.
+    """
+    spec = envs.spec(env, content)
+    differing = [
+        f"{getattr(spec, field)} {what} (the run: {getattr(trained, field)})"
+        for field, what in SIZES.items()
+        if getattr(spec, field) != getattr(trained, field)
+    ]
+    if differing:
+        raise UsageError(
+            f"the run was trained on {config.env} and cannot play {env}, which has {' and '.join(differing)}; "
+            "give an environment of the same sizes (`mag envs` lists them)"
+        )
+    collect = dataclasses.replace(config.collect, num_envs=at_once)
+    return make_player(dataclasses.replace(config, env=env, collect=collect, workers=1), content)
+
+
+def play_in_batches(player: Player, keys: Key[Array, " seeds"], agent: Agent, episodes: int, at_once: int) -> Episodes:
+    """Test episodes, `[seeds, episodes]`, `at_once` by `at_once`; the first batch is a test with `keys`."""
+    parts = []
+    for part, begin in enumerate(range(0, episodes, at_once)):
+        own = keys if part == 0 else jax.vmap(lambda key: jax.random.fold_in(key, part))(keys)  # noqa: B023
+        parts.append(player.test(own, agent, min(at_once, episodes - begin)))
+    return jax.tree.map(lambda *parts: np.concatenate([np.asarray(each) for each in parts], axis=1), *parts)
+
+
 def format_result(result: dict[str, Any]) -> str:
     """The results as text, a line per seed."""
+    elsewhere = f" trained on {result['trained_on']}" if result["env"] != result["trained_on"] else ""
     lines = [
         *result["warnings"],
-        f"{result['algo']} on {result['env']}, {result['env_steps']} env steps, {result['episodes']} greedy episodes:",
+        f"{result['algo']}{elsewhere} on {result['env']}, {result['env_steps']} env steps, {result['episodes']} "
+        f"{result['play']} episodes:",
     ]
     for index, seed in enumerate(result["seeds"]):
         won = f"win rate {result['eval_win_rate'][index]:.3f}  " if result["eval_win_rate"] else ""

@@ -176,7 +176,7 @@ class Run:
         if broken:
             raise self.diverged(broken)
         seconds = np.full(self.config.num_seeds, time.monotonic() - begin)
-        return {**metrics, **self.player.metrics(), "time/iteration": seconds}
+        return {**metrics, "time/iteration": seconds}
 
     def evaluate(self) -> dict[str, np.ndarray]:
         """Test the greedy policies; returns the `eval/` metrics, `[seeds]` each."""
@@ -203,6 +203,7 @@ class Run:
         now = time.monotonic()
         self.progress.wall_seconds += now - self._clock
         self._clock = now
+        metrics = {**metrics, **self.player.metrics()}
         rows: list[Row] = []
         for index in range(self.config.num_seeds):
             row: Row = {

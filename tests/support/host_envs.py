@@ -1,7 +1,8 @@
 """A family of host environments: NumPy's twins of `probe/counter` and `probe/clock`, and what can go wrong with them.
 
 Faults happen at the second step of a process's first episode. Where the map's name ends in `-once` they happen in the
-second episode of the first process that comes to it, which leaves a file in $HOST_ENVS, and never again.
+second episode of the first process that comes to it, which leaves a file in $HOST_ENVS, and never again. `late` fails
+for good once there is a file `closed` in that folder; `wide` has one feature more.
 """
 
 import os
@@ -17,6 +18,7 @@ from mag.errors import UsageError
 
 host = True
 TASKS = ("counter", "clock")
+OTHERS = ("late", "wide")
 FAULTS = (
     "crash",
     "hang",
@@ -37,7 +39,7 @@ FAULTS = (
 
 def specs():
     """See `mag.envs.Family`."""
-    return {name: spec_of(name) for name in (*TASKS, *FAULTS, *(f"{fault}-once" for fault in FAULTS))}
+    return {name: spec_of(name) for name in (*TASKS, *OTHERS, *FAULTS, *(f"{fault}-once" for fault in FAULTS))}
 
 
 def spec_of(name):
@@ -45,7 +47,7 @@ def spec_of(name):
     return EnvSpec(
         name=f"{__name__}/{name}",
         n_agents=2,
-        obs_dim=14,
+        obs_dim=14 + (name == "wide"),
         state_dim=3,
         n_actions=3,
         episode_limit=5,
@@ -64,7 +66,7 @@ class Counter:
 
     def __init__(self, name):
         self.spec = spec_of(name)
-        self.fault = "" if name in TASKS else name.removesuffix("-once")
+        self.fault = "" if name in (*TASKS, *OTHERS) else name.removesuffix("-once")
         self.once = name.endswith("-once")
         self.truncates = name == "clock"
         self.episode = 0
@@ -85,6 +87,8 @@ class Counter:
 
     def step(self, action):
         assert action.dtype == np.int32 and action.shape == (2,)
+        if self.spec.name.endswith("late") and (Path(os.environ["HOST_ENVS"]) / "closed").exists():
+            raise RuntimeError("the theatre is closed")
         reward = self.time + action[0] / 4 + action[1] / 16
         self.time, self.action = self.time + 1, action
         if self.fault and self.episode == 1 + self.once and self.time == 2 and self.is_due():

@@ -1,0 +1,234 @@
+"""Family `pettingzoo`: cooperative tasks with discrete actions behind PettingZoo's parallel interface.
+
+| map | task | limit |
+|---|---|---|
+| `mpe.simple_spread_v3` | 3 agents cover 3 landmarks without bumping into each other | 25 |
+| `mpe.simple_reference_v3` | 2 agents tell each other, by 10 words, which landmark to go to | 25 |
+| `mpe.simple_speaker_listener_v4` | one agent speaks, the other goes | 25 |
+| `mpe.simple_line_v1` | 4 agents line up between two landmarks | 25 |
+| `mpe.simple_formation_v1` | 4 agents stand in a circle around a landmark | 25 |
+| `mpe.collect_treasure_v1` | 6 agents fetch treasures for 2 that collect them | 25 |
+
+The particles are in the package `mpe2` (extra `pettingzoo`); none of them ends before its limit. Any other environment
+with the interface is played from a module of one's own:
+
+    from mag.envs.pettingzoo import PettingZooEnv
+
+    host = True
+
+    def make(map_name):
+        return PettingZooEnv(f"my_tasks/{map_name}", my_parallel_env(), episode_limit=100)
+
+    def specs():
+        return {"mine": make("mine").spec}
+"""
+
+import dataclasses
+import importlib
+import math
+import os
+import re
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from mag.envs.contract import EnvSpec
+from mag.envs.host import time_step
+from mag.errors import UsageError
+from mag.types import TimeStep
+
+host = True
+_COMPETE = "its agents compete, and only a team with one common reward can be trained"
+_REFUSALS = {
+    r"mpe\.simple_(tag|push|adversary|crypto|world_comm)_v\d+": _COMPETE,
+    r"mpe\.simple_v\d+": "it has a single agent",
+    r"classic\..+": "its agents take turns, and only tasks with PettingZoo's parallel interface can be played",
+    r"atari\..+": _COMPETE,
+}
+"""Why other tasks are refused, by patterns of their names."""
+_MASKS = ("action_mask", "avail_actions", "legal_moves")
+"""Names under which environments tell the available actions, in `infos` or in observations that are dicts."""
+
+
+class PettingZooEnv:
+    """A PettingZoo `ParallelEnv` as a `HostEnv`.
+
+    - Observations are flattened; where agents' sizes differ, shorter ones are padded with zeros at the end.
+    - Where agents' numbers of actions differ, all get the largest, and what an agent lacks is never available. Masks
+      are read from observations that are dicts (`observation` and `action_mask`), or from `infos`.
+    - An agent that leaves is not alive: it sees zeros, and may do anything, or only action 0 if there are masks.
+    - The team reward is the mean of the rewards of all agents, of which those that have left get none.
+    - The episode ends when nobody is left: by the time limit if the last agents were truncated.
+    """
+
+    def __init__(self, name: str, env: Any, *, episode_limit: int) -> None:
+        """Wrap `env`. It is truncated at `episode_limit`, where it does not stop before.
+
+        Raises UsageError if an agent's actions are not discrete, or its observations are no arrays.
+        """
+        self._env = env
+        self._agents: list[str] = list(env.possible_agents)
+        sizes = [_observation_size(name, agent, env.observation_space(agent)) for agent in self._agents]
+        self._n_actions = [_count_actions(name, agent, env.action_space(agent)) for agent in self._agents]
+        has_masks = len(set(self._n_actions)) > 1 or self._shows_masks()
+        state_space = getattr(env, "state_space", None)
+        self.spec = EnvSpec(
+            name=name,
+            n_agents=len(self._agents),
+            obs_dim=max(sizes),
+            state_dim=None if state_space is None else math.prod(state_space.shape),
+            n_actions=max(self._n_actions),
+            episode_limit=episode_limit,
+            has_masks=has_masks,
+            has_wins=False,
+        )
+        self._time = 0
+
+    def reset(self, seed: int) -> TimeStep:
+        """See `HostEnv.reset`."""
+        observations, infos = self._env.reset(seed=seed)
+        self._time = 0
+        return self._show(observations, infos, first=True)
+
+    def step(self, action: Int[np.ndarray, " agents"]) -> TimeStep:
+        """See `HostEnv.step`."""
+        actions = {agent: int(action[self._agents.index(agent)]) for agent in self._env.agents}
+        observations, rewards, _, truncations, infos = self._env.step(actions)
+        self._time += 1
+        is_cut = any(truncations.values())
+        return self._show(
+            observations,
+            infos,
+            reward=sum(map(float, rewards.values())) / len(self._agents),
+            terminated=not self._env.agents and not is_cut,
+            truncated=(not self._env.agents and is_cut) or self._time >= self.spec.episode_limit,
+        )
+
+    def close(self) -> None:
+        """See `HostEnv.close`."""
+        self._env.close()
+
+    def _show(self, observations: dict[str, Any], infos: dict[str, Any], **rest: Any) -> TimeStep:
+        # Agents that stop with a step are still shown their last observation, unless all of them stop.
+        there = [agent in self._env.agents or not self._env.agents for agent in self._agents]
+        obs = np.zeros((self.spec.n_agents, self.spec.obs_dim), np.float32)
+        avail = np.zeros((self.spec.n_agents, self.spec.n_actions), bool)
+        for index, agent in enumerate(self._agents):
+            if there[index] and agent in observations:
+                seen = _flat(observations[agent])
+                obs[index, : len(seen)] = seen
+                avail[index] = self._mask(index, observations[agent], infos.get(agent, {}))
+            else:
+                avail[index, 0] = True
+                avail[index] |= not self.spec.has_masks
+        state = None if self.spec.state_dim is None else np.asarray(self._env.state(), np.float32).ravel()
+        return time_step(self.spec, obs=obs, avail=avail, alive=np.array(there), state=state, **rest)
+
+    def _mask(self, index: int, observation: Any, info: dict[str, Any]) -> Bool[np.ndarray, " actions"]:
+        mask = np.arange(self.spec.n_actions) < self._n_actions[index]
+        told = _told_mask(observation, info)
+        if told is not None:
+            mask[: len(told)] &= told
+        return mask
+
+    def _shows_masks(self) -> bool:
+        observations, infos = self._env.reset(seed=0)
+        return any(_told_mask(observations[agent], infos.get(agent, {})) is not None for agent in observations)
+
+
+def _told_mask(observation: Any, info: dict[str, Any]) -> Bool[np.ndarray, " actions"] | None:
+    """The available actions that an agent is told of, if it is."""
+    places = (observation if isinstance(observation, dict) else {}, info)
+    found = (place[name] for place in places for name in _MASKS if name in place)
+    mask = next(found, None)
+    return None if mask is None else np.asarray(mask, bool).ravel()
+
+
+def _flat(observation: Any) -> Float[np.ndarray, " obs"]:
+    """An agent's observation as one vector, without its mask."""
+    if isinstance(observation, dict):
+        observation = observation["observation"]
+    return np.asarray(observation, np.float32).ravel()
+
+
+def _observation_size(name: str, agent: str, space: Any) -> int:
+    inner = getattr(space, "spaces", {})
+    space = inner.get("observation", space) if isinstance(inner, dict) else space
+    if not getattr(space, "shape", None):
+        raise UsageError(
+            f"environment {name!r}: the observations of {agent!r} are of type {type(space).__name__}, and only arrays "
+            "can be learned from (dicts of `observation` and `action_mask` included)"
+        )
+    return math.prod(space.shape)
+
+
+def _count_actions(name: str, agent: str, space: Any) -> int:
+    if not hasattr(space, "n"):
+        raise UsageError(
+            f"environment {name!r}: the actions of {agent!r} are of type {type(space).__name__}, and only Discrete "
+            "ones can be played"
+        )
+    return int(space.n)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Task:
+    """A map of this family and its sizes (a test compares them with what is made)."""
+
+    n_agents: int
+    obs_dim: int
+    n_actions: int
+    state_dim: int
+    has_masks: bool = False
+    limit: int = 25
+
+
+_TASKS = {
+    "mpe.simple_spread_v3": _Task(3, 18, 5, 54),
+    "mpe.simple_reference_v3": _Task(2, 21, 50, 42),
+    "mpe.simple_speaker_listener_v4": _Task(2, 11, 5, 14, has_masks=True),
+    "mpe.simple_line_v1": _Task(4, 8, 5, 32),
+    "mpe.simple_formation_v1": _Task(4, 6, 5, 24),
+    "mpe.collect_treasure_v1": _Task(8, 86, 5, 684),
+}
+
+
+def specs() -> dict[str, EnvSpec]:
+    """The spec of every map, by its name; PettingZoo is not imported."""
+    return {
+        map_name: EnvSpec(
+            name=f"pettingzoo/{map_name}",
+            n_agents=task.n_agents,
+            obs_dim=task.obs_dim,
+            state_dim=task.state_dim,
+            n_actions=task.n_actions,
+            episode_limit=task.limit,
+            has_masks=task.has_masks,
+            has_wins=False,
+        )
+        for map_name, task in _TASKS.items()
+    }
+
+
+def make(map_name: str) -> PettingZooEnv:
+    """The environment of one of the maps in `specs()`. Raises UsageError where its package is not installed."""
+    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+    module = f"mpe2.{map_name.removeprefix('mpe.')}"
+    try:
+        task = importlib.import_module(module)
+    except ImportError as error:
+        raise UsageError(
+            f"pettingzoo/{map_name} needs packages that are not installed ({error.name}): "
+            "pip install 'models-as-agents[pettingzoo]'"
+        ) from error
+    limit = _TASKS[map_name].limit
+    # Its own clock stops later, so that the limit is always ours.
+    env = task.parallel_env(max_cycles=limit + 1)
+    return PettingZooEnv(f"pettingzoo/{map_name}", env, episode_limit=limit)
+
+
+def refusal(map_name: str) -> str | None:
+    """Why one of PettingZoo's other tasks cannot be made; None for a name that is none of them."""
+    reasons = (reason for pattern, reason in _REFUSALS.items() if re.fullmatch(pattern, map_name))
+    return next(reasons, None)

@@ -1,0 +1,130 @@
+"""Family `smaclite`: SMAC's maps in SMAClite, a NumPy simulator of others, where it is installed.
+
+It is on no package registry: `pip install` its repository (github.com/uoe-agents/smaclite), which brings its own
+dependencies. Sizes, limits, the order of the agents and of the enemies are those of `smac_jax`, so that a policy
+trained on one plays the other. SMAClite numbers the enemies' unit types as the allies'; they are shown in SMAC's order.
+What differs are the rules of play (no path-finding, a clock of 16 ticks to the second) and the ground.
+"""
+
+import contextlib
+import importlib
+import io
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from mag.envs.contract import EnvSpec
+from mag.envs.host import time_step
+from mag.envs.smac_jax.loading import get_map
+from mag.envs.smac_jax.observe import Layout, make_layout, num_actions, observation_size, state_size
+from mag.errors import UsageError
+from mag.types import TimeStep
+
+host = True
+MAPS = ("2s_vs_1sc", "2s3z", "3s_vs_5z", "2c_vs_64zg", "corridor", "3s5z_vs_3s6z")
+"""SMAC's maps that are known here and that SMAClite has."""
+MOVES = 4
+
+
+class SMACliteEnv:
+    """One of SMAClite's maps as a `HostEnv`."""
+
+    def __init__(self, spec: EnvSpec, layout: Layout, inner: Any) -> None:
+        """Wrap `inner`, SMAClite's environment. Raises UsageError where its sizes are not those of `spec`."""
+        self.spec, self._layout, self._inner = spec, layout, inner
+        theirs = (inner.n_agents, inner.obs_size, inner.n_actions, inner.state_size)
+        ours = (spec.n_agents, spec.obs_dim, spec.n_actions, spec.state_dim)
+        if theirs != ours:
+            raise UsageError(
+                f"{spec.name}: this version of SMAClite has agents, observations, actions and state of the sizes "
+                f"{theirs}, and SMAC {ours}; install its current version"
+            )
+        self._time = 0
+
+    def reset(self, seed: int) -> TimeStep:
+        """See `HostEnv.reset`."""
+        with contextlib.redirect_stdout(io.StringIO()):
+            self._inner.reset(seed=seed)
+        self._time = 0
+        return self._show(self._inner.get_obs(), first=True)
+
+    def step(self, action: Int[np.ndarray, " agents"]) -> TimeStep:
+        """See `HostEnv.step`. An unavailable action counts as stop."""
+        avail = np.asarray(self._inner.get_avail_actions(), bool)
+        allowed = [int(a) if mask[a] else int(mask[1]) for a, mask in zip(action, avail, strict=True)]
+        obs, reward, done, _, _ = self._inner.step(allowed)
+        self._time += 1
+        return self._show(
+            obs,
+            reward=float(reward),
+            terminated=bool(done),
+            truncated=self._time >= self.spec.episode_limit,
+            won=bool(done) and bool(self._inner.agents) and not self._inner.enemies,
+        )
+
+    def close(self) -> None:
+        """See `HostEnv.close`."""
+        self._inner.close()
+
+    def _show(self, obs: Any, **rest: Any) -> TimeStep:
+        return time_step(
+            self.spec,
+            obs=self._in_smacs_order(np.array(obs, np.float32), MOVES, 5),
+            avail=np.asarray(self._inner.get_avail_actions(), bool),
+            alive=np.array([agent in self._inner.agents for agent in range(self.spec.n_agents)]),
+            state=self._in_smacs_order(self._inner.get_state()[None].astype(np.float32), self._enemies_in_state, 3)[0],
+            **rest,
+        )
+
+    @property
+    def _enemies_in_state(self) -> int:
+        """Where the enemies begin in the global state."""
+        return self._layout.num_allies * (4 + self._layout.ally_shield + self._layout.num_types)
+
+    def _in_smacs_order(
+        self, features: Float[np.ndarray, "rows features"], start: int, size: int
+    ) -> Float[np.ndarray, "rows features"]:
+        """The features with the types of the enemies, which begin at `start` and have `size` others, as in SMAC."""
+        layout, types = self._layout, self._layout.num_types
+        if types == 0:
+            return features
+        end = start + layout.num_enemies * (size + layout.enemy_shield + types)
+        enemies = features[:, start:end].reshape(len(features), layout.num_enemies, -1)
+        enemies[..., -types:] = layout.enemy_type * enemies[..., -types:].any(-1, keepdims=True)
+        features[:, start:end] = enemies.reshape(len(features), -1)
+        return features
+
+
+def specs() -> dict[str, EnvSpec]:
+    """The spec of every map, by its name; SMAClite need not be installed."""
+    return {map_name: _spec(map_name) for map_name in MAPS}
+
+
+def make(map_name: str) -> SMACliteEnv:
+    """The environment of one of the maps in `specs()`. Raises UsageError where SMAClite is not installed."""
+    try:
+        importlib.import_module("smaclite")  # names its maps to gymnasium
+        gymnasium = importlib.import_module("gymnasium")
+        with contextlib.redirect_stdout(io.StringIO()):
+            inner = gymnasium.make(f"smaclite/{map_name}-v0").unwrapped
+    except ImportError as error:
+        raise UsageError(
+            f"smaclite/{map_name} needs SMAClite, of which {error.name} is not installed: pip install its repository "
+            "(github.com/uoe-agents/smaclite), as it is on no registry"
+        ) from error
+    return SMACliteEnv(_spec(map_name), make_layout(get_map(map_name)), inner)
+
+
+def _spec(map_name: str) -> EnvSpec:
+    layout = make_layout(get_map(map_name))
+    return EnvSpec(
+        name=f"smaclite/{map_name}",
+        n_agents=layout.num_allies,
+        obs_dim=observation_size(layout),
+        state_dim=state_size(layout),
+        n_actions=num_actions(layout),
+        episode_limit=get_map(map_name).limit,
+        has_masks=True,
+        has_wins=True,
+    )

@@ -1,0 +1,140 @@
+"""Runs of environments on the host, from the first step to the summary."""
+
+import dataclasses
+import json
+import os
+import signal
+import threading
+import time
+
+import psutil
+import pytest
+
+from mag.algorithms.config import CheckpointConfig, CollectConfig, EvaluationConfig
+from mag.algorithms.registry import default_config
+from mag.errors import PlayError, UsageError
+from mag.play.host_config import HostConfig
+from mag.reports.evaluate import evaluate_run
+from mag.runs.logger import read_rows
+from mag.runs.train import train
+from tests.support.starcraft_server import install, launches
+
+FAMILY = "tests.support.host_envs"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOST_ENVS", str(tmp_path))
+    return tmp_path
+
+
+def config_of(env, **changes):
+    """Seconds of CommNet in two environments."""
+    config = default_config("commnet", env, "debug")
+    sizes = {
+        "steps": 60,
+        "collect": CollectConfig(num_envs=2, steps=10),
+        "evaluation": EvaluationConfig(every=1000, episodes=3),
+        "checkpoint": CheckpointConfig(every=1e9),
+        "host": HostConfig(failures=2, start_seconds=60.0),
+        "learning": dataclasses.replace(config.learning, minibatches=1),
+    }
+    return dataclasses.replace(config, **(sizes | changes))
+
+
+def rows_of(path):
+    return [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_run_trains_is_resumed_and_tested(folder, capsys):
+    config, path = config_of(f"{FAMILY}/counter"), folder / "run"
+    summary = train(config, path)
+    assert summary["env_steps"] >= 60 and rows_of(path)[-1]["play/restarts"] == 0
+    # Its options of processes may differ when it is resumed.
+    train(dataclasses.replace(config, steps=80, host=HostConfig()), path)
+    assert "under way could not be saved: in their place 2 new ones begin" in capsys.readouterr().out
+    result = evaluate_run(path, 3)
+    assert json.loads(json.dumps(result)) == result
+    assert result["each_length"] == [[5, 5, 5]] and result["each_won"] is None
+    # No process is left.
+    assert not any(psutil.pid_exists(int(line.split()[0])) for line in (folder / "log").read_text().splitlines())
+
+
+def test_a_run_plays_elsewhere_where_sizes_are_the_same(folder):
+    config, path = config_of("probe/counter", steps=20), folder / "run"
+    train(config, path)
+    own = evaluate_run(path, 4)
+    assert evaluate_run(path, 4, env="probe/counter") == own
+    # The twin on the host is the same task, and greedy play is the same.
+    there = evaluate_run(path, 4, env=f"{FAMILY}/counter", batch=2)
+    assert there["each_return"] == own["each_return"] and there["env"] != there["trained_on"]
+    sampled = evaluate_run(path, 5, sampled=True, seed=3, batch=2)
+    assert sampled["play"] == "sampled" and len(sampled["each_return"][0]) == 5
+    assert sampled == evaluate_run(path, 5, sampled=True, seed=3, batch=2)
+    assert len({*sampled["each_return"][0], *evaluate_run(path, 5, sampled=True, seed=4)["each_return"][0]}) > 2
+    with pytest.raises(
+        UsageError, match=r"cannot play .*wide, which has 15 features of an observation \(the run: 14\)"
+    ):
+        evaluate_run(path, 4, env=f"{FAMILY}/wide")
+
+
+def test_a_run_whose_environment_fails_for_good_is_saved(folder):
+    config, path = config_of(f"{FAMILY}/late", steps=10_000), folder / "run"
+
+    def close():
+        while not (path / "metrics.jsonl").exists() or len(rows_of(path)) < 3:
+            time.sleep(0.05)
+        (folder / "closed").touch()
+
+    closing = threading.Thread(target=close, daemon=True)
+    closing.start()
+    with pytest.raises(PlayError, match=r"late failed 2 times in a row, .* RuntimeError: the theatre is closed"):
+        train(config, path)
+    closing.join()
+    played = rows_of(path)[-1]["iteration"]
+    assert [each.name for each in (path / "checkpoints").iterdir()] == [str(played)]
+    (folder / "closed").unlink()
+    assert train(dataclasses.replace(config, steps=rows_of(path)[-1]["env_steps"] + 20), path)["iterations"] > played
+
+
+def test_a_run_that_cannot_begin_saves_nothing(folder):
+    with pytest.raises(UsageError, match="the game is not installed; install it"):
+        train(config_of(f"{FAMILY}/refuse"), folder / "run")
+    assert not list((folder / "run").glob("checkpoints/*"))
+
+
+def test_the_game_has_to_be_the_one_that_the_run_noted(folder, monkeypatch):
+    monkeypatch.setenv("SC2PATH", str(install(folder / "game", "3s_vs_3z")))
+    config = config_of("starcraft/3s_vs_3z", steps=1)
+    train(config, folder / "run")
+    assert json.loads((folder / "run" / "config.json").read_text())["game"]["version"] == "4.10 (Base75689)"
+    (folder / "game" / "Maps" / "SMAC_Maps" / "3s_vs_3z.SC2Map").write_bytes(b"another")
+    with pytest.raises(UsageError, match=r"differing in game\.map_digest"):
+        train(dataclasses.replace(config, steps=1000), folder / "run")
+    monkeypatch.setenv("SC2PATH", str(folder / "nowhere"))
+    with pytest.raises(UsageError, match="StarCraft II is missing"):
+        train(config, folder / "other")
+
+
+@pytest.mark.slow
+def test_a_run_on_the_game_survives_that_its_games_are_killed(folder, monkeypatch):
+    monkeypatch.setenv("SC2PATH", str(install(folder / "game", "3s_vs_3z")))
+    done = threading.Event()
+    killed = []
+
+    def kill():
+        while not done.wait(20.0):
+            alive = [pid for pid in launches(folder / "game") if psutil.pid_exists(pid)]
+            if alive:
+                os.kill(alive[-1], signal.SIGKILL)
+                killed.append(alive[-1])
+
+    killer = threading.Thread(target=kill, daemon=True)
+    killer.start()
+    train(config_of("starcraft/3s_vs_3z", steps=1500, host=HostConfig(failures=5)), folder / "run")
+    done.set()
+    killer.join()
+    last = rows_of(folder / "run")[-1]
+    assert last["env_steps"] >= 1500 and 0 < last["play/restarts"] <= len(killed)
+    assert read_rows(folder / "run" / "metrics.jsonl")
+    assert not any(psutil.pid_exists(pid) for pid in launches(folder / "game"))
