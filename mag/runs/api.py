@@ -62,17 +62,21 @@ def load(run: str | Path, seed: int | None = None) -> "Policy":
         last = config.seed + config.num_seeds - 1
         raise UsageError(f"seed is {seed}; the run in {run} has the seeds {config.seed} to {last}")
     agent = jax.tree.map(lambda x: x[index], algorithm.agent(state.learner))
-    return Policy(agent, player.spec)
+    return Policy(agent, player.spec, key=jax.random.key(config.seed + index))
 
 
 class Policy:
-    """A trained joint policy that acts in one environment and carries the agents' recurrent state along."""
+    """A trained joint policy that acts in one environment and carries the agents' recurrent state along.
 
-    def __init__(self, agent: Agent, spec: envs.EnvSpec) -> None:
+    What is drawn while it acts, such as a world model's latents, follows from the key, which is consumed.
+    """
+
+    def __init__(self, agent: Agent, spec: envs.EnvSpec, *, key: PRNGKeyArray) -> None:
         self.spec = spec
         """Sizes of the environment that the policy was trained in."""
         self._agent = agent
-        self._carry = agent.initial_carry(jax.random.key(0))
+        self._key, key_carry = jax.random.split(key)
+        self._carry = agent.initial_carry(key_carry)
         self._is_new = True
         self._act = jax.jit(_act, static_argnames="greedy", compiler_options=compile_options())
 
@@ -84,23 +88,19 @@ class Policy:
         *,
         alive: Bool[Array, " agents"] | np.ndarray | None = None,
         greedy: bool = True,
-        key: PRNGKeyArray | None = None,
     ) -> Int[np.ndarray, " agents"]:
         """The joint action `[agents]` for a joint observation `[agents, obs]`, or for a whole `TimeStep`.
 
         `first` starts an episode, as the first call always does; without masks every action is available, without
-        `alive` every agent lives, and a `TimeStep` says all three. Sampling (`greedy=False`) needs a key. Raises
-        UsageError for arrays of other shapes.
+        `alive` every agent lives, and a `TimeStep` says all three. `greedy` takes the likeliest actions; else they are
+        sampled. Raises UsageError for arrays of other shapes.
         """
-        if key is None and not greedy:
-            raise UsageError("greedy is False, but there is no key to sample with; give key=jax.random.key(...)")
         timestep = observation
         if not isinstance(timestep, TimeStep):
             timestep = self._time_step(observation, available, first, alive)
         self._check_shapes(timestep)
         timestep = timestep._replace(first=jnp.logical_or(timestep.first, self._is_new))
-        key = jax.random.key(0) if key is None else key
-        action, self._carry = self._act(self._agent, key, self._carry, timestep, greedy=greedy)
+        action, self._carry, self._key = self._act(self._agent, self._key, self._carry, timestep, greedy=greedy)
         self._is_new = False
         return np.asarray(action)
 
@@ -137,4 +137,6 @@ class Policy:
 
 
 def _act(agent: Agent, key: PRNGKeyArray, carry: Any, timestep: TimeStep, *, greedy: bool) -> Any:
-    return agent.act(key, carry, timestep, greedy=greedy)
+    """The joint action, the new recurrent state and the next key."""
+    key, key_act = jax.random.split(key)
+    return *agent.act(key_act, carry, timestep, greedy=greedy), key

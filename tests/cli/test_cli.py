@@ -365,6 +365,30 @@ def test_a_task_that_computes_when_it_is_imported_has_its_threads(options, found
     assert done.stdout.split() == [str(number) for number in found]
 
 
+def test_a_method_or_planner_that_computes_when_it_is_imported_has_its_threads(tmp_path):
+    (tmp_path / "my_method.py").write_text(
+        "import jax.numpy as jnp\nfrom mag.algorithms.mag.method import MAG as METHOD\nTABLE = jnp.arange(3)\n"
+    )
+    (tmp_path / "my_planner.py").write_text(
+        "import jax.numpy as jnp\nfrom mag.planners.shooting import plan\n"
+        "from dataclasses import dataclass\nfrom mag.planners.config import PlannerConfig\nTABLE = jnp.arange(3)\n"
+        "@dataclass(frozen=True)\nclass Config(PlannerConfig):\n    kind: str = 'mine'\n"
+    )
+    script = (
+        "import sys, jax, mag.runtime, mag.runs.train; from mag.cli import main\n"
+        "mag.runtime.own_cores = lambda: 1\n"
+        "mag.runs.train.train = lambda config, run: print(config.algo, config.planner.kind, len(jax.devices()))\n"
+        "main('train --env probe/two-step --size debug --workers 4'.split() + sys.argv[1:])"
+    )
+    for words, found in (
+        ("--algo my_method", "my_method shooting 4"),
+        ("--planner.kind my_planner", "mag my_planner 4"),
+    ):
+        command = [sys.executable, "-c", script, *words.split()]
+        done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path)
+        assert done.stdout.strip() == found
+
+
 @pytest.mark.parametrize("words", [["envs"], ["--help"], ["train", "--help"], ["watch", "--help"]])
 def test_an_output_that_cannot_be_written_is_told(words):
     with open("/dev/full", "w") as full:

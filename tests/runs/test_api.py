@@ -32,7 +32,7 @@ class Counter(eqx.Module):
 
 @pytest.fixture
 def policy():
-    return Policy(Counter(), SPEC)
+    return Policy(Counter(), SPEC, key=jax.random.key(0))
 
 
 def seen(first=False, **arrays):
@@ -59,11 +59,13 @@ def test_masks_reach_the_agents(policy):
     assert policy.act(seen(avail=jnp.asarray(available, bool))).tolist() == [3, 0]
 
 
-def test_sampling_needs_a_key(policy):
-    with pytest.raises(UsageError, match="greedy is False, but there is no key"):
-        policy.act(np.zeros((2, 1)), greedy=False)
-    assert policy.act(np.zeros((2, 1)), greedy=False, key=jax.random.key(1)).min() >= 100
-    assert policy.act(np.zeros((2, 1))).max() == 1
+def test_samples_are_drawn_anew_at_each_step_and_repeat_with_the_key(policy):
+    obs = np.zeros((2, 1))
+    sampled = [policy.act(obs, first=True, greedy=False)[0] for _ in range(5)]
+    assert min(sampled) >= 100 and len(set(sampled)) == 5
+    again = Policy(Counter(), SPEC, key=jax.random.key(0))
+    assert [again.act(obs, first=True, greedy=False)[0] for _ in range(5)] == sampled
+    assert policy.act(obs).tolist() == [1, 1]
 
 
 @pytest.mark.parametrize(
