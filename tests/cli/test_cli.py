@@ -262,6 +262,16 @@ def test_all_help_gives_the_published_values_of_the_method_and_the_map(capsys):
     assert "Passes over what was collected. (paper: 5; at least 1)" in words("--algo", "attention-ppo")
 
 
+def test_help_leaves_out_what_a_method_has_no_use_for(capsys):
+    text = run(capsys, "train", "--algo", "mamba", "--help-all")[1]
+    assert "--planner.kind none" in text and "--ppo.clip" in text
+    assert "--planner.horizon" not in text and "--model-reward." not in text
+    text = run(capsys, "train", "--algo", "mamba", "--planner.kind", "elite", "--help-all")[1]
+    assert "--planner.num-elites" in text and "--model-reward.layers" in text
+    text = run(capsys, "train", "--algo", "commnet", "--help-all")[1]
+    assert "--learning.learning-rate" in text and "--learning.critic-learning-rate" not in text
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_of_every_command_fits_80_columns(capsys, command):
     code, output, _ = run(capsys, command, "--help")
