@@ -1,16 +1,16 @@
 """`mag train`: words in, a run out."""
 
-import dataclasses
 import sys
 from pathlib import Path
 from typing import Any
 
 from mag.algorithms.config import RunConfig
+from mag.algorithms.registry import find
 from mag.cli.parsing import HELP, HelpAsked, describe, entry, spelling, split, wrap
 from mag.errors import UsageError
-from mag.options import options, values
+from mag.options import Option, options, values
 from mag.runs.config_file import config_of
-from mag.runs.resolve import Identity, identify, resolve
+from mag.runs.resolve import PLANNER, Identity, identify, resolve
 
 PROG = "mag train"
 ABOUT = """Train a method. The same command again resumes the run, more --steps extend it. Options left out have the
@@ -58,7 +58,7 @@ def short_help(identity: Identity) -> str:
     """The options that belong to no group, and the names of the groups."""
     lines = [*introduction(identity), *entries(identity, "")]
     lines += ["", "groups of options, listed by --help-all:"]
-    for name, group in groups(identity.preview()).items():
+    for name, group in groups(identity).items():
         lines += wrap(about(group), indent=20, begin=f"  --{spelt(name) + '.*':16}")
     return "\n".join(lines)
 
@@ -69,7 +69,7 @@ def all_help(identity: Identity) -> str:
 
     spec = envs.spec(identity.env)
     lines = [*introduction(identity), *entries(identity, "", spec, full=True)]
-    for name, group in groups(identity.preview()).items():
+    for name, group in groups(identity).items():
         lines += ["", *wrap(f"{spelt(name)}: {about(group)}"), *entries(identity, name, spec, full=True)]
     return "\n".join(lines)
 
@@ -87,14 +87,21 @@ def introduction(identity: Identity) -> list[str]:
 def entries(identity: Identity, group: str, spec: Any = None, *, full: bool = False) -> list[str]:
     """The lines of the options of a group, or of those that belong to none."""
     published = values(identity._replace(size="paper", recipe="paper").preview(spec))
-    found = [option for option in options(identity.preview(spec)) if option.name.rpartition(".")[0] == group]
+    found = [option for option in used(identity.preview(spec)) if option.name.rpartition(".")[0] == group]
     return [line for option in found for line in describe(option, published[option.name], full=full)]
 
 
-def groups(config: RunConfig) -> dict[str, Any]:
+def used(config: RunConfig) -> list[Option]:
+    """The options that the method has a use for, and the planner's kind, which may give others a use."""
+    unused = tuple(find(config.algo).unused(config))
+    return [option for option in options(config) if option.name == PLANNER or not option.name.startswith(unused)]
+
+
+def groups(identity: Identity) -> dict[str, Any]:
     """The groups of options by name."""
-    found = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
-    return {name: value for name, value in found.items() if dataclasses.is_dataclass(value)}
+    config = identity.preview()
+    names = dict.fromkeys(option.name.partition(".")[0] for option in used(config) if "." in option.name)
+    return {name: getattr(config, name) for name in names}
 
 
 def about(group: Any) -> str:

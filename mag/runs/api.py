@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from mag import envs
 from mag.algorithms.config import RunConfig
@@ -62,62 +62,81 @@ def load(run: str | Path, seed: int | None = None) -> "Policy":
         last = config.seed + config.num_seeds - 1
         raise UsageError(f"seed is {seed}; the run in {run} has the seeds {config.seed} to {last}")
     agent = jax.tree.map(lambda x: x[index], algorithm.agent(state.learner))
-    return Policy(agent, player.spec)
+    return Policy(agent, player.spec, key=jax.random.key(config.seed + index))
 
 
 class Policy:
-    """A trained joint policy that acts in one environment and carries the agents' recurrent state along."""
+    """A trained joint policy that acts in one environment and carries the agents' recurrent state along.
 
-    def __init__(self, agent: Agent, spec: envs.EnvSpec) -> None:
+    What is drawn while it acts, such as a world model's latents, follows from the key, which is consumed.
+    """
+
+    def __init__(self, agent: Agent, spec: envs.EnvSpec, *, key: PRNGKeyArray) -> None:
         self.spec = spec
+        """Sizes of the environment that the policy was trained in."""
         self._agent = agent
-        self._carry = agent.initial_carry(jax.random.key(0))
-        self._begins = True
+        self._key, key_carry = jax.random.split(key)
+        self._carry = agent.initial_carry(key_carry)
+        self._is_new = True
         self._act = jax.jit(_act, static_argnames="greedy", compiler_options=compile_options())
 
     def act(
         self,
         observation: Float[Array, "agents obs"] | np.ndarray | TimeStep,
         available: Bool[Array, "agents actions"] | np.ndarray | None = None,
+        first: bool = False,
         *,
-        first: bool | None = None,
         alive: Bool[Array, " agents"] | np.ndarray | None = None,
         greedy: bool = True,
-        key: Any = None,
     ) -> Int[np.ndarray, " agents"]:
         """The joint action `[agents]` for a joint observation `[agents, obs]`, or for a whole `TimeStep`.
 
-        `first` starts an episode; if it is not given, the first call does and the next ones go on. Without masks every
-        action is available; without `alive` every agent lives. A key is needed only to sample (`greedy=False`). Raises
-        UsageError for arrays of other shapes.
+        `first` starts an episode, as the first call always does; without masks every action is available, without
+        `alive` every agent lives, and a `TimeStep` says all three. `greedy` takes the likeliest actions; else they are
+        sampled. Raises UsageError for arrays of other shapes.
         """
-        if not isinstance(observation, TimeStep):
-            observation = self._time_step(observation, available, first=first, alive=alive)
-        self._begins = False
-        if key is None and not greedy:
-            raise UsageError("greedy is False, but there is no key to sample with; give key=jax.random.key(...)")
-        key = jax.random.key(0) if key is None else key
-        action, self._carry = self._act(self._agent, key, self._carry, observation, greedy=greedy)
+        timestep = observation
+        if not isinstance(timestep, TimeStep):
+            timestep = self._time_step(observation, available, first, alive)
+        self._check_shapes(timestep)
+        timestep = timestep._replace(first=jnp.logical_or(timestep.first, self._is_new))
+        action, self._carry, self._key = self._act(self._agent, self._key, self._carry, timestep, greedy=greedy)
+        self._is_new = False
         return np.asarray(action)
 
-    def _time_step(self, observation: Any, available: Any, *, first: bool | None, alive: Any) -> TimeStep:
-        """A time step from arrays, once their shapes are found right."""
+    def _time_step(self, observation: Any, available: Any, first: bool, alive: Any) -> TimeStep:
+        """A time step from what an environment shows."""
         agents, actions = self.spec.n_agents, self.spec.n_actions
-        obs = self._check("observation", observation, (agents, self.spec.obs_dim), jnp.float32)
-        avail = jnp.ones((agents, actions), bool)
-        if available is not None:
-            avail = self._check("available", available, (agents, actions), bool)
-        living = jnp.ones(agents, bool) if alive is None else self._check("alive", alive, (agents,), bool)
         no = jnp.zeros((), bool)
-        begins = jnp.asarray(self._begins if first is None else first)
-        return TimeStep(obs, avail, living, jnp.zeros(()), begins, no, no, no, None)
+        return TimeStep(
+            obs=jnp.asarray(observation, jnp.float32),
+            avail=jnp.ones((agents, actions), bool) if available is None else jnp.asarray(available, bool),
+            alive=jnp.ones(agents, bool) if alive is None else jnp.asarray(alive, bool),
+            reward=jnp.zeros(()),
+            first=jnp.asarray(first, bool),
+            terminated=no,
+            truncated=no,
+            won=no,
+            state=None,
+        )
 
-    def _check(self, name: str, value: Any, shape: tuple[int, ...], dtype: Any) -> Array:
-        array = jnp.asarray(value, dtype)
-        if array.shape != shape:
-            raise UsageError(f"{name} has the shape {array.shape}; {self.spec.name} has {shape}")
-        return array
+    def _check_shapes(self, timestep: TimeStep) -> None:
+        """Raise UsageError where an array is not of one joint observation."""
+        spec = self.spec
+        agents = spec.n_agents
+        for name, value, shape in (
+            ("the observation", timestep.obs, (agents, spec.obs_dim)),
+            ("the mask of available actions", timestep.avail, (agents, spec.n_actions)),
+            ("the mask of living agents", timestep.alive, (agents,)),
+            ("the start of an episode", timestep.first, ()),
+        ):
+            if (found := np.shape(value)) != shape:
+                raise UsageError(
+                    f"{name} has the shape {found}; {spec.name} has {shape}, for one environment at one time step"
+                )
 
 
-def _act(agent: Agent, key: Any, carry: Any, timestep: TimeStep, *, greedy: bool) -> Any:
-    return agent.act(key, carry, timestep, greedy=greedy)
+def _act(agent: Agent, key: PRNGKeyArray, carry: Any, timestep: TimeStep, *, greedy: bool) -> Any:
+    """The joint action, the new recurrent state and the next key."""
+    key, key_act = jax.random.split(key)
+    return *agent.act(key_act, carry, timestep, greedy=greedy), key

@@ -47,4 +47,5 @@ def available() -> int:
 
 
 def gib(size: int) -> str:
-    return f"{size / 2**30:.1f} GiB"
+    """A size in memory, in GiB or, below a tenth of one, in MiB."""
+    return f"{size / 2**30:.1f} GiB" if size >= 2**30 / 10 else f"{size / 2**20:.0f} MiB"

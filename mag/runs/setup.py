@@ -15,7 +15,7 @@ from mag.play.host import HostPlayer
 from mag.play.jax_player import JaxPlayer
 from mag.play.player import Player
 from mag.runs.footprint import check_memory, gib
-from mag.runtime import set_precision
+from mag.runtime import own_cores, set_precision
 
 PLAYERS = 4
 """The key of a seed's players is this one of the keys split from the seed's; the others are the algorithm's."""
@@ -76,8 +76,17 @@ def player_key(key: PRNGKeyArray) -> PRNGKeyArray:
 
 def headline(config: RunConfig, setup: Setup, folder: Path) -> str:
     """One line on what runs, where, and how much memory it takes."""
-    device = jax.devices()[0]
+    seeds = f"seed {config.seed}"
+    if config.num_seeds > 1:
+        seeds = f"seeds {config.seed} to {config.seed + config.num_seeds - 1}"
     return (
-        f"training {config.algo} on {config.env}, size {config.size}, recipe {config.recipe}, "
-        f"on {device.platform} ({device.device_kind}), about {gib(setup.size)} of memory, in {folder}"
+        f"training {config.algo} on {config.env}, size {config.size}, recipe {config.recipe}, {seeds}, "
+        f"on {device()}, about {gib(setup.size)} of memory, in {folder}"
     )
+
+
+def device() -> str:
+    """The accelerator that is used, or the CPU with the cores given to this process."""
+    if jax.default_backend() == "cpu":
+        return f"CPU ({own_cores()} cores)"
+    return f"{jax.default_backend().upper()} ({jax.devices()[0].device_kind})"

@@ -9,7 +9,10 @@ from unittest import mock
 
 import pytest
 
-from mag import cli
+from mag import cli, envs
+from mag.cli import bench
+from mag.cli.main import COMMANDS
+from mag.reports.bench import BENCHMARKS
 from mag.reports.evaluate import evaluate_run
 from mag.runs.config_file import claim
 from tests.support.fake import build_trained, fake_config, train
@@ -182,6 +185,18 @@ BAD_INPUT = [
     ("diagnose nowhere --batches 0", "--batches is 0; it must be at least 1"),
     ("bench speed", "unknown benchmark 'speed'; there are planning, world-model, ppo, env, iteration"),
     ("envs --all", "unknown option --all"),
+    ("envs smx", "no environment's name contains 'smx' (did you mean smax?)"),
+    ("envs smax probe", "'probe' is one word too many; the command is `mag envs [FILTER]`"),
+    ("evaluate one two", "'two' is one word too many; the command is `mag evaluate RUN`"),
+    ("train --num_sed 4", "unknown option --num_sed (did you mean --num_seeds?)"),
+    ("train --num-sed 4", "unknown option --num-sed (did you mean --num-seeds?)"),
+    ("train --ppo 4", "--ppo is '4', but it is a group of options; set one of them: --ppo.actor-learning-rate,"),
+    ("train --learning.epsilon 0.1", "mag has no option --learning.epsilon, only attention-ppo and commnet and g2a"),
+    ("train --algo g2a --planner.kind elite", "g2a does not plan and takes no option --planner.kind; leave it out"),
+    (
+        "train --planner.kind none --planner.horizon 5",
+        "mag does not plan with --planner.kind none and takes no option --planner.horizon; leave it out",
+    ),
 ]
 
 
@@ -235,25 +250,74 @@ def test_all_help_explains_fields_with_the_paper_values(capsys):
     assert "--models.optimiser muon" in text and "(paper: adam; adam or muon)" in text
 
 
+def test_all_help_gives_the_published_values_of_the_method_and_the_map(capsys):
+    def words(*options):
+        return " ".join(run(capsys, "train", *options, "--help-all")[1].split())
+
+    # Table 1 has L = 4 and H = 6 on corridor. G2A learns with one epoch, Attention-PPO with five.
+    text = words("--env", "smax/corridor")
+    assert "--planner.horizon 3 H: steps looked ahead" in text and "(paper: 6; at least 1)" in text
+    assert "--models.reward-scale 10.0" in text
+    assert "Passes over what was collected. (paper: 1; at least 1)" in words("--algo", "g2a")
+    assert "Passes over what was collected. (paper: 5; at least 1)" in words("--algo", "attention-ppo")
+
+
+def test_help_leaves_out_what_a_method_has_no_use_for(capsys):
+    text = run(capsys, "train", "--algo", "mamba", "--help-all")[1]
+    assert "--planner.kind none" in text and "--ppo.clip" in text
+    assert "--planner.horizon" not in text and "--model-reward." not in text
+    text = run(capsys, "train", "--algo", "mamba", "--planner.kind", "elite", "--help-all")[1]
+    assert "--planner.num-elites" in text and "--model-reward.layers" in text
+    text = run(capsys, "train", "--algo", "commnet", "--help-all")[1]
+    assert "--learning.learning-rate" in text and "--learning.critic-learning-rate" not in text
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_every_command_fits_80_columns(capsys, command):
+    code, output, _ = run(capsys, command, "--help")
+    assert code == 0 and output.startswith(f"usage: mag {command}")
+    assert all(len(line) <= 80 for line in output.splitlines())
+    assert run(capsys, "help", command)[1] == output
+
+
+def test_parts_that_can_be_measured_are_the_benchmarks():
+    assert bench.PARTS == tuple(BENCHMARKS)
+
+
 def test_help_and_mistakes_do_not_wait_for_jax():
     script = (
         "import sys; from mag.cli import main\n"
-        "for words in (['--help'], ['trian'], ['evaluate', '--help'], ['watch', '--help'], ['diagnose', '--help'],\n"
-        "              ['train', '--steps', 'x'], ['train', '--help']):\n"
-        "    try: main(words)\n"
+        "for words in ('--help', 'trian', 'evaluate --help', 'watch --help', 'diagnose --help', 'help bench',\n"
+        "              'train --steps x', 'train --help', 'train --planner.horizon 0',\n"
+        "              'train --algo g2a --ppo.clip 1',\n"
+        "              'train --config nowhere', 'evaluate nowhere', 'watch nowhere', 'diagnose nowhere',\n"
+        "              'bench nothing', 'envs --all'):\n"
+        "    try: main(words.split())\n"
         "    except SystemExit: pass\n"
-        "assert 'jax' not in sys.modules"
+        "    assert 'jax' not in sys.modules, words"
     )
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
 
 
-def test_environments_are_listed(capsys):
+def test_environments_are_listed_the_papers_maps_first(capsys):
     code, output, _ = run(capsys, "envs")
     assert code == 0
     lines = output.splitlines()
     assert all(len(line) <= 80 for line in lines)
     assert lines[1].split() == ["smac_jax/2s_vs_1sc", "2", "17", "7", "300"]
-    assert any(line.split()[:2] == ["smax/3s_vs_3z", "3"] for line in lines)
+    paper = "2s_vs_1sc 3s_vs_3z 2s3z 3s_vs_4z 3s_vs_5z 2c_vs_64zg corridor 3s5z_vs_3s6z".split()
+    assert [line.split()[0] for line in lines[1:9]] == [f"smac_jax/{name}" for name in paper]
+    names = [line.split()[0] for line in output.partition("\n\n")[0].splitlines()[1:]]
+    assert sorted(names) == sorted(envs.names())
+    assert "smac_jax/FILE.toml" in output
+
+
+def test_environments_without_wins_are_marked(capsys):
+    _, output, _ = run(capsys, "envs", "probe")
+    rows = {line.split()[0]: line for line in output.splitlines() if line.startswith("probe/")}
+    assert rows["probe/two-step"].endswith("2*") and rows["probe/relay"].endswith("2")
+    assert "* has returns, but no wins" in output
+    assert "*" not in run(capsys, "envs", "smax")[1]
 
 
 def test_environments_are_filtered(capsys):
@@ -311,7 +375,31 @@ def test_a_task_that_computes_when_it_is_imported_has_its_threads(options, found
     assert done.stdout.split() == [str(number) for number in found]
 
 
-@pytest.mark.parametrize("words", [["envs"], ["--help"], ["train", "--help"]])
+def test_a_method_or_planner_that_computes_when_it_is_imported_has_its_threads(tmp_path):
+    (tmp_path / "my_method.py").write_text(
+        "import jax.numpy as jnp\nfrom mag.algorithms.mag.method import MAG as METHOD\nTABLE = jnp.arange(3)\n"
+    )
+    (tmp_path / "my_planner.py").write_text(
+        "import jax.numpy as jnp\nfrom mag.planners.shooting import plan\n"
+        "from dataclasses import dataclass\nfrom mag.planners.config import PlannerConfig\nTABLE = jnp.arange(3)\n"
+        "@dataclass(frozen=True)\nclass Config(PlannerConfig):\n    kind: str = 'mine'\n"
+    )
+    script = (
+        "import sys, jax, mag.runtime, mag.runs.train; from mag.cli import main\n"
+        "mag.runtime.own_cores = lambda: 1\n"
+        "mag.runs.train.train = lambda config, run: print(config.algo, config.planner.kind, len(jax.devices()))\n"
+        "main('train --env probe/two-step --size debug --workers 4'.split() + sys.argv[1:])"
+    )
+    for words, found in (
+        ("--algo my_method", "my_method shooting 4"),
+        ("--planner.kind my_planner", "mag my_planner 4"),
+    ):
+        command = [sys.executable, "-c", script, *words.split()]
+        done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path)
+        assert done.stdout.strip() == found
+
+
+@pytest.mark.parametrize("words", [["envs"], ["--help"], ["train", "--help"], ["watch", "--help"]])
 def test_an_output_that_cannot_be_written_is_told(words):
     with open("/dev/full", "w") as full:
         done = subprocess.run(
