@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-from unittest import mock
 
 import pytest
 
@@ -15,7 +14,8 @@ from mag.cli.main import COMMANDS
 from mag.reports.bench import BENCHMARKS
 from mag.reports.evaluate import evaluate_run
 from mag.runs.config_file import claim
-from tests.support.fake import build_trained, fake_config, train
+from mag.runs.train import train
+from tests.support.fake import fake_config
 
 BASELINES = ("attention-ppo", "commnet", "g2a")
 
@@ -328,8 +328,7 @@ def test_environments_are_filtered(capsys):
 
 def test_evaluation_of_a_run_repeats_its_last_test(tmp_path):
     summary = train(fake_config(), tmp_path)
-    with mock.patch("mag.runs.trained.set_up", build_trained):
-        result = evaluate_run(tmp_path, fake_config().evaluation.episodes)
+    result = evaluate_run(tmp_path, fake_config().evaluation.episodes)
     assert result["eval_win_rate"] == summary["eval_win_rate"]
     assert result["eval_return"] == summary["eval_return"]
     assert json.loads(json.dumps(result)) == result

@@ -1,8 +1,7 @@
-"""What `mag models` reports, by hand and of a small run."""
+"""What `mag diagnose` reports, by hand and of a small run."""
 
 import dataclasses
 import json
-from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -13,9 +12,9 @@ from mag.algorithms.contract import Imagination
 from mag.algorithms.registry import default_config
 from mag.errors import UsageError
 from mag.reports.diagnose import compare, diagnose_run, format_result
-from mag.runs.train import train as train_run
+from mag.runs.train import train
 from mag.types import Arrival
-from tests.support.fake import build_trained, fake_config, train
+from tests.support.fake import fake_config
 
 OBSERVED = 2
 LABELS = {"algo": "mag", "env": "a/b", "seed": 0, "env_steps": 1, "sequences": 3, "observed": OBSERVED, "warnings": []}
@@ -95,21 +94,15 @@ def test_nothing_to_compare_is_said():
         compare(real._replace(first=jnp.ones((3, 5), bool)), imagined, OBSERVED)
 
 
-def diagnose(path):
-    """As `diagnose_run`, of a run of the fake."""
-    with mock.patch("mag.runs.trained.set_up", build_trained):
-        return diagnose_run(path, 1)
-
-
 def test_runs_without_models_are_refused(tmp_path):
     train(fake_config(), tmp_path)
     with pytest.raises(UsageError, match="has no models; give one of mag or mamba"):
-        diagnose(tmp_path)
+        diagnose_run(tmp_path, 1)
 
 
 @pytest.mark.slow
 def test_a_run_is_compared_with_what_it_saw(tmp_path):
-    train_run(dataclasses.replace(default_config("mamba", "probe/memory", "debug", "tuned"), num_seeds=2), tmp_path)
+    train(dataclasses.replace(default_config("mamba", "probe/memory", "debug", "tuned"), num_seeds=2), tmp_path)
     found = diagnose_run(tmp_path, 2)
     assert json.loads(json.dumps(found)) == found
     assert found["sequences"] == 2 * 4

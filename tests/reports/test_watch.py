@@ -3,19 +3,18 @@
 import json
 import re
 import shutil
+import subprocess
 import weakref
-from unittest import mock
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mag.algorithms.contract import Imagination
 from mag.algorithms.mag.algorithm import MAG
 from mag.algorithms.registry import default_config
 from mag.envs import smac_jax
-from mag.envs.view import NOBODY, Frame, Kind, Scene, Sight
+from mag.envs.view import NOBODY
 from mag.errors import UsageError
 from mag.learning.distributions import smooth_l1
 from mag.play.testing import evaluation_keys, play_episodes
@@ -24,84 +23,38 @@ from mag.reports.watch import film, watch
 from mag.reports.watch.page import page
 from mag.reports.watch.record import battles, outcome
 from mag.runs.config_file import claim
-from tests.support import browser
-from tests.support.fake import FakeAlgorithm, FakeEnv, build, fake_config, train
+from mag.runs.setup import set_up
+from mag.runs.train import train
+from tests.support import browser, dreamer
+from tests.support.fake import FOUR_STEPS, NAME, fake_config
+from tests.support.fake_env import FAMILY, LIMIT
 
+pytestmark = pytest.mark.usefixtures("compile_once")
 
-class DuelView:
-    """Two allies walk up to an enemy that has a tenth of a point of health for each step left."""
-
-    scene = Scene(
-        width=12.0,
-        height=8.0,
-        walls=((0.0, 0.0, 12.0, 1.0),),
-        cliffs=((5.0, 5.0, 7.0, 7.0),),
-        kinds=(Kind("zealot", 0.5, 100.0, 50.0), Kind("zergling", 0.375, 0.6, 0.0)),
-        allies=2,
-    )
-
-    def frame(self, state):
-        left, played = state
-        return Frame(
-            kind=jnp.array([0, 0, 1]),
-            position=jnp.stack([jnp.array([1.0 + played, 2.0]), jnp.array([1.0 + played, 4.0]), jnp.array([9.0, 3.0])]),
-            health=jnp.stack([jnp.float32(100), jnp.float32(40), 0.1 * left]),
-            shield=jnp.array([50.0, 0.123456, 0.0]),
-            target=jnp.where(played > 0, jnp.array([2, NOBODY, 0]), NOBODY),
-            cooldown=jnp.stack([(played % 2) * 1.0, jnp.float32(0), -1.0 * played]),
-        )
-
-    def sight(self, obs):
-        offset = jnp.broadcast_to(obs[:, :, None], (2, 3, 2))
-        return Sight(jnp.ones((2, 3), bool), offset, jnp.ones((2, 3)), jnp.ones((2, 3)), own_position=None)
-
-
-class Duel(FakeEnv):
-    """`FakeEnv` as a battle."""
-
-    view = DuelView()
-
-
-class Dreamer(FakeAlgorithm):
-    """Imagines that it sees the units 2 away, a reward of 1 a step, and the end at step 4."""
-
-    def can_learn(self, state):
-        return True
-
-    def draw_sequences(self, key, state):
-        raise AssertionError("battles are imagined as they were played")
-
-    def imagine(self, key, state, episode, *, observed):
-        time = jnp.arange(len(episode.first))
-        return Imagination(
-            obs=jnp.full_like(episode.obs, 2.0),
-            reward=jnp.ones(len(time)),
-            continues=jnp.where(time == 4, 0.0, 1.0),
-            error=0.25 * time,
-            one_step=jnp.ones(len(time)),
-        )
-
-
-def builder(algorithm, env=Duel):
-    return lambda config, content=None: build(config, algorithm(config), env())
+DUEL = f"{FAMILY}/duel"
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A run folder of two seeds."""
+    """A run folder of two seeds, without a world model."""
+    return trained(tmp_path_factory, NAME)
+
+
+@pytest.fixture(scope="module")
+def dreamt(tmp_path_factory):
+    """The same run, with one."""
+    return trained(tmp_path_factory, dreamer.NAME)
+
+
+def trained(tmp_path_factory, algo):
     path = tmp_path_factory.mktemp("runs") / "run"
-    train(fake_config(), path, build=builder(FakeAlgorithm))
+    train(fake_config(algo, DUEL), path)
     return path
-
-
-def show(run, out, *, algorithm=FakeAlgorithm, env=Duel, episodes=3):
-    with mock.patch("mag.runs.trained.set_up", builder(algorithm, env)):
-        return watch(run, episodes, out)
 
 
 @pytest.fixture(scope="module")
 def played():
-    setup, state = builder(Dreamer)(fake_config())
+    setup, state = set_up(fake_config(dreamer.NAME, DUEL))
     key = evaluation_keys(0, 2, 3)[0]
     return setup, state.learner, key, battles(setup.algorithm, setup.player.env, state.learner, key, 6)
 
@@ -152,15 +105,10 @@ def test_the_imagined_battle_stands_still_where_its_end_is_expected(played):
 
 
 def test_the_limit_leaves_a_battle_undecided():
-    class Endless(Duel):
-        def step(self, key, state, action):
-            state, seen = super().step(key, (state[0] + 100, state[1]), action)
-            return state, seen._replace(truncated=state[1] >= self.spec.episode_limit)
-
-    (algorithm, player, _), state = builder(FakeAlgorithm, Endless)(fake_config())
+    (algorithm, player, _), state = set_up(fake_config(env=f"{FAMILY}/endless_duel"))
     (battle,) = battles(algorithm, player.env, state.learner, jax.random.key(0), 1)
     assert outcome(battle) == "undecided" and battle.imagined is None
-    assert battle.real.result.length == Endless.spec.episode_limit
+    assert battle.real.result.length == LIMIT
 
 
 def test_the_page_holds_the_battles_and_nothing_from_elsewhere(played):
@@ -188,27 +136,25 @@ def test_the_page_holds_the_battles_and_nothing_from_elsewhere(played):
 
 def test_the_same_command_writes_the_same_page(run, tmp_path):
     out = tmp_path / "new folder" / "page.html"
-    message = show(run, out)
-    assert (
-        message.startswith(f"wrote {out}: 3 battles of tests.support.fake on {FakeEnv.spec.name}, ")
-        and "\n" not in message
-    )
+    message = watch(run, 3, out)
+    assert message.startswith(f"wrote {out}: 3 battles of {NAME} on {DUEL}, ") and "\n" not in message
     first = out.read_bytes()
-    show(run, out)
+    watch(run, 3, out)
     assert out.read_bytes() == first
     data = data_of(first.decode())
     assert len(data["battles"]) == 3 and data["battles"][0]["imagined"] is None
-    show(run, None, episodes=1)
+    watch(run, 1)
     assert data_of((run / "battles.html").read_text())["battles"] == data["battles"][:1]
 
 
-@pytest.mark.parametrize(("algorithm", "episodes"), [(FakeAlgorithm, 1), (Dreamer, 2)])
-def test_a_gif_has_a_frame_for_every_moment(run, tmp_path, algorithm, episodes):
+@pytest.mark.parametrize(("name", "episodes"), [("run", 1), ("dreamt", 2)])
+def test_a_gif_has_a_frame_for_every_moment(request, tmp_path, name, episodes):
     from PIL import Image
 
     out = tmp_path / "battles.gif"
-    show(run, out, algorithm=algorithm, episodes=episodes)
-    show(run, tmp_path / "page.html", episodes=episodes)
+    run = request.getfixturevalue(name)
+    watch(run, episodes, out)
+    watch(run, episodes, tmp_path / "page.html")
     lengths = [battle["length"] for battle in data_of((tmp_path / "page.html").read_text())["battles"]]
     with Image.open(out) as shown:
         assert shown.n_frames == sum(length + 1 for length in lengths)
@@ -224,7 +170,7 @@ def test_a_gifs_pictures_are_handed_on_as_they_are_drawn(run, tmp_path, monkeypa
         return image
 
     monkeypatch.setattr(film, "picture", watched)
-    show(run, tmp_path / "battles.gif", episodes=1)
+    watch(run, 1, tmp_path / "battles.gif")
     # The first, whose `save` writes the others, and the latest one.
     assert len(made) > film.HOLD and max(alive) <= 2
 
@@ -232,28 +178,35 @@ def test_a_gifs_pictures_are_handed_on_as_they_are_drawn(run, tmp_path, monkeypa
 def test_films_in_mp4_need_ffmpeg(run, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda program: None)
     with pytest.raises(UsageError, match=r"need the program ffmpeg; install it or write \.gif"):
-        show(run, tmp_path / "battles.mp4")
+        watch(run, 3, tmp_path / "battles.mp4")
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="there is no ffmpeg")
 def test_films_in_mp4_are_written_where_there_is_ffmpeg(run, tmp_path):
-    show(run, tmp_path / "battles.mp4", episodes=1)
-    assert (tmp_path / "battles.mp4").read_bytes()[4:8] == b"ftyp"
+    watch(run, 1, tmp_path / "battles.mp4")
+    watch(run, 1, tmp_path / "page.html")
+    (battle,) = data_of((tmp_path / "page.html").read_text())["battles"]
+    (tmp_path / "pictures").mkdir()
+    command = ["ffmpeg", "-loglevel", "error", "-i", tmp_path / "battles.mp4", tmp_path / "pictures" / "%d.png"]
+    subprocess.run(command, check=True)
+    # A picture for every moment, and the last one held.
+    assert len(list((tmp_path / "pictures").iterdir())) == battle["length"] + film.HOLD
 
 
-def test_environments_without_battles_are_refused(run, tmp_path):
-    message = f"{FakeEnv.spec.name} has no battles to draw; of the package's families smac_jax and smax can be watched"
+def test_environments_without_battles_are_refused(tmp_path):
+    train(fake_config(steps=4), tmp_path / "run")
+    message = f"{FOUR_STEPS} has no battles to draw; of the package's families smac_jax and smax can be watched"
     with pytest.raises(UsageError, match=message):
-        show(run, tmp_path / "page.html", env=FakeEnv)
-    assert list(tmp_path.iterdir()) == []
+        watch(tmp_path / "run", 3, tmp_path / "page.html")
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
 def test_runs_without_a_checkpoint_are_refused(tmp_path):
     with claim(tmp_path, fake_config()):
         pass
     with pytest.raises(UsageError, match="has no checkpoint yet"):
-        show(tmp_path, None)
+        watch(tmp_path, 3)
 
 
 @pytest.mark.parametrize("name", ["", "folder/file/page.html"])
@@ -264,20 +217,20 @@ def test_files_that_cannot_be_written_are_refused_before_anything_is_played(run,
     out = tmp_path / (name or "folder.html")
     monkeypatch.setattr("mag.reports.watch.battles", lambda *_: pytest.fail("played"))
     with pytest.raises(UsageError, match=rf"cannot write {re.escape(str(out))} \(.*; choose another file with --out"):
-        show(run, out)
+        watch(run, 3, out)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(browser.find() is None, reason="there is no Chromium")
-def test_a_browser_plays_the_page_from_disk(run, tmp_path):
-    plain, dreamt = tmp_path / "plain.html", tmp_path / "dreamt.html"
-    show(run, plain)
-    show(run, dreamt, algorithm=Dreamer)
-    shown = data_of(dreamt.read_text())["battles"]
+def test_a_browser_plays_the_page_from_disk(run, dreamt, tmp_path):
+    plain, imagined = tmp_path / "plain.html", tmp_path / "imagined.html"
+    watch(run, 3, plain)
+    watch(dreamt, 3, imagined)
+    shown = data_of(imagined.read_text())["battles"]
     with browser.Browser(tmp_path / "profile") as tab:
         tab.open(plain.as_uri())
         assert tab.evaluate("document.getElementById('imagined-card').hidden") is True
-        tab.open(dreamt.as_uri())
+        tab.open(imagined.as_uri())
         assert tab.evaluate("document.getElementById('imagined-card').hidden") is False
         for index, battle in enumerate(shown):
             tab.evaluate(f"choose({index})")

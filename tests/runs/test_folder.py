@@ -12,7 +12,8 @@ from mag.options import flatten, override
 from mag.runs import surroundings
 from mag.runs.config_file import claim, load_config
 from mag.runs.folder import RunFolder, default_path
-from tests.support.fake import fake_config, train
+from mag.runs.train import train
+from tests.support.fake import fake_config
 
 
 def take(path, config):
@@ -24,7 +25,7 @@ def test_the_configuration_is_written_with_versions_and_hardware(tmp_path):
     take(tmp_path / "a" / "run", fake_config(seed=7))
     described = json.loads((tmp_path / "a" / "run" / "config.json").read_text())
     assert described["config"]["seed"] == 7
-    assert described["config"]["collect"] == {"num_envs": 1, "steps": 4}
+    assert described["config"]["collect"] == {"num_envs": 1, "steps": 6}
     assert described["versions"].keys() >= {"python", "jax", "jaxlib", "equinox"}
     assert described["hardware"]["cores"] >= 1
     assert described["hardware"]["device"]

@@ -29,6 +29,9 @@ def test_the_papers_size_fits_a_small_machine():
     # reward and continuation 2 x 4 and the start 1: 1266 bytes; and flashbax's counters.
     assert 250_000 * 1266 <= parts["replay"] < 250_000 * 1266 + 100
     assert sum(parts.values()) < 8 * 2**30
+    # 600 agent-states side by side: 40 starts x 5 trajectories x 3 agents, each with at least the activations of three
+    # layers of attention (query, key, value, output, two of the feed-forward net), 256 wide.
+    assert parts["planning"] > 600 * 3 * 6 * 256 * 4
 
 
 @pytest.mark.parametrize(
@@ -38,6 +41,13 @@ def test_the_papers_size_fits_a_small_machine():
 def test_a_run_that_cannot_fit_is_refused_with_what_to_lower(changes, num_seeds, advice):
     with pytest.raises(UsageError, match=advice):
         memory.check_memory(footprint(changes=changes), num_seeds)
+
+
+def test_workers_each_have_a_data_set_and_networks_and_share_the_rest():
+    one, four = (footprint(changes={"workers": count}) for count in (1, 4))
+    assert four["replay"] == 4 * one["replay"] and four["rollouts"] == one["rollouts"]
+    # Four copies of what is held, and of the gradient of a fourth of the batch each.
+    assert one["networks"] < four["networks"] < 4 * one["networks"]
 
 
 @pytest.mark.parametrize("algo", ALGORITHMS)

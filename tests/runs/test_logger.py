@@ -3,11 +3,13 @@
 import io
 import json
 
+import numpy as np
 import pytest
+from PIL import Image
 from rich.console import Console
 from tensorboardX.proto.event_pb2 import Event
 
-from mag.runs.curve import draw
+from mag.runs.curve import draw, picture
 from mag.runs.folder import RunFolder
 from mag.runs.logger import Logger, Terminal, average, duration, rate, read_rows
 
@@ -176,10 +178,37 @@ def test_durations_are_for_people(seconds, text):
     assert duration(seconds) == text
 
 
+ROWS = [
+    make_row(seed, steps, **{"eval/win_rate": rate, "eval/return": 20 * rate, "train/return": 5.0})
+    for steps, rates in ((0, (0.0, 0.5)), (10, (0.25, 0.75)), (20, (1.0, 0.5)))
+    for seed, rate in enumerate(rates)
+]
+
+
 @pytest.mark.parametrize("has_wins", [True, False])
-def test_the_curve_is_a_picture(tmp_path, has_wins):
+def test_the_curve_is_drawn_into_its_file(tmp_path, has_wins):
     folder = RunFolder(tmp_path)
-    rows = [make_row(seed, steps, **{"eval/win_rate": 0.5, "eval/return": 2.0}) for steps in (0, 10) for seed in (0, 1)]
-    folder.metrics.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    draw(folder, "a title", has_wins=has_wins)
-    assert folder.curve.read_bytes().startswith(b"\x89PNG")
+    folder.metrics.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    assert draw(folder, "a title", has_wins=has_wins) is None
+    with Image.open(folder.curve) as shown:
+        assert (shown.format, shown.size) == ("PNG", (840, 540))  # 7 x 4.5 inches of 120 dots
+        assert len(shown.convert("RGB").getcolors(shown.width * shown.height)) > 10  # something is drawn
+
+
+@pytest.mark.parametrize(("has_wins", "scale"), [(True, 1), (False, 20)])
+def test_the_curve_shows_each_seed_and_their_mean(has_wins, scale):
+    (axes,) = picture(ROWS, "a title", has_wins=has_wins).axes
+    tests = {tuple(np.asarray(line.get_ydata()) / scale) for line in axes.lines if line.get_color() == "tab:blue"}
+    # Seeds 0 and 1, and their mean.
+    assert tests == {(0, 0.25, 1), (0.5, 0.75, 0.5), (0.25, 0.5, 0.75)}
+    assert all(line.get_xdata().tolist() == [0, 10, 20] for line in axes.lines)
+    assert (axes.get_title(), axes.get_ylabel()) == ("a title", "win rate" if has_wins else "return")
+    # No training win rate is known yet, but a return is.
+    labels = axes.get_legend_handles_labels()[1]
+    assert [label.partition(",")[0] for label in labels] == (["test"] if has_wins else ["training", "test"])
+
+
+def test_the_mean_is_of_iterations_that_all_seeds_have():
+    (axes,) = picture(ROWS[:-1], "a title", has_wins=True).axes
+    means = [line.get_ydata().tolist() for line in axes.lines if line.get_linewidth() == 2]
+    assert means == [[0.25, 0.5]]

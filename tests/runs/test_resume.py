@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import json
-import os
 import random
 import signal
 import subprocess
@@ -18,24 +17,27 @@ from mag.algorithms.registry import ALGORITHMS, default_config
 from mag.runs.checkpoint import Checkpoints
 from mag.runs.interrupt import Interrupted
 from mag.runs.setup import set_up
+from mag.runs.train import train
 from tests.runs.test_checkpoint import bits
-from tests.runs.test_train import interrupting
-from tests.support import fake
-from tests.support.fake import train
+from tests.support.fake import fake_config
+from tests.support.stopping import signal_in_iteration
+
+pytestmark = pytest.mark.usefixtures("compile_once")
 
 
-def small_config(algo, **changes):
-    """A run of seconds: 10 iterations of 32 steps, learning from the fourth, two evaluations between."""
-    config = default_config(algo, "probe/memory", "debug", "tuned")
+def small_config(algo, planner=None, **changes):
+    """A run of seconds: 15 iterations of at most 24 transitions, learning from the fourth, an evaluation between."""
+    config = default_config(algo, "probe/memory", "debug", planner=planner)
     return dataclasses.replace(config, steps=320, num_seeds=2, **changes)
 
 
 CASES = {
-    "fake": (fake.fake_config, fake.build),
-    **{algo: (functools.partial(small_config, algo), set_up) for algo in ALGORITHMS},
-    "mag of two workers": (functools.partial(small_config, "mag", workers=2), set_up),
+    "fake": fake_config,
+    **{algo: functools.partial(small_config, algo) for algo in ALGORITHMS},
+    "mag of two workers": functools.partial(small_config, "mag", workers=2),
+    "mag with elite resampling": functools.partial(small_config, "mag", planner="elite"),
 }
-"""Algorithms by name: how to make a small configuration of theirs, and how to build them."""
+"""Methods by name: how to make a small configuration of theirs."""
 
 NAMES = [name if name == "fake" else pytest.param(name, marks=pytest.mark.slow) for name in CASES]
 
@@ -46,8 +48,8 @@ def metrics(path):
     return [{k: v for k, v in json.loads(line).items() if not k.startswith("time/")} for line in lines]
 
 
-def final_state(path, config, build):
-    _, state = build(config)
+def final_state(path, config):
+    _, state = set_up(config)
     restored = Checkpoints(path / "checkpoints", keep=2).restore(state)
     assert restored.damaged == []
     progress = {k: v for k, v in restored.progress.items() if k not in ("wall_seconds", "metrics_bytes")}
@@ -56,57 +58,37 @@ def final_state(path, config, build):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_n_and_m_iterations_equal_n_restored_and_m(tmp_path, name):
-    make_config, build = CASES[name]
-    config = make_config()
-    train(config, tmp_path / "whole", build=build)
+    config = CASES[name]()
+    train(config, tmp_path / "whole")
 
-    stopping = functools.partial(stop_after, build=build, iterations=4)
-    with pytest.raises(Interrupted):
-        train(config, tmp_path / "parts", build=stopping)
-    train(config, tmp_path / "parts", build=build)
+    with pytest.raises(Interrupted), signal_in_iteration(4):
+        train(config, tmp_path / "parts")
+    assert metrics(tmp_path / "parts")[-1]["iteration"] == 4
+    train(config, tmp_path / "parts")
 
     assert metrics(tmp_path / "parts") == metrics(tmp_path / "whole")
-    assert final_state(tmp_path / "parts", config, build) == final_state(tmp_path / "whole", config, build)
-
-
-def stop_after(config, *, build, iterations):
-    """The algorithm, asked by a signal to stop in the given iteration."""
-    setup, state = build(config)
-    left = iter(range(iterations, 0, -1))
-    iterate = setup.algorithm.iteration
-
-    def iteration(state, play):
-        if next(left) == 1:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return iterate(state, play)
-
-    object.__setattr__(setup.algorithm, "iteration", iteration)
-    return setup, state
+    assert final_state(tmp_path / "parts", config) == final_state(tmp_path / "whole", config)
 
 
 def test_an_extended_run_learns_what_a_longer_one_does(tmp_path):
-    build, longer = fake.build, fake.fake_config()
+    longer = fake_config()
     shorter = dataclasses.replace(longer, steps=longer.steps // 2)
-    train(longer, tmp_path / "whole", build=build)
-    train(shorter, tmp_path / "parts", build=build)
-    train(longer, tmp_path / "parts", build=build)
-    assert final_state(tmp_path / "parts", longer, build) == final_state(tmp_path / "whole", longer, build)
+    train(longer, tmp_path / "whole")
+    train(shorter, tmp_path / "parts")
+    train(longer, tmp_path / "parts")
+    assert final_state(tmp_path / "parts", longer) == final_state(tmp_path / "whole", longer)
     # The shorter run was tested at its end too; all else is the same.
     for part, whole in zip(metrics(tmp_path / "parts"), metrics(tmp_path / "whole"), strict=True):
         assert {name: part.get(name) for name in whole} == whole
 
 
 def test_a_damaged_newest_checkpoint_costs_time_not_the_run(tmp_path, capsys):
-    config = fake.fake_config(checkpoint=CheckpointConfig(every=0.0, keep=2))
-    train(config, tmp_path / "whole", build=fake.build)
-    with pytest.raises(Interrupted):
-        train(
-            config,
-            tmp_path / "parts",
-            build=functools.partial(interrupting, at=6, signum=signal.SIGTERM),
-        )
+    config = fake_config(checkpoint=CheckpointConfig(every=0.0, keep=2))
+    train(config, tmp_path / "whole")
+    with pytest.raises(Interrupted), signal_in_iteration(6):
+        train(config, tmp_path / "parts")
     (tmp_path / "parts" / "checkpoints" / "6" / "manifest.json").write_text("{}")
-    train(config, tmp_path / "parts", build=fake.build)
+    train(config, tmp_path / "parts")
     output = capsys.readouterr().out
     assert "6 is damaged" in output and "at iteration 5" in output
     assert metrics(tmp_path / "parts") == metrics(tmp_path / "whole")
@@ -114,7 +96,7 @@ def test_a_damaged_newest_checkpoint_costs_time_not_the_run(tmp_path, capsys):
 
 def start(path, steps=400, pause=0.01):
     """The fake's program, a checkpoint after every iteration."""
-    root = Path(fake.__file__).parents[2]
+    root = Path(__file__).parents[2]
     return subprocess.Popen(
         [sys.executable, "-m", "tests.support.fake", str(path), str(steps), str(pause)],
         cwd=root,
@@ -148,8 +130,8 @@ def test_killed_at_any_moment_it_ends_as_if_it_had_not_been(tmp_path, attempt):
     assert not (tmp_path / "killed" / "summary.json").exists()
     finish(tmp_path / "killed")
     assert metrics(tmp_path / "killed") == metrics(tmp_path / "whole")
-    config = fake.fake_config()
-    assert final_state(tmp_path / "killed", config, fake.build) == final_state(tmp_path / "whole", config, fake.build)
+    config = fake_config()
+    assert final_state(tmp_path / "killed", config) == final_state(tmp_path / "whole", config)
 
 
 @pytest.mark.slow
