@@ -132,7 +132,10 @@ def test_a_task_that_cannot_be_played_is_refused_with_the_reason(name, reason):
 
 
 def test_a_wrong_family_is_answered_with_what_is_allowed():
-    with pytest.raises(UsageError, match=r"no family 'nowhere'.*jaxmarl, pettingzoo, probe, smac_jax, smaclite, smax, starcraft.*`mag envs`"):
+    with pytest.raises(
+        UsageError,
+        match=r"no family 'nowhere'.*jaxmarl, pettingzoo, probe, smac_jax, smaclite, smax, starcraft.*`mag envs`",
+    ):
         mag.envs.make("nowhere/qqqqqqqq")
     with pytest.raises(UsageError, match=r"module 'json' is no family"):
         mag.envs.make("json/3m")
