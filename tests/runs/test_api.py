@@ -1,7 +1,5 @@
 """Training, loading and acting from Python."""
 
-from unittest import mock
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -11,10 +9,12 @@ import pytest
 import mag
 from mag.errors import UsageError
 from mag.runs.api import Policy
+from mag.runs.train import train
 from mag.types import TimeStep
-from tests.support.fake import FakeEnv, build_trained, fake_config, train
+from tests.support.fake import fake_config
+from tests.support.fake_env import FakeEnv
 
-SPEC = FakeEnv.spec
+SPEC = FakeEnv().spec
 
 
 class Counter(eqx.Module):
@@ -90,10 +90,9 @@ def test_other_shapes_are_refused_and_leave_the_memory_alone(policy, given, mess
 
 def test_the_policy_of_each_seed_of_a_run_is_loaded(tmp_path):
     train(fake_config(seed=4), tmp_path)
-    with mock.patch("mag.runs.trained.set_up", build_trained):
-        policies = {seed: mag.load(tmp_path, seed) for seed in (None, 4, 5)}
-        with pytest.raises(UsageError, match=r"seed is 6; the run in .* has the seeds 4 to 5"):
-            mag.load(tmp_path, 6)
+    policies = {seed: mag.load(tmp_path, seed) for seed in (None, 4, 5)}
+    with pytest.raises(UsageError, match=r"seed is 6; the run in .* has the seeds 4 to 5"):
+        mag.load(tmp_path, 6)
     weights = {seed: policy._agent.weights for seed, policy in policies.items()}
     assert weights[4].shape == (3, 2)
     np.testing.assert_array_equal(weights[None], weights[4])

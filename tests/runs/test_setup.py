@@ -3,15 +3,15 @@
 import re
 from pathlib import Path
 
-from mag.runs.setup import headline
-from tests.support.fake import build, fake_config
+from mag.runs.setup import headline, set_up
+from tests.support.fake import fake_config
 
 
 def test_the_first_line_says_what_runs_where_and_how_large_it_is():
     config = fake_config(seed=4)
-    setup = build(config)[0]._replace(size=3 * 2**20)
+    setup = set_up(config)[0]._replace(size=3 * 2**20)
     assert re.fullmatch(
-        r"training tests\.support\.fake on tests\.support\.fake/drawn_length, size debug, recipe tuned, "
+        r"training tests\.support\.fake on tests\.support\.fake_env/four_steps, size debug, recipe tuned, "
         r"seeds 4 to 5, on CPU \(\d+ cores\), about 3 MiB of memory, in runs/x",
         headline(config, setup, Path("runs/x")),
     )
