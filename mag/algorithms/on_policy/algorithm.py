@@ -75,7 +75,7 @@ class OnPolicyAgent(eqx.Module):
     network: Any
     greedy_network: Any
     """The network of tests: the moving average if one is kept."""
-    epsilon: Float[Array, ""]
+    epsilon: Float[Array, "*seeds"]
     """Probability of a uniformly drawn action."""
     spec: EnvSpec = eqx.field(static=True)
     config: Any = eqx.field(static=True)
