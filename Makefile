@@ -23,7 +23,7 @@ bench: $(READY)
 
 figures: $(READY)
 	set -e; for study in results/*/study.toml; do $(BIN)/mag report $$study --keep --runs figures --out figures/$$(basename $$(dirname $$study)); done
-	$(BIN)/mag bound --out figures/bound
+	$(BIN)/mag bound --tasks 10000 --out results/theorem-1
 
 setup: $(READY)
 

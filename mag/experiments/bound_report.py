@@ -197,8 +197,14 @@ def nearest_middle(column: pd.Series) -> float:
 
 
 def significant(frame: pd.DataFrame) -> pd.DataFrame:
-    """The table with three significant digits."""
-    return frame.map(lambda value: ("" if value != value else f"{value:.3g}") if isinstance(value, float) else value)
+    """The table with three significant digits, without float64's last bits, and nothing where there is no number."""
+
+    def shown(value: Any) -> Any:
+        if not isinstance(value, float):
+            return value
+        return "" if np.isnan(value) else f"{0 if abs(value) < 1e-9 else value:.3g}"
+
+    return frame.map(shown)
 
 
 def report(setting: Setting, tasks: int, out: Path | None) -> str:
@@ -220,5 +226,4 @@ def report(setting: Setting, tasks: int, out: Path | None) -> str:
         (out / "table.md").write_text(text)
         figure = picture(tables["bound"][1], tables["steps"][1])
         figure.savefig(out / "figure.png", dpi=150)
-        figure.savefig(out / "figure.svg", metadata={"Date": None})
     return text

@@ -19,10 +19,6 @@ Spread = Float[np.ndarray, " obs"]
 """A distribution of the joint observation."""
 
 
-ROUNDING = 1e-14
-"""A divergence below is one of float64's last bits, whose root would not be small."""
-
-
 class Task(NamedTuple):
     """A team's task: (o, a) is enough to predict o' and the reward, as the paper assumes."""
 
@@ -104,11 +100,15 @@ def total_variation(p: Float[np.ndarray, "*batch n"], q: Float[np.ndarray, "*bat
 
 
 def divergence(p: Float[np.ndarray, "*batch n"], q: Float[np.ndarray, "*batch n"]) -> Float[np.ndarray, "*batch"]:
-    """KL(p || q); infinite where p expects what q excludes."""
+    """KL(p || q); infinite where p expects what q excludes.
+
+    Written as the sum of p (r - log(1 + r)) with r = (q - p) / p, which adds up to the same and keeps its digits where
+    p and q are nearly equal.
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
-        terms = np.where(p > 0, p * np.log(p / q), 0.0)
-    found = terms.sum(axis=-1)
-    return np.where(found > ROUNDING, found, 0.0)
+        r = (q - p) / p
+        terms = np.where(p > 0, p * (r - np.log1p(r)), q)
+    return np.asarray(terms.sum(axis=-1))
 
 
 def random_task(
