@@ -17,7 +17,9 @@ from mag.experiments.study import Cell
 from mag.runs.folder import LOCK, RunFolder
 from mag.runtime import own_cores
 
-PROGRAM = (sys.executable, "-m", "mag")
+OWN_PROGRAM = (sys.executable, "-m", "mag")
+PROGRAM: tuple[str, ...] = OWN_PROGRAM
+"""What trains."""
 TAIL = 1 << 17
 """Bytes at the end of metrics.jsonl in which the latest test is looked for."""
 
