@@ -11,8 +11,8 @@ from mag.options import choice
 
 @dataclass(frozen=True)
 class Options:
-    """Write a tidy table, statistics, figures and a page of the study in file STUDY.toml, or of run folders and folders
-    of run folders."""
+    """Write a tidy table, statistics, figures and a page of the study in file STUDY.toml, or of run folders, folders of
+    run folders and folders of kept curves."""
 
     out: Path | None = choice(None, source=None)
     """Where to write (default: report, in the folder of the study's runs or here)."""

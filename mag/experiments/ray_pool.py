@@ -1,8 +1,8 @@
 """Running `mag train` for the cells of a study on a Ray cluster: `mag sweep --ray ADDRESS`.
 
 Every node needs `mag`. A run is trained in a scratch folder of its node and its folder comes back when it ends, also
-when it was asked to stop. Where a worker or a node dies, Ray gives its run to another one, which goes on from what it finds:
-the folder in its own scratch, or what the sweep sent along.
+when it was asked to stop. Where a worker or a node dies, Ray gives its run to another one, which goes on from what it
+finds: the folder in its own scratch, or what the sweep sent along.
 """
 
 import contextlib

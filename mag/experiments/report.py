@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ import pandas as pd
 from mag.errors import UsageError
 from mag.experiments import export, figures, page
 from mag.experiments.analysis import AREA, FINAL, SCORES, Analysis
-from mag.experiments.kept import CURVES, study_records, write_records
+from mag.experiments.kept import CURVES, kept_records, study_records, write_records
 from mag.experiments.records import Record, load_records
 from mag.experiments.study import Study
 from mag.experiments.table import KEYS, METRICS, read_other, to_table
@@ -43,17 +43,21 @@ class Report(NamedTuple):
 
 
 def of_study(study: Study, runs: Path, results: Path) -> Material:
-    """The finished runs of a study, from its run folders and from what is kept."""
+    """The finished runs of a study, from its run folders and from what is kept, and the CSV files beside what is kept,
+    each of another method of the file's name."""
     (records, problems), missing = study_records(study, runs, results)
     if not records:
         told = f"; {problems[0]}" if problems else ""
         raise UsageError(f"no run of {study.path} is finished{told}; `mag sweep {study.path}` makes them")
-    return Material(study.title, records, problems, missing, study.panels, study.curves, study)
+    material = Material(study.title, records, problems, missing, study.panels, study.curves, study)
+    return add_others(material, {path.stem: path for path in sorted((results / study.name).glob("*.csv"))})
 
 
-def of_runs(paths: Iterable[Path]) -> Material:
-    """The runs in any folders."""
-    records, problems = load_records(paths)
+def of_runs(paths: Sequence[Path]) -> Material:
+    """The runs in any folders, also kept ones (`curves.json`)."""
+    kept = [path for path in paths if (path / CURVES).is_file()]
+    records, problems = load_records(path for path in paths if path not in kept)
+    records += [record for path in kept for record in kept_records(path)]
     if not records:
         raise UsageError(f"no run can be read: {'; '.join(problems)}")
     return Material("Runs", records, problems, [], "env", None, None)
@@ -187,7 +191,8 @@ def keep(material: Material, out: Path, results: Path) -> Path:
     folder = results / material.study.name
     own = [record for record in material.records if record.about]
     write_records(folder, own)
-    shutil.copyfile(material.study.path, folder / "study.toml")
+    if material.study.path.resolve() != (folder / "study.toml").resolve():
+        shutil.copyfile(material.study.path, folder / "study.toml")
     shutil.copyfile(out / "table.md", folder / "table.md")
     shutil.copyfile(out / "curves.png", folder / "figure.png")
     return folder

@@ -66,10 +66,12 @@ def test_one_seed_has_no_interval():
 
 
 def test_an_environment_of_one_seed_stays_as_it_is():
-    # The first environment's only seed counts once in every resample of the mean over all four runs.
-    scores = [np.array([1.0]), np.array([0.0, 0.0, 0.0])]
-    value, low, high = statistics.mean_interval(scores)
-    assert (value, low, high) == (0.25, 0.25, 0.25)
+    # The first environment's only seed counts once in every resample of the IQM of all five runs, which leaves out one
+    # at each end: (0 + 0 + 0) / 3.
+    scores = [np.array([1.0]), np.array([0.0, 0.0, 0.0, 0.0])]
+    assert statistics.iqm_interval(scores) == (0.0, 0.0, 0.0)
+    # The mean of the environments' means: (1 + 0) / 2.
+    assert statistics.mean_interval(scores) == (0.5, 0.5, 0.5)
 
 
 def test_a_performance_profile_is_the_share_of_runs_above_each_threshold():
@@ -99,6 +101,11 @@ def test_the_permutation_test_of_one_environment_is_exact():
     first, second = [np.array([4.0, 5, 6])], [np.array([1.0, 2, 3])]
     gap, p = statistics.difference(first, second)
     assert gap.value == 3.0 and p == pytest.approx(2 / 20)
+
+
+def test_one_seed_has_no_p_value():
+    gap, p = statistics.difference([np.array([1.0])], [np.array([0.0, 0.5])])
+    assert gap.value == 0.75 and np.isnan(p)
 
 
 def test_the_permutation_test_of_two_environments_exchanges_within_each():
