@@ -1,6 +1,7 @@
 # make train   train MAG on StarCraft-like battles; options: make train ARGS="--env smax/2s3z --seed 1"
 # make test    formatting, lint, types and all tests
 # make bench   speed of the parts; one of them: make bench ARGS=planning
+# make figures rebuild every table and picture from the curves kept under results/, into figures/
 # Each sets up .venv first, from the exact versions of requirements.lock.
 
 PYTHON ?= python3
@@ -8,7 +9,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 ARGS ?=
 
-.PHONY: train test bench setup clean
+.PHONY: train test bench figures setup clean
 .DEFAULT_GOAL := train
 
 train: $(READY)
@@ -19,6 +20,10 @@ test: $(READY)
 
 bench: $(READY)
 	$(if $(ARGS),$(BIN)/mag bench $(ARGS),set -e; for part in planning world-model ppo env iteration; do $(BIN)/mag bench $$part; done)
+
+figures: $(READY)
+	set -e; for study in results/*/study.toml; do $(BIN)/mag report $$study --keep --runs figures --out figures/$$(basename $$(dirname $$study)); done
+	$(BIN)/mag bound --tasks 10000 --out results/theorem-1
 
 setup: $(READY)
 

@@ -19,6 +19,7 @@ COMMANDS = {
     "doctor": "check this machine, and StarCraft II where it is installed",
     "sweep": "make the runs of a study",
     "report": "compare runs: table, statistics, figures and a page",
+    "bound": "compute Theorem 1 on tasks small enough to be exact",
 }
 """The commands; the module of that name in this package has `run(words)`."""
 

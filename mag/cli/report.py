@@ -11,8 +11,8 @@ from mag.options import choice
 
 @dataclass(frozen=True)
 class Options:
-    """Write a tidy table, statistics, figures and a page of the study in file STUDY.toml, or of run folders and folders
-    of run folders."""
+    """Write a tidy table, statistics, figures and a page of the study in file STUDY.toml, or of run folders, folders of
+    run folders and folders of kept curves."""
 
     out: Path | None = choice(None, source=None)
     """Where to write (default: report, in the folder of the study's runs or here)."""
@@ -25,6 +25,8 @@ class Options:
     """Folder of the study's run folders (default: runs/<study>)."""
     results: Path = choice(Path("results"), source=None)
     """Folder of kept curves."""
+    errors: bool = choice(False, source=None)
+    """First measure the models of the study's run folders along rollouts, and keep the errors (Fig. 3)."""
     keep: bool = choice(False, source=None)
     """Keep the study's finished curves, table and figure under results/<study>."""
 
@@ -44,9 +46,11 @@ def run(words: list[str]) -> None:
     if studies:
         study = load_study(studies[0])
         runs = runs_folder(study, options.runs)
+        if options.errors:
+            report.measure_errors(study, runs, options.results)
         material, usual = report.of_study(study, runs, options.results), runs / "report"
-    elif options.keep:
-        raise UsageError("--keep keeps the curves of a study; name its file")
+    elif options.keep or options.errors:
+        raise UsageError(f"--{'keep' if options.keep else 'errors'} is for a study; name its file")
     else:
         material, usual = report.of_runs(paths), Path("report")
     written = report.write_report(report.add_others(material, others), options.out or usual, options.metric)

@@ -14,7 +14,13 @@ class Options:
     runs are left out, cut ones resumed. Exit codes: 0 all runs are finished, 1 some failed, 130 stopped by Ctrl-C."""
 
     jobs: int = number(1, least=1, source=None)
-    """Runs trained at once, each with its share of the cores."""
+    """Runs trained at once on this machine, each with its share of the cores."""
+    ray: str | None = choice(None, source=None)
+    """Train on a Ray cluster instead: the address of its head, `auto` for this machine's, `local` for one made here."""
+    cpus: float = number(1.0, above=0, source=None)
+    """CPUs of the cluster that a run takes."""
+    gpus: float = number(0.0, least=0, source=None)
+    """GPUs of the cluster that a run takes: 0.25 puts four runs on each."""
     dry_run: bool = choice(False, source=None)
     """Print the commands of the runs that are not finished, and train nothing."""
     seeds_together: bool = choice(False, source=None)
@@ -29,7 +35,7 @@ def run(words: list[str]) -> None:
     """Sweep."""
     (path,), options = parse(words, Options(), "mag sweep", ("STUDY.toml",))
     from mag.experiments import sweep
-    from mag.experiments.jobs import Processes
+    from mag.experiments.jobs import Pool, Processes
     from mag.experiments.study import load_study
 
     study = load_study(Path(path))
@@ -37,5 +43,11 @@ def run(words: list[str]) -> None:
     if options.dry_run:
         sweep.print_commands(study, runs, options.results, seeds_together=options.seeds_together)
         return
-    pool = Processes(options.jobs)
+    pool: Pool
+    if options.ray is None:
+        pool = Processes(options.jobs)
+    else:
+        from mag.experiments.ray_pool import RayJobs
+
+        pool = RayJobs(options.ray, cpus=options.cpus, gpus=options.gpus)
     sys.exit(sweep.sweep(study, runs, options.results, pool, seeds_together=options.seeds_together))

@@ -77,7 +77,7 @@ class Analysis:
         rows = []
         for curve, envs in self.scores(kind).items():
             for env, scores in envs.items():
-                rows.append({"env": env, "curve": curve} | summary([scores]) | {"by seed": sorted_text(scores)})
+                rows.append({"env": env, "curve": curve} | summary(scores) | {"by seed": sorted_text(scores)})
         order = {env: index for index, env in enumerate(self.envs)}
         frame = pd.DataFrame(rows)
         return frame.sort_values("env", key=lambda column: column.map(order), kind="stable", ignore_index=True)
@@ -87,9 +87,7 @@ class Analysis:
         envs, scores = self.shared_envs(self.curves), self.scores(kind)
         if not envs:
             return pd.DataFrame()
-        return pd.DataFrame(
-            [{"curve": c, "envs": len(envs)} | summary([scores[c][e] for e in envs]) for c in self.curves]
-        )
+        return pd.DataFrame([{"curve": c} | overall([scores[c][e] for e in envs]) for c in self.curves])
 
     def improvement_table(self, kind: str) -> pd.DataFrame:
         """A row for each pair of curves: probability of improvement, difference of means, p value."""
@@ -128,14 +126,19 @@ def columns(name: str, interval: Interval) -> dict[str, float]:
     return {name: interval.value, f"{name} low": interval.low, f"{name} high": interval.high}
 
 
-def summary(scores: list[Any]) -> dict[str, int | float]:
-    """Statistics of runs over environments: mean and standard deviation over all runs, IQM with its interval."""
-    every = np.concatenate(scores)
-    seeds = min(len(each) for each in scores)
-    spread = float(every.std(ddof=1)) if len(every) > 1 else float("nan")
-    return {"seeds": seeds, "mean": float(every.mean()), "std": spread} | columns(
-        "IQM", statistics.iqm_interval(scores)
+def summary(scores: Any) -> dict[str, int | float]:
+    """Statistics of the runs on one environment: mean and standard deviation, IQM with its interval."""
+    spread = float(scores.std(ddof=1)) if len(scores) > 1 else float("nan")
+    return {"seeds": len(scores), "mean": float(scores.mean()), "std": spread} | columns(
+        "IQM", statistics.iqm_interval([scores])
     )
+
+
+def overall(scores: list[Any]) -> dict[str, int | float]:
+    """Statistics over environments, with stratified intervals; every run counts alike in the IQM."""
+    seeds = min(len(each) for each in scores)
+    mean = columns("mean", statistics.mean_interval(scores))
+    return {"envs": len(scores), "seeds": seeds} | mean | columns("IQM", statistics.iqm_interval(scores))
 
 
 def sorted_text(scores: Any) -> str:

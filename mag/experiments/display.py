@@ -100,7 +100,10 @@ class Display:
             self.say(f"FAILED {job.name}: {outcome.reason}")
             return
         self._ended += 1
-        self._pace.add(job, seen.env_steps - self._begun.get(job, 0), seconds, is_over=True)
+        if seconds:
+            self._pace.add(job, seen.env_steps - self._begun.get(job, 0), seconds, is_over=True)
+        else:
+            self._pace.add(job, seen.env_steps, seen.seconds, is_over=True)
         if seconds:
             self.say(f"finished {job.name}: {results(seen)}, {duration(seconds)}; {self._ended} of {len(self._jobs)}")
 

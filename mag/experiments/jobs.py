@@ -17,7 +17,9 @@ from mag.experiments.study import Cell
 from mag.runs.folder import LOCK, RunFolder
 from mag.runtime import own_cores
 
-PROGRAM = (sys.executable, "-m", "mag")
+OWN_PROGRAM = (sys.executable, "-m", "mag")
+PROGRAM: tuple[str, ...] = OWN_PROGRAM
+"""What trains."""
 TAIL = 1 << 17
 """Bytes at the end of metrics.jsonl in which the latest test is looked for."""
 
@@ -177,6 +179,8 @@ class Glance(NamedTuple):
     win_rate: float | None
     """Of the latest test, of the last seed; None where there is no test yet, or nothing to win."""
     returns: float | None
+    seconds: float = 0.0
+    """Time trained, over all processes that worked on the run."""
 
 
 def glance(path: Path) -> Glance:
@@ -188,14 +192,14 @@ def glance(path: Path) -> Glance:
             lines = file.read().splitlines()
     except OSError:
         return Glance(0, None, None)
-    steps: int | None = None
-    for line in reversed(lines):
-        row = as_row(line)
-        if steps is None and isinstance(row.get("env_steps"), int):
-            steps = row["env_steps"]
-        if "eval/return" in row:
-            return Glance(steps or 0, row.get("eval/win_rate"), row["eval/return"])
-    return Glance(steps or 0, None, None)
+    rows = [row for line in lines if isinstance((row := as_row(line)).get("env_steps"), int)]
+    if not rows:
+        return Glance(0, None, None)
+    tested = next((row for row in reversed(rows) if "eval/return" in row), {})
+    last = rows[-1]
+    return Glance(
+        last["env_steps"], tested.get("eval/win_rate"), tested.get("eval/return"), last.get("time/elapsed", 0.0)
+    )
 
 
 def as_row(line: bytes) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +11,8 @@ import pandas as pd
 from mag.errors import UsageError
 from mag.experiments import export, figures, page
 from mag.experiments.analysis import AREA, FINAL, SCORES, Analysis
-from mag.experiments.kept import CURVES, study_records, write_records
+from mag.experiments.kept import CURVES, kept_records, study_records, write_records
+from mag.experiments.model_errors import RolloutErrors, difference_table, measure, picture, read_errors, write_errors
 from mag.experiments.records import Record, load_records
 from mag.experiments.study import Study
 from mag.experiments.table import KEYS, METRICS, read_other, to_table
@@ -31,6 +32,8 @@ class Material(NamedTuple):
     panels: str
     curves: tuple[str, ...] | None
     study: Study | None
+    errors: list[RolloutErrors]
+    """The errors of the runs' models along rollouts, where they were measured."""
 
 
 class Report(NamedTuple):
@@ -43,20 +46,25 @@ class Report(NamedTuple):
 
 
 def of_study(study: Study, runs: Path, results: Path) -> Material:
-    """The finished runs of a study, from its run folders and from what is kept."""
+    """The finished runs of a study, from its run folders and from what is kept, and the CSV files beside what is kept,
+    each of another method of the file's name."""
     (records, problems), missing = study_records(study, runs, results)
     if not records:
         told = f"; {problems[0]}" if problems else ""
         raise UsageError(f"no run of {study.path} is finished{told}; `mag sweep {study.path}` makes them")
-    return Material(study.title, records, problems, missing, study.panels, study.curves, study)
+    errors = read_errors(results / study.name)
+    material = Material(study.title, records, problems, missing, study.panels, study.curves, study, errors)
+    return add_others(material, {path.stem: path for path in sorted((results / study.name).glob("*.csv"))})
 
 
-def of_runs(paths: Iterable[Path]) -> Material:
-    """The runs in any folders."""
-    records, problems = load_records(paths)
+def of_runs(paths: Sequence[Path]) -> Material:
+    """The runs in any folders, also kept ones (`curves.json`)."""
+    kept = [path for path in paths if (path / CURVES).is_file()]
+    records, problems = load_records(path for path in paths if path not in kept)
+    records += [record for path in kept for record in kept_records(path)]
     if not records:
         raise UsageError(f"no run can be read: {'; '.join(problems)}")
-    return Material("Runs", records, problems, [], "env", None, None)
+    return Material("Runs", records, problems, [], "env", None, None, [])
 
 
 def add_others(material: Material, others: dict[str, Path]) -> Material:
@@ -78,6 +86,11 @@ def write_report(material: Material, out: Path, metric: str | None = None) -> Re
     training = Analysis(table, trained) if trained != metric and table[trained].notna().any() else None
     tables = make_tables(analysis)
     pictures = figures.all_figures(analysis, training, tables["improvement"][1])
+    difference = difference_table(material.errors)
+    if not difference.empty:
+        heading = "Accumulated error of the models along rollouts, MAMBA's minus MAG's"
+        tables["model_errors"] = (heading, difference)
+        pictures["model_errors"] = (f"{heading}, with bootstrap 95 % interval", picture(difference, material.title))
     notes = make_notes(material, analysis)
     out.mkdir(parents=True, exist_ok=True)
     table.to_csv(out / CURVES.replace(".json", ".csv"), index=False)
@@ -169,7 +182,7 @@ def write_summary(
     sections = [page.Section("Learning curves", shown.pop("curves", ""))]
     for name, (heading, frame) in tables.items():
         body = "" if frame.empty else export.as_html(export.for_people(frame))
-        more = shown.pop("improvement", "") if name == "improvement" else ""
+        more = shown.pop(name, "")
         sections.append(page.Section(heading[0].upper() + heading[1:], body + more))
     sections += [page.Section("More figures", "".join(shown.values())), page.Section("Notes", page.paragraphs(notes))]
     runs = len({(record.origin, record.env, record.algo, record.seed) for record in material.records})
@@ -187,7 +200,20 @@ def keep(material: Material, out: Path, results: Path) -> Path:
     folder = results / material.study.name
     own = [record for record in material.records if record.about]
     write_records(folder, own)
-    shutil.copyfile(material.study.path, folder / "study.toml")
+    if material.study.path.resolve() != (folder / "study.toml").resolve():
+        shutil.copyfile(material.study.path, folder / "study.toml")
     shutil.copyfile(out / "table.md", folder / "table.md")
     shutil.copyfile(out / "curves.png", folder / "figure.png")
     return folder
+
+
+def measure_errors(study: Study, runs: Path, results: Path) -> Path:
+    """Measure the models of a study's run folders along rollouts, and keep the errors.
+
+    Raises UsageError where no run has a folder, or one cannot be measured.
+    """
+    folders = [(cell, runs / cell.name) for cell in study.cells if (runs / cell.name).is_dir()]
+    if not folders:
+        raise UsageError(f"{runs} holds no run of {study.path}; `mag sweep {study.path}` makes them")
+    measured = [measure(folder, cell.config.env, cell.config.algo, cell.config.seed) for cell, folder in folders]
+    return write_errors(results / study.name, measured)

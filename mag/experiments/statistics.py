@@ -84,8 +84,12 @@ def iqm_interval(scores: Scores) -> Interval:
 
 
 def mean_interval(scores: Scores) -> Interval:
-    """The mean over all environments and seeds."""
-    return Interval(*(float(each) for each in interval(joined(np.mean), scores)))
+    """The mean over environments of the seeds' means."""
+
+    def mean(*samples: Any, axis: int = -1) -> Any:
+        return np.mean([sample.mean(axis=axis) for sample in samples], axis=0)
+
+    return Interval(*(float(each) for each in interval(mean, scores)))
 
 
 def improvement(first: Scores, second: Scores) -> Interval:
@@ -124,7 +128,12 @@ def difference(first: Scores, second: Scores) -> tuple[Interval, float]:
 
 
 def permutation_p(first: Scores, second: Scores, *, resamples: int = 10_000) -> float:
-    """The p value of the difference of means: exact for one environment of few seeds, else of random exchanges."""
+    """The p value of the difference of means: exact for one environment of few seeds, else of random exchanges.
+
+    NaN where a method has a single seed on an environment.
+    """
+    if min(len(scores) for scores in (*first, *second)) < 2:
+        return float("nan")
     if len(first) == 1:
         result = stats.permutation_test(
             (first[0], second[0]),

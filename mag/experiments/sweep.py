@@ -93,7 +93,7 @@ class Sweep:
     """A sweep under way."""
 
     def __init__(self, jobs: list[Job], pool: Pool, display: Display) -> None:
-        self.waiting = deque(jobs)
+        self.waiting: deque[Job] = deque()
         self.elsewhere: deque[Job] = deque()
         """Jobs that another process is working on: looked at again when nothing else waits."""
         self.finished: list[Job] = []
@@ -101,6 +101,7 @@ class Sweep:
         self._pool = pool
         self._display = display
         self._stopping = False
+        self.waiting += [job for job in jobs if is_in_use(job.path) or self._is_due(job)]
 
     def goes_on(self, stop: Any) -> bool:
         """Start what can be started and note what ended; False when nothing is left to do."""

@@ -174,7 +174,7 @@ def test_the_command_line(swept, tmp_path, capsys):
         (["nowhere"], "nowhere is not a folder"),
         (["{runs}", "--metric", "eval/speed"], "no run has the metric eval/speed; allowed are eval/win_rate"),
         (["{study}", "{runs}"], "is a study file: name it alone"),
-        (["{runs}", "--keep"], "--keep keeps the curves of a study"),
+        (["{runs}", "--keep"], "--keep is for a study; name its file"),
         (["{runs}", "--csv", "QMIX"], "--csv QMIX must be NAME=FILE"),
         ([], "STUDY.toml|RUN... is missing"),
     ],

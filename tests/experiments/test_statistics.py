@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from mag.experiments import statistics
 
-SCORE = st.floats(0, 1, allow_subnormal=False)
+SCORE = st.integers(0, 32).map(lambda wins: wins / 32)
 SEEDS = st.lists(SCORE, min_size=2, max_size=6).map(np.array)
 
 
@@ -66,10 +66,12 @@ def test_one_seed_has_no_interval():
 
 
 def test_an_environment_of_one_seed_stays_as_it_is():
-    # The first environment's only seed counts once in every resample of the mean over all four runs.
-    scores = [np.array([1.0]), np.array([0.0, 0.0, 0.0])]
-    value, low, high = statistics.mean_interval(scores)
-    assert (value, low, high) == (0.25, 0.25, 0.25)
+    # The first environment's only seed counts once in every resample of the IQM of all five runs, which leaves out one
+    # at each end: (0 + 0 + 0) / 3.
+    scores = [np.array([1.0]), np.array([0.0, 0.0, 0.0, 0.0])]
+    assert statistics.iqm_interval(scores) == (0.0, 0.0, 0.0)
+    # The mean of the environments' means: (1 + 0) / 2.
+    assert statistics.mean_interval(scores) == (0.5, 0.5, 0.5)
 
 
 def test_a_performance_profile_is_the_share_of_runs_above_each_threshold():
@@ -101,6 +103,11 @@ def test_the_permutation_test_of_one_environment_is_exact():
     assert gap.value == 3.0 and p == pytest.approx(2 / 20)
 
 
+def test_one_seed_has_no_p_value():
+    gap, p = statistics.difference([np.array([1.0])], [np.array([0.0, 0.5])])
+    assert gap.value == 0.75 and np.isnan(p)
+
+
 def test_the_permutation_test_of_two_environments_exchanges_within_each():
     # Two environments parted completely, three seeds each: (2 / 20) * (2 / 20), and both must point the same way:
     # of the 400 ways 2 are as far apart.
@@ -112,4 +119,4 @@ def test_the_permutation_test_of_two_environments_exchanges_within_each():
 def test_intervals_hold_the_value_between_extremes(scores):
     value, low, high = statistics.interval(statistics.joined(statistics.iqm), scores, resamples=50)
     least, most = min(map(np.min, scores)), max(map(np.max, scores))
-    assert least - 1e-12 <= low <= high <= most + 1e-12 and least - 1e-12 <= value <= most + 1e-12
+    assert least - 1e-12 <= low <= high + 1e-12 and high <= most + 1e-12 and least - 1e-12 <= value <= most + 1e-12

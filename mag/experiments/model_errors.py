@@ -1,0 +1,113 @@
+"""Fig. 3: how the error of a world model accumulates along rollouts, MAMBA's minus MAG's.
+
+Two errors of a step are told apart: the learned one, as a model reward R_m hat estimates it, which is what the paper
+draws, and the true one, between the imagined step and what the simulator does from the same state and actions.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from mag.errors import UsageError
+from mag.experiments import statistics
+from mag.experiments.figures import COLOURS
+
+MEASURE = "mag.reports.diagnose:rollout_errors"
+"""Measures a run: from its folder to `{"learned": [...], "true": [...]}`, the mean error of each step of a rollout."""
+ERRORS = "errors.json"
+KINDS = {"learned": "as the model reward estimates it", "true": "as the simulator tells it"}
+
+
+class RolloutErrors(NamedTuple):
+    """The mean error of each step of a run's rollouts."""
+
+    env: str
+    algo: str
+    seed: int
+    errors: dict[str, list[float]]
+    """By kind, `learned` or `true`; one may be missing."""
+
+
+def measure(path: Path, env: str, algo: str, seed: int) -> RolloutErrors:
+    """The errors of the run in a folder. Raises UsageError where it cannot be measured."""
+    try:
+        measured: Callable[[Path], dict[str, list[float]]] = resolve_name(MEASURE)
+    except AttributeError as error:
+        raise UsageError(f"the errors of {path} cannot be measured: there is no {MEASURE}") from error
+    found = measured(path)
+    return RolloutErrors(env, algo, seed, {kind: found[kind] for kind in KINDS if kind in found})
+
+
+def write_errors(folder: Path, measured: Sequence[RolloutErrors]) -> Path:
+    """Keep errors, a run a line."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / ERRORS
+    lines = ",\n ".join(json.dumps(each._asdict(), allow_nan=False) for each in measured)
+    path.write_text(f"[{lines}]\n")
+    return path
+
+
+def read_errors(folder: Path) -> list[RolloutErrors]:
+    """The errors kept in a folder; none where there are none. Raises UsageError for a file of another shape."""
+    path = folder / ERRORS
+    if not path.exists():
+        return []
+    try:
+        return [RolloutErrors(**each) for each in json.loads(path.read_text())]
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"{path} does not hold model errors ({error}); restore it, or delete it") from error
+
+
+def accumulated(measured: Sequence[RolloutErrors], algo: str, kind: str) -> Any:
+    """The accumulated errors of a method's runs, `[steps, seeds]`; None where none has that kind."""
+    rows = [np.cumsum(each.errors[kind]) for each in measured if each.algo == algo and kind in each.errors]
+    if not rows:
+        return None
+    shortest = min(map(len, rows))
+    return np.stack([row[:shortest] for row in rows], axis=-1)
+
+
+def difference_table(measured: Sequence[RolloutErrors], first: str = "mamba", second: str = "mag") -> pd.DataFrame:
+    """A row for each kind and step: the accumulated error of the first method minus the second's, with its interval."""
+    rows = []
+    for kind in KINDS:
+        x, y = (accumulated(measured, algo, kind) for algo in (first, second))
+        if x is None or y is None:
+            continue
+        steps = min(len(x), len(y))
+        value, low, high = statistics.interval(gap, [x[:steps], y[:steps]])
+        for step in range(steps):
+            row = {"error": kind, "step": step + 1, "difference": float(value[step])}
+            rows.append(row | {"difference low": float(low[step]), "difference high": float(high[step])})
+    return pd.DataFrame(rows)
+
+
+def gap(x: Any, y: Any, axis: int) -> Any:
+    """The difference of means over seeds."""
+    return x.mean(axis=axis) - y.mean(axis=axis)
+
+
+def picture(table: pd.DataFrame, title: str) -> Any:
+    """The difference over the steps of a rollout, a panel for each kind of error."""
+    from matplotlib.figure import Figure
+
+    kinds = list(dict.fromkeys(table.error))
+    figure = Figure(figsize=(4.2 * len(kinds), 3.2), layout="constrained")
+    for axes, kind in zip(figure.subplots(1, len(kinds), squeeze=False).flat, kinds, strict=True):
+        rows = table[table.error == kind]
+        axes.plot(rows.step, rows.difference, color=COLOURS[0], marker=".")
+        low, high = (rows[f"difference {side}"].fillna(rows.difference) for side in ("low", "high"))
+        axes.fill_between(rows.step, low, high, color=COLOURS[0], alpha=0.18, linewidth=0)
+        axes.axhline(0, color="#888888", linewidth=0.8)
+        axes.set_title(KINDS[kind], fontsize=9)
+        axes.set_xlabel("step of the rollout", fontsize=9)
+        axes.grid(alpha=0.25, linewidth=0.6)
+        axes.tick_params(labelsize=8)
+    figure.supylabel("accumulated error,\nMAMBA minus MAG", fontsize=9)
+    figure.suptitle(title, fontsize=10)
+    return figure

@@ -1,0 +1,223 @@
+"""Running `mag train` for the cells of a study on a Ray cluster: `mag sweep --ray ADDRESS`.
+
+Every node needs `mag`. A run is trained in a scratch folder of its node and its folder comes back when it ends, also
+when it was asked to stop. Where a worker or a node dies, Ray gives its run to another one, which goes on from what it
+finds: the folder in its own scratch, or what the sweep sent along.
+"""
+
+import contextlib
+import io
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mag.errors import UsageError
+from mag.experiments import jobs
+from mag.experiments.jobs import Job, Outcome, glance, is_in_use, why
+
+RETRIES = 5
+"""How often a run is given to another worker when one dies."""
+PAUSE = 0.5
+"""Seconds between two looks at a process, and at whether to stop."""
+
+
+class Trained(NamedTuple):
+    """What comes back from a node."""
+
+    code: int
+    log: bytes
+    folder: bytes
+    """The run folder, as a tar file; empty where there is none."""
+
+
+class RayJobs:
+    """Jobs on a Ray cluster, each with its share of the CPUs and GPUs."""
+
+    def __init__(self, address: str, *, cpus: float = 1.0, gpus: float = 0.0) -> None:
+        """`address`: of the cluster's head, `auto` for the one of this machine, or `local` for one made here.
+
+        Raises UsageError where Ray is not installed or no cluster answers.
+        """
+        self._ray = ray = import_ray()
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level="error", namespace="mag")
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise UsageError(f"--ray {address}: no cluster answers ({error}); `ray start --head` starts one") from error
+        self._share = {"num_cpus": cpus, "num_gpus": gpus}
+        self._jobs: dict[Any, tuple[Job, float]] = {}
+        self._asked = False
+        stop = ray.remote(num_cpus=0, max_restarts=-1)(Stop)
+        self._stop = stop.remote()
+        self._train = ray.remote(max_retries=RETRIES)(train_here)
+
+    def is_full(self) -> bool:
+        return len(self._jobs) >= self._places()
+
+    def _places(self) -> int:
+        """Runs that the cluster's nodes can train at once, now."""
+        there = self._ray.cluster_resources()
+        places = [there.get(name, 0.0) // share for name, share in self._names() if share > 0]
+        return max(1, int(min(places))) if places else 1
+
+    def _names(self) -> list[tuple[str, float]]:
+        return [("CPU", self._share["num_cpus"]), ("GPU", self._share["num_gpus"])]
+
+    def start(self, job: Job) -> None:
+        program = None if jobs.PROGRAM == jobs.OWN_PROGRAM else jobs.PROGRAM
+        task = self._train.options(**self._share, name=job.name)
+        ref = task.remote(job.path.parent.name, job.name, job.words, packed(job.path), program, self._stop)
+        self._jobs[ref] = (job, time.monotonic())
+
+    def running(self) -> dict[Job, float]:
+        return dict(self._jobs.values())
+
+    def ended(self) -> list[Outcome]:
+        refs = list(self._jobs)
+        if not refs:
+            return []
+        ready, _ = self._ray.wait(refs, num_returns=len(refs), timeout=0)
+        return [self._collect(ref, self._jobs.pop(ref)[0]) for ref in ready]
+
+    def _collect(self, ref: Any, job: Job) -> Outcome:
+        try:
+            trained: Trained = self._ray.get(ref)
+        except self._ray.exceptions.RayError as error:
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            return Outcome(job, 1, f"the cluster gave it up: {lines[-1].strip()}")
+        job.path.parent.mkdir(parents=True, exist_ok=True)
+        with job.log.open("ab") as log:
+            log.write(trained.log)
+        unpack(trained.folder, job.path)
+        return Outcome(job, trained.code, why(job.log, trained.code))
+
+    def interrupt(self) -> None:
+        if self._asked:  # the second time
+            for ref in self._jobs:
+                self._ray.cancel(ref, force=True)
+            return
+        self._asked = True
+        self._ray.get(self._stop.ask.remote())
+
+
+def import_ray() -> Any:
+    """Ray; UsageError where it is not installed."""
+    try:
+        import ray
+
+        return ray
+    except ImportError as error:
+        raise UsageError("--ray needs Ray; install it with pip install 'models-as-agents[sweep]'") from error
+
+
+class Stop:
+    """Known to all runs: whether they are to save and stop."""
+
+    def __init__(self) -> None:
+        self._asked = False
+
+    def ask(self) -> None:
+        self._asked = True
+
+    def asked(self) -> bool:
+        return self._asked
+
+
+def train_here(
+    study: str, name: str, words: list[str], folder: bytes, program: tuple[str, ...] | None, stop: Any
+) -> Trained:
+    """Train on this node, as a process of its own; returns when that ends."""
+    import ray
+
+    path = scratch() / study / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while is_in_use(path):  # by the process of a worker that died here
+        time.sleep(PAUSE)
+    adopt(folder, path)
+    words = [*words[: words.index("--run")], "--run", str(path)]
+    log = path.with_name(f"{name}.log")
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [*(program or (sys.executable, "-m", "mag")), *words],
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env=os.environ | memory_share(ray.get_runtime_context().get_assigned_resources().get("GPU", 0.0)),
+        )
+    wait_for(process, lambda: is_asked(ray, stop))
+    trained = Trained(process.returncode, log.read_bytes(), packed(path))
+    if process.returncode == 0:
+        shutil.rmtree(path)
+        log.unlink()
+    return trained
+
+
+def wait_for(process: subprocess.Popen[bytes], is_to_stop: Any) -> None:
+    """Wait for a process; ask it once to save and stop where that is wanted."""
+    asked = False
+    try:
+        while process.poll() is None:
+            if not asked and is_to_stop():
+                asked = True
+                process.send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(PAUSE)
+    except BaseException:
+        process.kill()
+        raise
+
+
+def is_asked(ray: Any, stop: Any) -> bool:
+    """Whether the sweep wants its runs to stop; not while nobody can tell."""
+    try:
+        return bool(ray.get(stop.asked.remote(), timeout=5))
+    except ray.exceptions.RayError:
+        return False
+
+
+def memory_share(gpus: float) -> dict[str, str]:
+    """The share of a GPU's memory for a run that has a share of a GPU."""
+    return {"XLA_PYTHON_CLIENT_MEM_FRACTION": f"{0.9 * gpus:.3f}"} if 0 < gpus < 1 else {}
+
+
+def scratch() -> Path:
+    """Where runs are trained on a node: `$MAG_SCRATCH`, else a folder for temporary files."""
+    return Path(os.environ.get("MAG_SCRATCH") or Path(tempfile.gettempdir()) / f"mag-sweep-{os.getuid()}")
+
+
+def adopt(folder: bytes, path: Path) -> None:
+    """Put the folder that was sent in place, unless the one that is there has come further."""
+    with tempfile.TemporaryDirectory(dir=path.parent) as place:
+        sent = Path(place) / path.name
+        unpack(folder, sent)
+        if sent.exists() and glance(sent).env_steps > glance(path).env_steps:
+            unpack(folder, path)
+
+
+def packed(path: Path) -> bytes:
+    """A run folder as a tar file; empty where there is none."""
+    if not path.is_dir():
+        return b""
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w:gz", compresslevel=1) as archive:
+        archive.add(path, arcname=".")
+    return file.getvalue()
+
+
+def unpack(folder: bytes, path: Path) -> None:
+    """Replace a folder by what `packed` made; nothing changes where that is empty."""
+    if not folder:
+        return
+    draft = path.with_name(f".{path.name}.incoming")
+    shutil.rmtree(draft, ignore_errors=True)
+    with tarfile.open(fileobj=io.BytesIO(folder)) as archive:
+        archive.extractall(draft, filter="data")
+    shutil.rmtree(path, ignore_errors=True)
+    draft.rename(path)

@@ -1,0 +1,58 @@
+"""Fig. 3: accumulated errors of models along rollouts, kept and compared."""
+
+import numpy as np
+import pytest
+
+from mag.errors import UsageError
+from mag.experiments import model_errors
+from mag.experiments.model_errors import RolloutErrors, difference_table, read_errors, write_errors
+
+
+def run(algo, seed, learned, true=None):
+    errors = {"learned": learned} | ({} if true is None else {"true": true})
+    return RolloutErrors("smac_jax/2c_vs_64zg", algo, seed, errors)
+
+
+MEASURED = [
+    run("mamba", 0, [1.0, 2.0, 3.0]),
+    run("mamba", 1, [1.0, 4.0, 3.0]),
+    run("mag", 0, [2.0, 2.0, 2.0, 2.0]),
+    run("mag", 1, [2.0, 2.0, 2.0]),
+]
+
+
+def test_accumulated_errors_of_mamba_minus_those_of_mag():
+    table = difference_table(MEASURED)
+    # MAMBA's accumulate to 1, 3, 6 and 1, 5, 8, mean 1, 4, 7; MAG's to 2, 4, 6. The resamples of two seeds are their
+    # means or one of them twice: 7 - 6 = 1, between 0 and 2.
+    assert table.difference.tolist() == [-1.0, 0.0, 1.0] and table.step.tolist() == [1, 2, 3]
+    assert table.iloc[-1][["difference low", "difference high"]].tolist() == [0.0, 2.0]
+    assert set(table.error) == {"learned"}
+
+
+def test_both_kinds_of_errors():
+    measured = [run("mamba", 0, [1.0], [3.0]), run("mag", 0, [2.0], [1.0])]
+    table = difference_table(measured)
+    assert table.set_index("error").difference.to_dict() == {"learned": -1.0, "true": 2.0}
+    assert np.isnan(table["difference low"]).all()
+    assert len(model_errors.picture(table, "a").axes) == 2
+
+
+def test_errors_come_back_as_they_were_kept(tmp_path):
+    write_errors(tmp_path, MEASURED)
+    assert read_errors(tmp_path) == MEASURED
+    assert read_errors(tmp_path / "nowhere") == []
+    (tmp_path / "errors.json").write_text('[{"env": 1}]')
+    with pytest.raises(UsageError, match=r"errors\.json does not hold model errors"):
+        read_errors(tmp_path)
+
+
+def test_a_run_is_measured_by_what_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(model_errors, "MEASURE", f"{__name__}:measured")
+    found = model_errors.measure(tmp_path, "probe/relay", "mag", 3)
+    assert found == RolloutErrors("probe/relay", "mag", 3, {"learned": [0.5]})
+
+
+def measured(path):
+    """Stands for what measures a run."""
+    return {"learned": [0.5], "more": 1}
