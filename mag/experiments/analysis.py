@@ -82,6 +82,12 @@ class Analysis:
         frame = pd.DataFrame(rows)
         return frame.sort_values("env", key=lambda column: column.map(order), kind="stable", ignore_index=True)
 
+    def main_table(self, kind: str) -> pd.DataFrame:
+        """A row for each environment, and in each curve's column the mean and standard deviation over its seeds."""
+        scores = self.scores(kind)
+        rows = [{"env": env} | {c: mean_and_std(scores[c].get(env)) for c in self.curves} for env in self.envs]
+        return pd.DataFrame(rows)
+
     def overall_table(self, kind: str) -> pd.DataFrame:
         """A row for each curve: the statistics over the environments that all curves share."""
         envs, scores = self.shared_envs(self.curves), self.scores(kind)
@@ -139,6 +145,13 @@ def overall(scores: list[Any]) -> dict[str, int | float]:
     seeds = min(len(each) for each in scores)
     mean = columns("mean", statistics.mean_interval(scores))
     return {"envs": len(scores), "seeds": seeds} | mean | columns("IQM", statistics.iqm_interval(scores))
+
+
+def mean_and_std(scores: Any) -> str:
+    """`0.64 ± 0.20`; empty where there is no run, without deviation where there is one."""
+    if scores is None:
+        return ""
+    return f"{scores.mean():.2f}" + (f" ± {scores.std(ddof=1):.2f}" if len(scores) > 1 else "")
 
 
 def sorted_text(scores: Any) -> str:

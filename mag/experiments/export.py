@@ -72,16 +72,17 @@ def escape_latex(text: str) -> str:
     """A text as LaTeX takes it."""
     special = {character: rf"\{character}" for character in "&%$#_{}"}
     special |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    special |= {"<": r"\textless{}", ">": r"\textgreater{}"}
+    special |= {"±": r"$\pm$", "<": r"\textless{}", ">": r"\textgreater{}"}
     return "".join(special.get(character, character) for character in text)
 
 
-def as_html(frame: pd.DataFrame) -> str:
-    """A table of HTML."""
+def as_html(frame: pd.DataFrame, *, folded: bool = False) -> str:
+    """A table of HTML; `folded`: to be opened by who reads."""
     header, rows = grid(frame)
     head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
     body = "\n".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<div class='wide'><table><thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>\n"
+    table = f"<div class='wide'><table><thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>\n"
+    return f"<details><summary>{len(rows)} rows</summary>\n{table}</details>\n" if folded else table
 
 
 def as_marl_eval(records: list[Record], curves: list[str]) -> dict[str, Any]:

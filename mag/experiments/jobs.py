@@ -195,7 +195,7 @@ def glance(path: Path) -> Glance:
     rows = [row for line in lines if isinstance((row := as_row(line)).get("env_steps"), int)]
     if not rows:
         return Glance(0, None, None)
-    tested = next((row for row in reversed(rows) if "eval/return" in row), {})
+    tested: dict[str, Any] = next((row for row in reversed(rows) if "eval/return" in row), {})
     last = rows[-1]
     return Glance(
         last["env_steps"], tested.get("eval/win_rate"), tested.get("eval/return"), last.get("time/elapsed", 0.0)

@@ -18,7 +18,7 @@ h1 { font-size: 1.6rem; margin: 0.4rem 0; } h2 { font-size: 1.15rem; margin: 2.2
 p, li { max-width: 48rem; } .dim, figcaption { color: var(--dim); font-size: 0.88rem; }
 figure { margin: 0.5rem 0 1.6rem; overflow-x: auto; }
 figure svg { width: 100%; height: auto; color: var(--ink); }
-.wide { overflow-x: auto; }
+.wide { overflow-x: auto; } summary { cursor: pointer; color: var(--dim); }
 table { border-collapse: collapse; font-size: 0.88rem; font-variant-numeric: tabular-nums; }
 th, td { padding: 0.28rem 0.8rem 0.28rem 0; text-align: left; white-space: nowrap;
   border-bottom: 1px solid var(--line); }

@@ -20,6 +20,10 @@ from mag.experiments.table import KEYS, METRICS, read_other, to_table
 WIN = "eval/win_rate"
 
 
+LONG = (FINAL, AREA)
+"""Tables that the page shows folded."""
+
+
 class Material(NamedTuple):
     """What a report is made of."""
 
@@ -106,6 +110,7 @@ def make_tables(analysis: Analysis) -> dict[str, tuple[str, pd.DataFrame]]:
     """The tables of a report, by file name, each with its heading."""
     name = figures.NAMES[analysis.metric]
     return {
+        "main": (f"{name}, {SCORES[FINAL]}: mean and standard deviation over the seeds", analysis.main_table(FINAL)),
         FINAL: (f"{name}, {SCORES[FINAL]}", analysis.score_table(FINAL)),
         AREA: (f"{name}, {SCORES[AREA]}", analysis.score_table(AREA)),
         "overall": (f"{name}, {SCORES[FINAL]}, over environments", analysis.overall_table(FINAL)),
@@ -163,9 +168,10 @@ def write_pictures(out: Path, pictures: dict[str, tuple[str, Any]]) -> dict[str,
     """PNG and SVG of every figure; returns the SVGs for the page."""
     svgs = {}
     for name, (_, figure) in pictures.items():
-        figure.savefig(out / f"{name}.png", dpi=150)
-        figure.savefig(out / f"{name}.svg", metadata={"Date": None})
         svgs[name] = page.as_svg(figure, name)
+        (out / f"{name}.svg").write_text(svgs[name])
+        figure.set_layout_engine("none")  # what has been laid out once stays in place
+        figure.savefig(out / f"{name}.png", dpi=150)
     return svgs
 
 
@@ -181,7 +187,7 @@ def write_summary(
     shown = {name: page.picture(svgs[name], caption) for name, (caption, _) in pictures.items()}
     sections = [page.Section("Learning curves", shown.pop("curves", ""))]
     for name, (heading, frame) in tables.items():
-        body = "" if frame.empty else export.as_html(export.for_people(frame))
+        body = "" if frame.empty else export.as_html(export.for_people(frame), folded=name in LONG)
         more = shown.pop(name, "")
         sections.append(page.Section(heading[0].upper() + heading[1:], body + more))
     sections += [page.Section("More figures", "".join(shown.values())), page.Section("Notes", page.paragraphs(notes))]

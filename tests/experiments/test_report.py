@@ -66,6 +66,9 @@ def test_every_file_of_a_report(written):
     report, out = written
     # Seeds 0 and 1 end with 0.25 * (0.6, 0.8, 1) and 0.5 * (0.6, 0.8, 1): last three tests' means 0.2 and 0.4.
     assert "| probe/relay | MAMBA | 2 | 0.30 | 0.14 | 0.30 (0.20 to 0.40) | 0.20 0.40 |" in report.table
+    main = pd.read_csv(out / "main.csv")
+    assert main.to_dict("records")[0] == {"env": "probe/two-step", "MAMBA": "0.30 ± 0.14", "CommNet": "0.30 ± 0.14"}
+    assert (out / "main.tex").read_text().count(r"0.30 $\pm$ 0.14") == 4
     final = pd.read_csv(out / "final.csv")
     assert final["mean"].tolist() == pytest.approx([0.3] * 4)
     area = pd.read_csv(out / "area.csv")
