@@ -1,6 +1,10 @@
 """The benchmarks count operations rightly and measure what they say; their figures are no tests."""
 
+import itertools
+from types import SimpleNamespace
+
 import jax
+import jax.numpy as jnp
 import pytest
 
 from mag.algorithms.mag.config import ModelsConfig, NetworksConfig
@@ -12,6 +16,12 @@ from mag.reports import bench
 
 def models():
     return LocalModels(jax.random.key(0), bench.REFERENCE_SPEC, NetworksConfig(), ModelsConfig())
+
+
+def tick(monkeypatch):
+    """Every look at the benchmarks' clock is a second after the last one."""
+    clock = itertools.count()
+    monkeypatch.setattr(bench, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
 
 
 def test_dense_operations_of_one_prediction():
@@ -26,16 +36,39 @@ def test_dense_operations_of_the_model_reward():
     assert bench._dense_flops(model_reward) == 2 * (1280 * 256 + 3 * 256 * 256 + 256)
 
 
-def test_environments_are_timed():
+def test_the_rate_of_an_environment_is_the_steps_played_by_the_seconds_taken(monkeypatch):
+    played = []
+
+    def measure(function, keys, **_):
+        returns = jax.eval_shape(function, keys)
+        played.append(returns.shape)
+        return {"seconds": 0.5}
+
+    monkeypatch.setattr(bench, "_measure", measure)
     result = bench.env(("probe/counter",))
-    assert all(result[f"probe/counter {n} envs"] > 0 for n in (1, 64, 1024))
+    # 3200 steps over all environments, but at least 10 of each: in half a second.
+    assert played == [(1, 3200), (64, 50), (1024, 10)]
+    assert result == {"probe/counter 1 envs": 6400, "probe/counter 64 envs": 6400, "probe/counter 1024 envs": 20480}
+
+
+def test_a_measurement_is_of_one_update_and_pairs_it_with_the_machines_products(monkeypatch):
+    tick(monkeypatch)
+    monkeypatch.setattr(bench, "_sgemm", lambda: lambda: 10.0)  # operations per second
+    measured = bench._measure(lambda x: x + 1, jnp.zeros(3), flops=2.0, repeats=3, updates=4)
+    # A second for four updates of 2 operations: each takes 0.25 s, in which the machine does 2.5.
+    assert (measured["seconds"], measured["compile_seconds"]) == (0.25, 1)
+    assert measured["effective_utilisation"] == pytest.approx(2 / 2.5)
+    assert "effective_utilisation" not in bench._measure(lambda x: x + 1, jnp.zeros(3), flops=None, repeats=1)
 
 
 @pytest.mark.slow
-def test_an_iteration_of_any_algorithm_is_timed():
+def test_an_iteration_of_any_algorithm_is_timed(monkeypatch):
+    tick(monkeypatch)
     result = bench.iteration("commnet", "probe/memory", "debug")
     assert (result["algo"], result["num_envs"]) == ("commnet", 4)
-    assert 0 < result["env_steps"] <= 32 and result["env_steps_per_second"] > 0
+    # 4 environments of 8 items; an episode of `memory` is six items (two absorbing ones), four of them transitions.
+    assert 16 <= result["env_steps"] <= 24
+    assert result["seconds"] == 1 and 16 <= result["env_steps_per_second"] <= 24
 
 
 def test_an_algorithm_where_none_is_asked_for_is_refused():
