@@ -45,3 +45,12 @@ def attended(attention, x, together):
     for layer in attention.layers:
         alone = [reference.transformer_layer(np, layer, each, 2) for each in alone]
     return [each[0] for each in alone]
+
+
+def test_the_policy_starts_near_uniform_and_the_value_does_not_start_near_zero():
+    config = AttentionNetworksConfig(hidden=8, heads=2)
+    network = jax.jit(lambda key: AttentionPPO(key, SPEC, config))(jax.random.key(0))
+    actor, critic = (np.asarray(net.head.layers[-1].weight) for net in (network.actor, network.critic))
+    # Orthogonal columns, of length 0.01 and 1.
+    np.testing.assert_allclose(actor.T @ actor, 1e-4 * np.eye(SPEC.n_actions), atol=1e-9)
+    np.testing.assert_allclose(critic.T @ critic, [[1.0]], rtol=1e-5)
