@@ -24,6 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
+from mag.envs.smac_jax import own_clock
 from mag.envs.smac_jax.battle import NO_TARGET, Units, start_units
 from mag.envs.smac_jax.env import SMAC, State
 from mag.envs.smac_jax.loading import get_map
@@ -31,7 +32,7 @@ from mag.envs.smac_jax.maps import Rect
 from mag.envs.smac_jax.observe import team_reward
 from mag.envs.smac_jax.players import PLAYERS, Player
 from mag.envs.smac_jax.rules import NO_OP, STOP
-from mag.envs.smac_jax.tournament import Match, play
+from mag.play.tournament import Match, play
 from mag.reports.bench import make_smaclite
 from tests.support.smac_play import jit
 
@@ -56,7 +57,8 @@ class ScatteredSMAC(SMAC):
 
     def __init__(self, ground: Ground, *, collide: bool) -> None:
         walls = tuple(Rect(*wall) for wall in ground["walls"])
-        super().__init__(dataclasses.replace(get_map(ground["map"]), walls=walls), CLOCK, reload_varies=False)
+        game_map = dataclasses.replace(get_map(ground["map"]), walls=walls)
+        super().__init__(own_clock(game_map, game_map.limit), CLOCK, reload_varies=False)
         start = np.array(ground["start"], np.float32)
         touch = self.battle.touch if collide else np.full_like(self.battle.touch, -np.inf)
         self.battle = dataclasses.replace(self.battle, start=start, touch=touch)

@@ -2,8 +2,8 @@
 
 No StarCraft II is needed: the game itself is simulated (`units`, `maps`, `terrain`, `movement`, `combat`, `rules`), as
 is what SMAC shows of it (`observe`). `env.SMAC` is a plain JaxMARL environment of any map, clock or unit table, maps
-from files (`loading`) included. `players` are scripted yardsticks for learned policies, and `tournament` measures how
-often they win.
+from files (`loading`) included. `players` are scripted yardsticks for learned policies, and `mag.play.tournament`
+measures how often they win.
 
 - Actions: 0 is for dead agents alone, 1 stops, 2 to 5 move north, south, east, west, 6 + j attacks enemy j.
 - Reward: SMAC's, which adds up to about 20 for a victory.
@@ -14,7 +14,7 @@ JaxMARL is imported with `env` or `players`, not with this module.
 """
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mag.envs.contract import EnvSpec
 from mag.envs.jaxmarl import JaxMarlEnv, battle_rules
@@ -24,6 +24,9 @@ from mag.envs.smac_jax.maps import Map
 from mag.envs.smac_jax.observe import make_layout, num_actions, observation_size, state_size
 from mag.envs.smac_jax.units import Number
 from mag.envs.smac_jax.view import SMACView
+
+if TYPE_CHECKING:
+    from mag.envs.smac_jax.env import SMAC
 
 
 def specs() -> dict[str, EnvSpec]:
@@ -60,11 +63,19 @@ def _make(map_name: str, game_map: Map, ticks_per_second: Number, episode_limit:
     from mag.envs.smac_jax.env import SMAC
 
     limit = game_map.limit if episode_limit is None else episode_limit
-    # The battle's own clock stops after ours, so that its `done` can only mean that a side is dead.
-    env = SMAC(dataclasses.replace(game_map, limit=limit + 1), ticks_per_second)
-    view = SMACView(env.map, env.battle, env.layout)
-    rules = battle_rules(env, env.num_agents, lambda inner: inner.units.alive)
-    return JaxMarlEnv(f"smac_jax/{map_name}", env, episode_limit=limit, rules=rules, view=view)
+    return adapt(f"smac_jax/{map_name}", SMAC(own_clock(game_map, limit), ticks_per_second), limit)
+
+
+def own_clock(game_map: Map, episode_limit: int) -> Map:
+    """The map with a clock that stops after `episode_limit`: `done` can then only mean that a side is dead."""
+    return dataclasses.replace(game_map, limit=episode_limit + 1)
+
+
+def adapt(name: str, battles: "SMAC", episode_limit: int) -> JaxMarlEnv:
+    """The environment of battles that have their `own_clock`."""
+    rules = battle_rules(battles, battles.num_agents, lambda inner: inner.units.alive)
+    view = SMACView(battles.map, battles.battle, battles.layout)
+    return JaxMarlEnv(name, battles, episode_limit=episode_limit, rules=rules, view=view)
 
 
 def _spec(map_name: str, game_map: Map) -> EnvSpec:

@@ -15,7 +15,7 @@ import pytest
 from mag.envs.smac_jax.loading import MAP_NAMES
 from mag.envs.smac_jax.players import PLAYERS
 from mag.envs.smac_jax.terrain import is_walkable
-from mag.envs.smac_jax.tournament import score
+from mag.play.tournament import battles_on, score
 from tests.support.smac_play import Transition, by_name, jit, random_battles, smac
 
 SHORT = ("3s_vs_5z", "corridor")
@@ -33,7 +33,7 @@ below 0.003 and 0.2 on the other maps.
 
 def few(name: str) -> Transition:
     """Random battles on a map [battles, steps, ...]; 60 steps are enough for random Stalkers to be slain."""
-    return random_battles(name, battles=4 if name in SHORT else 2, steps=60)
+    return random_battles(name, count=4 if name in SHORT else 2, steps=60)
 
 
 @pytest.fixture(
@@ -202,27 +202,27 @@ def test_victory_pays() -> None:
     ],
 )
 def test_some_plans_win(name: str, player: str) -> None:
-    assert score(smac(name), player, battles=8)["win_rate"] > 0
+    assert score(battles_on(name), player, count=8)["win_rate"] > 0
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["3s_vs_4z", "3s_vs_5z", "2c_vs_64zg", "3s5z_vs_3s6z", "corridor"])
 def test_hard_maps_are_not_won_by_attacking_the_nearest(name: str) -> None:
-    assert score(smac(name), "attack_nearest", battles=16)["win_rate"] == 0
+    assert score(battles_on(name), "attack_nearest", count=16)["win_rate"] == 0
 
 
 @pytest.mark.slow
 def test_on_2s_vs_1sc_a_slow_win_is_worth_less_than_attacking_at_the_papers_discount_and_a_quick_win_more() -> None:
-    env = smac("2s_vs_1sc")
-    attack, plan = score(env, "attack_nearest", battles=8), score(env, "alternate", battles=8)
+    env = battles_on("2s_vs_1sc")
+    attack, plan = score(env, "attack_nearest", count=8), score(env, "alternate", count=8)
     assert plan["mean_return"] > 2 * attack["mean_return"]
     assert plan["discounted_return"] < attack["discounted_return"]
-    assert attack["mean_length"] < plan["mean_length"] <= env.max_steps
+    assert attack["mean_length"] < plan["mean_length"] < env.max_steps
     # Both shoot on while the second takes the hits: 10 shots of 16 each in about 40 steps.
-    swap = score(env, "swap_target", battles=8)
+    swap = score(env, "swap_target", count=8)
     assert swap["mean_length"] < 50
     assert swap["discounted_return"] > 1.5 * attack["discounted_return"]
-    undiscounted = score(env, "attack_nearest", battles=8, gamma=1.0)
+    undiscounted = score(env, "attack_nearest", count=8, gamma=1.0)
     assert undiscounted["discounted_return"] == pytest.approx(attack["mean_return"], rel=1e-5)
 
 
