@@ -131,7 +131,8 @@ def test_a_run_on_the_game_survives_that_its_games_are_killed(folder, monkeypatc
 
     killer = threading.Thread(target=kill, daemon=True)
     killer.start()
-    train(config_of("starcraft/3s_vs_3z", steps=1500, host=HostConfig(failures=5)), folder / "run")
+    # On a loaded machine several games in a row are killed while they start: how many says nothing here.
+    train(config_of("starcraft/3s_vs_3z", steps=1500, host=HostConfig(failures=100)), folder / "run")
     done.set()
     killer.join()
     last = rows_of(folder / "run")[-1]
