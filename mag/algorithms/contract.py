@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from jaxtyping import Array, Float, Key, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
 
 from mag.algorithms.config import RunConfig
 from mag.envs import EnvSpec
@@ -67,9 +67,33 @@ class Imagination(NamedTuple):
     At the first step, which nothing predicts, it is that of the posterior."""
 
 
+class Venture(NamedTuple):
+    """A rollout of the joint policy in a world model from one real step on, `[k, ...]`, of the states arrived at."""
+
+    action: Int[Array, "k agents"]
+    """The joint actions that led there, drawn by the policy from imagined states."""
+    obs: Float[Array, "k agents obs"]
+    """Decoded observations."""
+    alive: Bool[Array, "k agents"] | None
+    """The agents that live; None if the world model does not know."""
+    reward: Float[Array, " k"]
+    """Predicted reward of the transition, mean over agents."""
+    continues: Float[Array, " k"]
+    """Predicted probability that the episode goes on after the transition, mean over agents."""
+    estimate: Float[Array, " k"]
+    """The error that the model reward expects there: minus the model reward, mean over agents."""
+    value: Float[Array, ""]
+    """The critic's value of the real step, mean over agents, in units of the environment's reward."""
+
+
 @runtime_checkable
 class ModelBased(Protocol):
     """An algorithm with a world model, whose imagination can be watched and measured. All is of one seed."""
+
+    @property
+    def discount(self) -> float:
+        """The discount of the critic's values."""
+        ...
 
     def can_learn(self, state: State) -> bool:
         """Whether D_e, of all seeds, holds enough to learn from."""
@@ -81,4 +105,18 @@ class ModelBased(Protocol):
 
     def imagine(self, key: PRNGKeyArray, state: State, episode: Arrival, *, observed: int) -> Imagination:
         """A real episode `[time, ...]` predicted from its first `observed` arrivals on. The key is consumed."""
+        ...
+
+    def model_reward(self, key: PRNGKeyArray, state: State) -> Any:
+        """The model reward of a state of all seeds, or, where the algorithm learns none, one fitted to its world model.
+
+        Not to be called under `jit`: it may train. The result is of the first seed. The key is consumed.
+        """
+        ...
+
+    def venture(self, key: PRNGKeyArray, state: State, model_reward: Any, past: Arrival, *, length: int) -> Venture:
+        """A rollout as in lines 8-14, of `length` steps from the last of the real steps `past` on.
+
+        The key is consumed.
+        """
         ...

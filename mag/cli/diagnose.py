@@ -5,18 +5,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mag.cli.parsing import parse
+from mag.errors import UsageError
 from mag.options import choice, number
 from mag.runs.config_file import load_config
 from mag.runs.folder import RunFolder
 from mag.runtime import setup
 
+PICTURES = (".png", ".svg", ".pdf")
+
 
 @dataclass(frozen=True)
 class Options:
-    """Compare what the world model of the run in folder RUN predicts with what D_e holds."""
+    """Compare what the world model of the run in folder RUN predicts with what D_e holds, and with the simulator."""
 
     batches: int = number(40, least=1, source=None)
     """Batches of sequences, of the run's first seed."""
+    rollouts: int = number(400, least=0, source=None)
+    """Rollouts of the policy in the world model whose joint actions the simulator repeats, about; 0 for none."""
+    out: str = choice("", source=None)
+    """File for a picture of those rollouts, ending in .png, .svg or .pdf; none if not given."""
     json: bool = choice(False, source=None)
     """Print one JSON object instead of text."""
 
@@ -24,9 +31,29 @@ class Options:
 def run(words: list[str]) -> None:
     """Diagnose a run."""
     (path,), options = parse(words, Options(), "mag diagnose", ("RUN",))
+    out = picture_file(options)
     load_config(RunFolder(Path(path)))  # a folder without a run does not wait for JAX
     setup()
     from mag.reports.diagnose import diagnose_run, format_result
+    from mag.reports.realism import write_picture
 
-    result = diagnose_run(Path(path), options.batches)
+    result = diagnose_run(Path(path), options.batches, options.rollouts)
+    if out and result["realism"] is None:
+        raise UsageError(f"{result['env']} is not an environment in JAX, so there is no picture to write to {out}")
+    if out:
+        write_picture(result["realism"], out, f"{result['algo']} on {result['env']}, {result['env_steps']} env steps")
     print(json.dumps(result, allow_nan=False) if options.json else format_result(result))
+
+
+def picture_file(options: Options) -> Path | None:
+    """Where the picture goes; UsageError where it cannot be written, before anything is computed."""
+    if not options.out:
+        return None
+    out = Path(options.out)
+    if out.suffix.lower() not in PICTURES:
+        raise UsageError(f"--out is {out}; a picture's name ends in one of {', '.join(PICTURES)}")
+    if options.rollouts == 0:
+        raise UsageError("--out asks for a picture of rollouts and --rollouts 0 for none; leave one of them out")
+    if not out.parent.is_dir():
+        raise UsageError(f"--out is {out}, but {out.parent} is no folder; make it, or choose another")
+    return out

@@ -5,9 +5,8 @@ draws, and the true one, between the imagined step and what the simulator does f
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from pkgutil import resolve_name
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,8 +16,6 @@ from mag.errors import UsageError
 from mag.experiments import statistics
 from mag.experiments.figures import COLOURS
 
-MEASURE = "mag.reports.diagnose:rollout_errors"
-"""Measures a run: from its folder to `{"learned": [...], "true": [...]}`, the mean error of each step of a rollout."""
 ERRORS = "errors.json"
 KINDS = {"learned": "as the model reward estimates it", "true": "as the simulator tells it"}
 
@@ -35,12 +32,9 @@ class RolloutErrors(NamedTuple):
 
 def measure(path: Path, env: str, algo: str, seed: int) -> RolloutErrors:
     """The errors of the run in a folder. Raises UsageError where it cannot be measured."""
-    try:
-        measured: Callable[[Path], dict[str, list[float]]] = resolve_name(MEASURE)
-    except AttributeError as error:
-        raise UsageError(f"the errors of {path} cannot be measured: there is no {MEASURE}") from error
-    found = measured(path)
-    return RolloutErrors(env, algo, seed, {kind: found[kind] for kind in KINDS if kind in found})
+    from mag.reports.realism import rollout_errors  # waits for JAX only where something is measured
+
+    return RolloutErrors(env, algo, seed, rollout_errors(path))
 
 
 def write_errors(folder: Path, measured: Sequence[RolloutErrors]) -> Path:

@@ -10,6 +10,8 @@ from jaxtyping import PRNGKeyArray
 from mag.algorithms.contract import Imagination, ModelBased
 from mag.errors import UsageError
 from mag.learning.parallel import first_seed
+from mag.play.jax_player import JaxPlayer
+from mag.reports.realism import format_realism, realism
 from mag.runs.trained import load_run
 from mag.runtime import compile_options
 from mag.types import Arrival
@@ -24,13 +26,16 @@ WORST = 5
 """How many features of the observation are named."""
 
 
-def diagnose_run(path: Path, batches: int) -> dict[str, Any]:
+def diagnose_run(path: Path, batches: int, rollouts: int = 0) -> dict[str, Any]:
     """What `compare` finds for `batches` batches of D_e, of the newest checkpoint's first seed.
+
+    With `rollouts`, and an environment in JAX, also the `realism` of about so many rollouts.
 
     Raises UsageError where `path` holds no run, no usable checkpoint, an algorithm without models or too little to
     compare them with.
     """
-    config, algorithm, _, states, progress, warnings = load_run(path)
+    run = load_run(path)
+    config, algorithm, player, states, progress, warnings = run
     if not isinstance(algorithm, ModelBased):
         raise UsageError(f"{path} is a run of {config.algo}, which has no models; give one of mag or mamba")
     length = jax.eval_shape(
@@ -65,6 +70,7 @@ def diagnose_run(path: Path, batches: int) -> dict[str, Any]:
         "sequences": len(real.first),
         "observed": OBSERVED,
         **compare(real, imagined, OBSERVED),
+        "realism": realism(run, rollouts=rollouts) if rollouts and isinstance(player, JaxPlayer) else None,
         "warnings": warnings,
     }
 
@@ -164,5 +170,6 @@ def format_result(result: dict[str, Any]) -> str:
         f"imagined {result['high_reward_imagined']:.2f}",
         f"ends per step: {result['ends']:.4f}, imagined {result['ends_imagined']:.4f}"
         + ("" if there is None else f"; {there:.2f} where there was one"),
+        *(format_realism(result["realism"]) if result.get("realism") else []),
     ]
     return "\n".join(lines)

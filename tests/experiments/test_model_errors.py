@@ -6,6 +6,7 @@ import pytest
 from mag.errors import UsageError
 from mag.experiments import model_errors
 from mag.experiments.model_errors import RolloutErrors, difference_table, read_errors, write_errors
+from mag.reports import realism
 
 
 def run(algo, seed, learned, true=None):
@@ -47,12 +48,7 @@ def test_errors_come_back_as_they_were_kept(tmp_path):
         read_errors(tmp_path)
 
 
-def test_a_run_is_measured_by_what_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(model_errors, "MEASURE", f"{__name__}:measured")
+def test_a_run_is_measured_by_its_rollouts(tmp_path, monkeypatch):
+    monkeypatch.setattr(realism, "rollout_errors", lambda path: {"learned": [0.5], "true": [float(path == tmp_path)]})
     found = model_errors.measure(tmp_path, "probe/relay", "mag", 3)
-    assert found == RolloutErrors("probe/relay", "mag", 3, {"learned": [0.5]})
-
-
-def measured(path):
-    """Stands for what measures a run."""
-    return {"learned": [0.5], "more": 1}
+    assert found == RolloutErrors("probe/relay", "mag", 3, {"learned": [0.5], "true": [1.0]})

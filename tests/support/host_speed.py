@@ -15,9 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import equinox as eqx
 import jax
-import jax.numpy as jnp
 
 from mag import envs
 from mag.learning.parallel import seed_keys
@@ -25,29 +23,16 @@ from mag.play.host import HostPlayer
 from mag.play.jax_player import JaxPlayer
 from mag.runtime import own_cores, setup
 from tests.support import host_envs
+from tests.support.random_agent import RandomAgent
 from tests.support.starcraft_server import install
 
 STEPS = 200
 CALLS = 3
 
 
-class Random(eqx.Module):
-    """Draws an available action for each agent."""
-
-    unused: jax.Array
-
-    def initial_carry(self, key: Any) -> Any:
-        del key
-        return jnp.zeros(())
-
-    def act(self, key: Any, carry: Any, timestep: Any, *, greedy: bool) -> Any:
-        del greedy
-        return jax.random.categorical(key, jnp.where(timestep.avail, 0.0, -jnp.inf)), carry
-
-
 def speed(player: Any) -> float:
     """Items of all environments per second, the best of a few calls after a first one."""
-    agent, keys = Random(jnp.zeros(1)), seed_keys(0, 1)
+    agent, keys = RandomAgent(), seed_keys(0, 1)
     players, played = player.collect(keys, agent, player.start(keys, agent))
     rates = []
     for _ in range(CALLS):

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import jax
 from jaxtyping import Array, PRNGKeyArray
 
-from mag.algorithms.contract import Imagination, Play
+from mag.algorithms.contract import Imagination, Play, Venture
 from mag.algorithms.mag import footprint
 from mag.algorithms.mag.config import MAGConfig, ReplayConfig
-from mag.algorithms.mag.imagination import imagine
+from mag.algorithms.mag.imagination import imagine, venture
 from mag.algorithms.mag.local_models import LocalModels
 from mag.algorithms.mag.model_reward import ModelReward
 from mag.algorithms.mag.policy import Actor, ModelAgent, imagine_action
@@ -23,7 +23,7 @@ from mag.algorithms.mag.rollout import EVERY, Rollout, num_states, resolve_chunk
 from mag.algorithms.mag.world_model import Predict, State, WorldModel
 from mag.envs import EnvSpec
 from mag.learning.optimise import Trainable, fit, make_optimiser
-from mag.learning.parallel import Workers, per_seed
+from mag.learning.parallel import Workers, first_seed, per_seed
 from mag.planners.config import plan_function, plan_options
 from mag.play.episode import empty_arrival
 from mag.types import Arrival, Metrics
@@ -247,6 +247,55 @@ class MAG:
             observed=observed,
             reward_scale=self.config.models.reward_scale,
         )
+
+    @property
+    def discount(self) -> float:
+        """See `ModelBased.discount`."""
+        return self.config.ppo.gamma
+
+    def model_reward(self, key: PRNGKeyArray, state: MAGState) -> ModelReward | RatioReward:
+        """See `ModelBased.model_reward`. The key is consumed."""
+        fitted = state.model_reward
+        if fitted is None:
+            keys = jax.random.split(key, (2, self.num_seeds))
+            fitted = self.init_model_reward(keys[0], state.models.weights)
+            for each in jax.vmap(lambda key: jax.random.split(key, MEASURING), out_axes=1)(keys[1]):
+                fitted, _ = self.fit_model_reward(each, fitted, state.models.weights, state.data)
+        return first_seed(fitted.params)
+
+    @per_seed()
+    def init_model_reward(self, key: PRNGKeyArray, models: WorldModel) -> Trainable:
+        """An untrained R_m hat on the states of a world model. The key is consumed."""
+        return Trainable.create(make_model_reward(key, models, self.config), self.model_reward_optimiser)
+
+    def venture(
+        self,
+        key: PRNGKeyArray,
+        state: MAGState,
+        model_reward: ModelReward | RatioReward,
+        past: Arrival,
+        *,
+        length: int,
+    ) -> Venture:
+        """See `ModelBased.venture`. The key is consumed."""
+        models: Any = state.models.weights
+        actor = state.policy.actor.params
+        planned = None if state.model_reward is None else model_reward
+        return venture(
+            key,
+            past,
+            models=models,
+            actor=actor,
+            critic=state.policy.critic.params,
+            model_reward=model_reward,
+            predict=self.predictor(models, planned, actor),
+            length=length,
+            reward_scale=self.config.models.reward_scale,
+        )
+
+
+MEASURING = 100
+"""Iterations' worth of updates of a model reward that is fitted only to measure a world model that has none."""
 
 
 def make_model_reward(key: PRNGKeyArray, models: WorldModel, config: MAGConfig) -> ModelReward | RatioReward:

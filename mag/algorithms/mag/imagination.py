@@ -1,10 +1,14 @@
-"""Real episodes imagined: a world model predicts an episode from its first steps and the actions really taken."""
+"""Imagination to look at and to measure: real episodes as a world model predicts them, and rollouts from real steps."""
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from mag.algorithms.contract import Imagination
+from mag.algorithms.contract import Imagination, Venture
+from mag.algorithms.mag.model_reward import ModelReward
+from mag.algorithms.mag.policy import Actor, Critic
+from mag.algorithms.mag.ratio import RatioReward
+from mag.algorithms.mag.rollout import rollout
 from mag.algorithms.mag.world_model import Predict, State, WorldModel
 from mag.learning.distributions import smooth_l1
 from mag.types import Arrival
@@ -47,6 +51,34 @@ def imagine(
         continues=jnp.where(time == 0, 1.0, continues),
         error=_distance(obs, episode.obs),
         one_step=_distance(obs_ahead, episode.obs),
+    )
+
+
+def venture(
+    key: PRNGKeyArray,
+    past: Arrival,
+    *,
+    models: WorldModel,
+    actor: Actor,
+    critic: Critic,
+    model_reward: ModelReward | RatioReward,
+    predict: Predict,
+    length: int,
+    reward_scale: float,
+) -> Venture:
+    """A rollout from the last of the real steps `past` on, `[time, ...]`. The key is consumed."""
+    key_observe, key_rollout = jax.random.split(key)
+    start = jax.tree.map(lambda x: x[-1], models.observe_sequence(key_observe, past))
+    imagined = rollout(key_rollout, start, models=models, actor=actor, predict=predict, length=length)
+    arrived = jax.tree.map(lambda x, y: jnp.concatenate([x[1:], y[None]]), imagined.state, imagined.last)
+    return Venture(
+        action=imagined.action,
+        obs=jax.vmap(models.decode)(arrived),
+        alive=None if imagined.alive is None else jax.vmap(models.alive)(arrived),
+        reward=imagined.reward / reward_scale,
+        continues=imagined.continues.mean(-1),
+        estimate=-jax.vmap(model_reward.score)(arrived) / past.obs.shape[1],
+        value=critic(start).mean() / reward_scale,
     )
 
 

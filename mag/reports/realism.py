@@ -1,0 +1,342 @@
+"""How real imagined battles are: the joint policy plays in the world model, and the simulator repeats its actions.
+
+The policy plays whole real episodes. From some of their steps on it plays in the world model, as in rollouts, and the
+simulator, set to the state of that step, is given the same joint actions. What the two make of them is compared.
+"""
+
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from scipy import stats
+
+from mag.algorithms.contract import Algorithm, ModelBased, Venture
+from mag.envs import Env
+from mag.envs.view import View
+from mag.errors import UsageError
+from mag.learning.distributions import smooth_l1
+from mag.learning.parallel import first_seed
+from mag.play.episode import Agent, absorb, arrival, chosen_by, where
+from mag.play.jax_player import JaxPlayer
+from mag.play.testing import Trial, is_running, start_trial, step_trial
+from mag.reports.classifier import held_out_accuracy
+from mag.runs.trained import Trained, load_run
+from mag.runtime import compile_options
+from mag.types import Arrival
+
+STREAM = 0x4EA1
+"""Folded into the seed: keys that no run trains or tests with."""
+PAST = 8
+"""Real steps that the world model observes before a rollout starts from the last of them."""
+STARTS = 4
+"""Rollouts from each episode."""
+FEWEST = 100
+"""Fewest pairs of rollouts at a step from which a classifier is asked."""
+LENGTH = 15
+"""Steps of a rollout (the paper's k)."""
+
+
+class Repeated(NamedTuple):
+    """What the simulator makes of a rollout's joint actions, `[k, ...]`."""
+
+    arrivals: Arrival
+    ended: Bool[Array, " k"]
+    """Whether the episode is over at the step."""
+
+
+class Comparison(NamedTuple):
+    """Rollouts in the world model and what the simulator made of the same actions, `[rollouts, ...]`."""
+
+    past: Arrival
+    """The real steps before, the last of which the rollout starts from, `[rollouts, PAST, ...]`."""
+    imagined: Venture
+    repeated: Repeated
+    decoded: Float[Array, "rollouts k agents obs"]
+    """The simulator's observations once observed and decoded by the world model."""
+    returns: Float[Array, " rollouts"]
+    """The discounted return of the real episode from the start on."""
+    known: Bool[Array, " rollouts"]
+    """Whether the real episode has `PAST` steps before the start, and a step after it."""
+    cut: Bool[Array, " rollouts"]
+    """Whether the time limit cut the real episode, which leaves its discounted return open."""
+
+
+def realism(run: Trained, *, rollouts: int, length: int = LENGTH) -> dict[str, Any]:
+    """The realism of a run's world model, of the first seed, over about `rollouts` rollouts.
+
+    Raises UsageError where the environment cannot be set to a state, or episodes are too short.
+    """
+    if not isinstance(run.player, JaxPlayer):
+        raise UsageError(f"{run.config.env} cannot be set to a state, so that rollouts cannot be compared with it")
+    found = compare_rollouts(run.algorithm, run.player.env, run.state.learner, run.config.seed, rollouts, length)
+    if not found.known.any():
+        raise UsageError(f"no episode of {run.config.env} was longer than {PAST} steps; nothing to roll out from")
+    kept = jax.tree.map(lambda x: x[found.known], found)
+    return describe(kept, getattr(run.player.env, "view", None))
+
+
+def rollout_errors(path: Path, rollouts: int = 512) -> dict[str, list[float]]:
+    """The mean error at each step of rollouts (Fig. 3): `learned` by the model reward, `true` by the simulator."""
+    rows = realism(load_run(path), rollouts=rollouts)["by_steps_ahead"]
+    return {"learned": [row["estimate"] for row in rows], "true": [row["error"] for row in rows]}
+
+
+def compare_rollouts(algorithm: Algorithm, env: Env, state: Any, seed: int, rollouts: int, length: int) -> Comparison:
+    """Rollouts of `length` steps from real episodes, and what the simulator makes of their actions."""
+    assert isinstance(algorithm, ModelBased)
+    key_reward, key_play = jax.random.split(jax.random.fold_in(jax.random.key(seed), STREAM))
+    model_reward = algorithm.model_reward(key_reward, state)
+
+    def of_one_episode(key: PRNGKeyArray, state: Any, agent: Agent, model_reward: Any) -> Comparison:
+        keys = jax.random.split(key, 2)
+        played = play(keys[0], env, first_seed(agent))
+        compare = partial(_compare, algorithm, env, first_seed(state), model_reward, played, length=length)
+        return jax.vmap(compare)(jax.random.split(keys[1], STARTS))
+
+    def all_episodes(keys: Array, state: Any, agent: Agent, model_reward: Any) -> Comparison:
+        return jax.lax.map(lambda key: of_one_episode(key, state, agent, model_reward), keys)
+
+    compiled = jax.jit(all_episodes, compiler_options=compile_options())
+    keys = jax.random.split(key_play, -(-rollouts // STARTS))
+    found = compiled(keys, state, algorithm.agent(state), model_reward)
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), found)
+
+
+class Played(NamedTuple):
+    """A real episode `[time, ...]`, whose last step repeats after its end."""
+
+    env_state: Any
+    arrivals: Arrival
+    over: Bool[Array, " time"]
+    """Whether the episode has ended at the step."""
+    truncated: Bool[Array, ""]
+
+
+def play(key: PRNGKeyArray, env: Env, agent: Agent) -> Played:
+    """Play one episode as in training, drawing actions. The key is consumed."""
+    choose = chosen_by(agent, greedy=False)
+
+    def shown(trial: Trial) -> tuple[Any, Arrival, Array]:
+        episode = trial.episode
+        item = arrival(absorb(episode.timestep), episode.previous_action)._replace(state=None)
+        return episode.env_state, item, ~is_running(env, trial)
+
+    def step(trial: Trial, _: None) -> tuple[Trial, tuple]:
+        trial = where(is_running(env, trial), step_trial(trial, env=env, choose=choose), trial)
+        return trial, shown(trial)
+
+    start = start_trial(key, env, agent)
+    last, rest = jax.lax.scan(step, start, length=env.spec.episode_limit)
+    steps = jax.tree.map(lambda one, more: jnp.concatenate([one[None], more]), shown(start), rest)
+    return Played(steps[0], steps[1], steps[2], ~last.episode.timestep.terminated)
+
+
+def repeat(key: PRNGKeyArray, env: Env, env_state: Any, actions: Array) -> Repeated:
+    """What the simulator, set to a state, makes of the joint actions `[k, agents]`. The key is consumed."""
+
+    def step(carry: tuple, inputs: tuple) -> tuple[tuple, Repeated]:
+        env_state, ended, before = carry
+        key, action = inputs
+        after, timestep = env.step(key, env_state, action)
+        item = arrival(absorb(timestep), action)._replace(state=None)
+        item = where(ended, before, item) if before is not None else item
+        env_state = where(ended, env_state, after)
+        ended = ended | timestep.terminated | timestep.truncated
+        return (env_state, ended, item), Repeated(item, ended)
+
+    keys = jax.random.split(key, len(actions))
+    first, repeated = step((env_state, jnp.zeros((), bool), None), (keys[0], actions[0]))
+    _, rest = jax.lax.scan(step, first, (keys[1:], actions[1:]))
+    return jax.tree.map(lambda one, more: jnp.concatenate([one[None], more]), repeated, rest)
+
+
+def _compare(
+    algorithm: ModelBased,
+    env: Env,
+    state: Any,
+    model_reward: Any,
+    played: Played,
+    key: PRNGKeyArray,
+    *,
+    length: int,
+) -> Comparison:
+    """One rollout from a step of a real episode, drawn evenly. The key is consumed."""
+    key_time, key_venture, key_repeat, key_decode = jax.random.split(key, 4)
+    steps = (~played.over).sum()  # the last of which is followed by the end
+    time = jax.random.randint(key_time, (), PAST - 1, jnp.maximum(steps, PAST))
+    past = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, time - PAST + 1, PAST), played.arrivals)
+    imagined = algorithm.venture(key_venture, state, model_reward, past, length=length)
+    env_state = jax.tree.map(lambda x: x[time], played.env_state)
+    repeated = repeat(key_repeat, env, env_state, imagined.action)
+    whole = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), past, repeated.arrivals)
+    decoded = algorithm.imagine(key_decode, state, whole, observed=PAST + length).obs[PAST:]
+    ahead = jnp.arange(len(played.over)) - time
+    discount = jnp.where(ahead > 0, algorithm.discount ** (ahead - 1.0), 0.0)
+    fresh = jnp.concatenate([jnp.zeros(1, bool), played.over[:-1]])  # what repeats after the end brings nothing
+    returns = jnp.where(fresh, 0.0, played.arrivals.reward * discount).sum()
+    return Comparison(past, imagined, repeated, decoded, returns, time < steps, played.truncated)
+
+
+def describe(found: Comparison, view: View | None) -> dict[str, Any]:
+    """The measures of realism of rollouts `[rollouts, ...]`.
+
+    What follows the end of an episode in the simulator is left out; what the world model imagines counts as far as it
+    expects the episode to go on.
+    """
+    imagined, repeated = found.imagined, found.repeated
+    ended = repeated.ended
+    over = jnp.concatenate([jnp.zeros_like(ended[:, :1]), ended[:, :-1]], 1)  # before the step
+    goes_on = jnp.cumprod(imagined.continues, axis=1)
+    reached = jnp.concatenate([jnp.ones_like(goes_on[:, :1]), goes_on[:, :-1]], 1)
+    error = smooth_l1(imagined.obs - repeated.arrivals.obs).sum(-1).mean(-1)
+    columns = {
+        "error": _means(error, ~over),
+        "estimate": _means(imagined.estimate, ~over),
+        "reward": (repeated.arrivals.reward * ~over).mean(0),
+        "reward_imagined": (imagined.reward * reached).mean(0),
+        "over": ended.mean(0),
+        "over_imagined": 1 - goes_on.mean(0),
+        "told_apart": _told_apart(found.decoded, imagined.obs, ~ended),
+    }
+    rows = [
+        {"ahead": step + 1} | {name: _plain(x[step]) for name, x in columns.items()} for step in range(ended.shape[1])
+    ]
+    result: dict[str, Any] = {
+        "rollouts": len(ended),
+        "by_steps_ahead": rows,
+        "estimate_follows_error": _rank_correlation(imagined.estimate[:, 0], error[:, 0]),
+        "value": _plain(_means(imagined.value, ~found.cut)),
+        "returns": _plain(_means(found.returns, ~found.cut)),
+    }
+    if imagined.alive is not None:
+        real = jnp.concatenate([found.past.alive[:, -1:], repeated.arrivals.alive], 1)
+        guess = jnp.concatenate([found.past.alive[:, -1:], imagined.alive], 1)
+        result["deaths"] = float((_deaths(real) * ~ended).sum(1).mean())
+        result["deaths_imagined"] = float((_deaths(guess) * goes_on).sum(1).mean())
+    if view is not None:
+        result["views_disagree"] = _disagreement(view, imagined.obs[:, -1], ~ended[:, -1])
+        result["views_disagree_observed"] = _disagreement(view, found.decoded[:, -1], ~ended[:, -1])
+    return result
+
+
+def _plain(value: Any) -> float | None:
+    """A number for JSON; None where there is none."""
+    return None if np.isnan(value) else float(value)
+
+
+def _means(values: Array, used: Array) -> Any:
+    """Means over the rollouts that are used; not a number where none is."""
+    count = used.sum(0)
+    return jnp.where(count > 0, jnp.where(used, values, 0).sum(0) / jnp.maximum(count, 1), jnp.nan)
+
+
+def _rank_correlation(x: Array, y: Array) -> float | None:
+    """Spearman's; None where one of the two is constant."""
+    return (
+        None if jnp.ptp(x) == 0 or jnp.ptp(y) == 0 else float(stats.spearmanr(np.asarray(x), np.asarray(y)).statistic)
+    )
+
+
+def _deaths(alive: Array) -> Array:
+    """Agents that died in each step, `[rollouts, k]`, given who lives at its ends, `[rollouts, 1 + k, agents]`."""
+    return (alive[:, :-1] & ~alive[:, 1:]).sum(-1)
+
+
+def _told_apart(real: Array, imagined: Array, used: Array) -> Array:
+    """The held-out accuracy of a classifier on joint observations at each step, `[k]`; not a number below `FEWEST`."""
+    enough = used.sum(0) >= FEWEST
+    if not enough.any():
+        return jnp.full(used.shape[1], jnp.nan)
+    flat = (jnp.moveaxis(x.reshape(*x.shape[:2], -1), 1, 0) for x in (real, imagined))
+    keys = jax.random.split(jax.random.key(STREAM), used.shape[1])
+    accuracy = jax.jit(lambda *args: jax.lax.map(lambda each: held_out_accuracy(*each), args))
+    return jnp.where(enough, accuracy(keys, *flat, used.T), jnp.nan)
+
+
+def _disagreement(view: View, obs: Array, used: Array) -> float | None:
+    """How far agents' views of the same unit lie apart, in map units: mean over agents i, j and units u that both see.
+
+    Agent i sees j, and both see u: the vectors i to j to u and i to u differ by nothing in a real observation. None
+    where no two agents see a unit together, or each other.
+    """
+    sight = jax.vmap(view.sight)(obs)
+    seen, offset = sight.seen, sight.offset
+    agents = obs.shape[1]
+    between = offset[:, :, :agents]  # from i to j
+    gap = jnp.linalg.norm(between[:, :, :, None] + offset[:, None] - offset[:, :, None], axis=-1)
+    both = seen[:, :, :agents, None] & seen[:, None] & seen[:, :, None]
+    both = both & ~jnp.eye(agents, dtype=bool)[:, :, None] & ~jnp.eye(agents, seen.shape[2], dtype=bool)[None, :, :]
+    both = both & ~jnp.eye(agents, seen.shape[2], dtype=bool)[:, None, :] & used[:, None, None, None]
+    return float(gap[both].mean()) if both.any() else None
+
+
+def format_realism(found: dict[str, Any]) -> list[str]:
+    """The measures of realism for people, in lines."""
+
+    def share(value: float | None, width: int, digits: int = 2) -> str:
+        return f"{'-':>{width}}" if value is None else f"{value:{width}.{digits}f}"
+
+    rows = found["by_steps_ahead"]
+    lines = [
+        f"rollouts of the policy in its world model, and the simulator given the same actions ({found['rollouts']}):",
+        "steps   error of the observation   mean reward        share over         told",
+        "ahead      true     estimated      real   imagined    real   imagined    apart",
+    ]
+    for row in (row for row in rows if row["ahead"] in (1, 2, 5, 10, len(rows))):
+        lines.append(
+            f"{row['ahead']:5}   {share(row['error'], 7)}   {share(row['estimate'], 11)}   {row['reward']:7.3f}   "
+            f"{row['reward_imagined']:8.3f}   {row['over']:5.3f}   {row['over_imagined']:8.3f}   "
+            f"{share(row['told_apart'], 6)}"
+        )
+    lines.append(
+        "told apart: accuracy of a classifier of joint observations, not trained on those it is tested on; 0.5 is best"
+    )
+    lines.append(
+        f"value of the steps that rollouts start from {share(found['value'], 1)}, return that followed "
+        f"{share(found['returns'], 1)} (discounted)"
+    )
+    lines.append(
+        f"rank correlation of estimated and true error one step ahead: {share(found['estimate_follows_error'], 1)}"
+    )
+    if "deaths" in found:
+        lines.append(
+            f"agents that die within a rollout: {found['deaths']:.3f}, imagined {found['deaths_imagined']:.3f}"
+        )
+    if found.get("views_disagree") is not None:
+        lines.append(
+            f"agents' views of the same unit at the last step lie {found['views_disagree']:.2f} map units apart; "
+            f"{share(found['views_disagree_observed'], 1)} where the world model observes"
+        )
+    return lines
+
+
+def write_picture(found: dict[str, Any], path: Path, title: str) -> None:
+    """The measures by steps ahead, as a picture."""
+    from matplotlib.figure import Figure
+
+    rows = found["by_steps_ahead"]
+    ahead = [row["ahead"] for row in rows]
+    panels = [
+        ("error of the joint observation", {"simulator": "error", "model reward": "estimate"}),
+        ("told apart by a classifier", {"held-out accuracy": "told_apart"}),
+        ("mean reward", {"real": "reward", "imagined": "reward_imagined"}),
+        ("share of episodes that are over", {"real": "over", "imagined": "over_imagined"}),
+    ]
+    figure = Figure(figsize=(11, 2.9), layout="constrained")
+    for axes, (heading, lines) in zip(figure.subplots(1, len(panels)), panels, strict=True):
+        for (label, name), colour in zip(lines.items(), ("#222222", "#d95f02"), strict=False):
+            axes.plot(ahead, [np.nan if row[name] is None else row[name] for row in rows], label=label, color=colour)
+        if len(lines) == 1:
+            axes.axhline(0.5, color="#888888", linewidth=0.8)
+            axes.set_ylim(0.45, 1)
+        axes.set_title(heading, fontsize=9)
+        axes.set_xlabel("steps ahead", fontsize=9)
+        axes.tick_params(labelsize=8)
+        axes.grid(alpha=0.25, linewidth=0.6)
+        axes.legend(fontsize=8, frameon=False)
+    figure.suptitle(title, fontsize=10)
+    figure.savefig(path, dpi=120)
