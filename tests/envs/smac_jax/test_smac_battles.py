@@ -33,7 +33,7 @@ below 0.003 and 0.2 on the other maps.
 
 def few(name: str) -> Transition:
     """Random battles on a map [battles, steps, ...]; 60 steps are enough for random Stalkers to be slain."""
-    return random_battles(name, count=4 if name in SHORT else 2, steps=60)
+    return random_battles(name, battles=4 if name in SHORT else 2, steps=60)
 
 
 @pytest.fixture(
