@@ -12,10 +12,7 @@ from mkdocs.structure.files import File
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
-
-import results
-import rooms
-import tables
+results, rooms, tables = map(importlib.import_module, ("results", "rooms", "tables"))
 
 MACROS = {
     "commands": tables.commands,
@@ -28,6 +25,7 @@ MACROS = {
     "rooms": rooms.picture,
     "scores": results.scores,
     "studies": results.studies,
+    "zoo": tables.zoo,
 }
 LINE = re.compile(r"^\{\{ (\w+)((?: [^ }]+)*) \}\}$", re.M)
 

@@ -101,4 +101,6 @@ def relink(markdown: str, place: str) -> str:
     """Links into `results/` as they hold in the repository, led to the site's pages and pictures."""
     up = "../" * place.count("/")
     markdown = re.sub(r"\]\((?:\.\./)+results/([\w-]+)/figure\.png\)", rf"]({up}results/\1.png)", markdown)
-    return re.sub(r"\]\((?:\.\./)+results/(lab-book/)([\w.-]+\.md)((?:#[\w-]+)?)\)", rf"]({up}results/\1\2\3)", markdown)
+    return re.sub(
+        r"\]\((?:\.\./)+results/(lab-book/)([\w.-]+\.md)((?:#[\w-]+)?)\)", rf"]({up}results/\1\2\3)", markdown
+    )

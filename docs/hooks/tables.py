@@ -137,7 +137,7 @@ def docstring(algo: str, group: str) -> str:
 
 
 def errors() -> str:
-    """Every message that ends a command, by the module that says it; what varies is set in brackets."""
+    """Every message that ends a command, by the module that says it; what varies is set in braces."""
     rows = []
     for path in sorted(PACKAGE.rglob("*.py")):
         found = dict.fromkeys(messages(ast.parse(path.read_text())))
@@ -158,9 +158,7 @@ def template(node: ast.AST) -> str:
     if isinstance(node, ast.Constant):
         return str(node.value)
     if isinstance(node, ast.JoinedStr):
-        parts = [
-            str(part.value) if isinstance(part, ast.Constant) else f"‹{variable(part)}›" for part in node.values
-        ]
+        parts = [str(part.value) if isinstance(part, ast.Constant) else f"{{{variable(part)}}}" for part in node.values]
         return "".join(parts)
     return ""
 
@@ -170,3 +168,24 @@ def variable(part: ast.AST) -> str:
     names = [each.attr if isinstance(each, ast.Attribute) else each.id for each in ast.walk(part)
              if isinstance(each, ast.Attribute | ast.Name)]  # fmt: skip
     return names[0].strip("_").replace("_", " ") if names else "…"
+
+
+def zoo() -> str:
+    """The trained policies that the package holds."""
+    from mag.runs import zoo
+
+    entries = [(name, zoo.entry(Path(zoo.PREFIX) / name)) for name in zoo.names()]
+    rows = (
+        [
+            f"`zoo/{name}`",
+            each.config.algo,
+            f"`{each.config.env}`",
+            each.made["env_steps"],
+            "-" if each.made["eval_win_rate"] is None else f"{each.made['eval_win_rate']:.2f}",
+            f"{each.weights.stat().st_size / 1000:.0f} kB",
+            f"`{each.made['command']}`",
+        ]
+        for name, each in entries
+    )
+    head = ("name", "method", "environment", "steps", "last test's win rate", "weights", "made by")
+    return table(head, rows) if entries else "None is kept yet."

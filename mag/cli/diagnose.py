@@ -6,8 +6,7 @@ from pathlib import Path
 
 from mag.cli.parsing import parse
 from mag.options import choice, number
-from mag.runs.config_file import load_config
-from mag.runs.folder import RunFolder
+from mag.runs.zoo import config_at
 from mag.runtime import setup
 
 
@@ -24,7 +23,7 @@ class Options:
 def run(words: list[str]) -> None:
     """Diagnose a run."""
     (path,), options = parse(words, Options(), "mag diagnose", ("RUN",))
-    load_config(RunFolder(Path(path)))  # a folder without a run does not wait for JAX
+    config_at(Path(path))  # a folder without a run does not wait for JAX
     setup()
     from mag.reports.diagnose import diagnose_run, format_result
 
