@@ -3,6 +3,7 @@
 A line `{{ NAME WORDS }}` in a page stands for what `MACROS[NAME]` returns for the words.
 """
 
+import importlib
 import re
 import sys
 from pathlib import Path
