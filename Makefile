@@ -1,6 +1,7 @@
 # make train   train MAG on StarCraft-like battles; options: make train ARGS="--env smax/2s3z --seed 1"
 # make test    formatting, lint, types and all tests
 # make bench   speed of the parts; one of them: make bench ARGS=planning
+# make docs    the documentation as a site, at http://127.0.0.1:8000
 # make figures rebuild every table and picture from the curves kept under results/, into figures/
 # Each sets up .venv first, from the exact versions of requirements.lock.
 
@@ -9,7 +10,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 ARGS ?=
 
-.PHONY: train test bench figures setup clean
+.PHONY: train test bench docs figures setup clean
 .DEFAULT_GOAL := train
 
 train: $(READY)
@@ -20,6 +21,9 @@ test: $(READY)
 
 bench: $(READY)
 	$(if $(ARGS),$(BIN)/mag bench $(ARGS),set -e; for part in planning world-model ppo env iteration; do $(BIN)/mag bench $$part; done)
+
+docs: $(READY)
+	$(BIN)/mkdocs serve --quiet
 
 figures: $(READY)
 	set -e; for study in results/*/study.toml; do $(BIN)/mag report $$study --keep --runs figures --out figures/$$(basename $$(dirname $$study)); done
@@ -36,4 +40,4 @@ $(READY): requirements.lock pyproject.toml
 	touch $(READY)
 
 clean:
-	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv build site *.egg-info .pytest_cache .mypy_cache .ruff_cache

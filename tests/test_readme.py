@@ -1,24 +1,33 @@
-"""The README's worked example runs as printed, and its tables name what exists."""
+"""The README is a page long, its links and names exist, and its numbers are those of the results."""
 
-import importlib
 import re
-from pathlib import Path
 
 import pytest
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+from tests.support.pages import PAGES, ROOT, links
+
+README = (ROOT / "README.md").read_text()
 
 
-def test_the_planner_example_runs(capsys):
-    example = next(code for code in re.findall(r"```python\n(.*?)```", README, re.S) if "mag.plan(" in code)
-    exec(compile(example, "README.md", "exec"), {})
-    state, returns = capsys.readouterr().out.strip().splitlines()
-    assert len(state.strip("[]").split()) == 2
-    assert len(returns.strip("[]").split()) == 5
+def test_it_fits_a_page():
+    assert len(README.splitlines()) <= 120
+    assert len(README.encode()) <= 6000
 
 
-@pytest.mark.parametrize(("file", "name"), re.findall(r"`(mag/[a-z_/]+)\.py: ([A-Za-z_.]+)`", README))
-def test_the_code_it_points_to_exists(file, name):
-    found = importlib.import_module(file.replace("/", "."))
-    for part in name.split("."):
-        found = getattr(found, part)
+@pytest.mark.parametrize("page", PAGES[:2], ids=lambda page: page.name)
+def test_what_it_links_to_exists(page):
+    missing = [link for link in links(page) if link and not (ROOT / link).exists()]
+    assert not missing
+
+
+def test_its_win_rates_are_those_of_the_results():
+    table = (ROOT / "results/easy-150k/table.md").read_text()
+    kept = dict(re.findall(r"^\| (smac_jax/\w+ \| MA(?:G|MBA)) \| \d+ \| ([\d.]+)", table, re.M)[:6])
+    told = re.findall(r"^\| (\w+) \| ([\d.]+) \| ([\d.]+) \|$", README, re.M)
+    assert len(told) == 3
+    for map_name, mag, mamba in told:
+        assert (mag, mamba) == (kept[f"smac_jax/{map_name} | MAG"], kept[f"smac_jax/{map_name} | MAMBA"])
+
+
+def test_its_pictures_are_small():
+    assert (ROOT / "docs/assets/battle.gif").stat().st_size < 500_000

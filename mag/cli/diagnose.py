@@ -7,8 +7,7 @@ from pathlib import Path
 from mag.cli.parsing import parse
 from mag.errors import UsageError
 from mag.options import choice, number
-from mag.runs.config_file import load_config
-from mag.runs.folder import RunFolder
+from mag.runs.zoo import config_at
 from mag.runtime import setup
 
 PICTURES = (".png", ".svg", ".pdf")
@@ -32,7 +31,7 @@ def run(words: list[str]) -> None:
     """Diagnose a run."""
     (path,), options = parse(words, Options(), "mag diagnose", ("RUN",))
     out = picture_file(options)
-    load_config(RunFolder(Path(path)))  # a folder without a run does not wait for JAX
+    config_at(Path(path))  # a folder without a run does not wait for JAX
     setup()
     from mag.reports.diagnose import diagnose_run, format_result
     from mag.reports.realism import write_picture

@@ -30,10 +30,9 @@ class Options:
 def run(words: list[str]) -> None:
     """Test a run."""
     (path,), options = parse(words, Options(), "mag evaluate", ("RUN",))
-    from mag.runs.config_file import load_config
-    from mag.runs.folder import RunFolder
+    from mag.runs.zoo import config_at
 
-    setup(load_config(RunFolder(Path(path))).num_seeds)
+    setup(config_at(Path(path)).num_seeds)
     from mag.reports.evaluate import evaluate_run, format_result
 
     result = evaluate_run(

@@ -5,8 +5,7 @@ from pathlib import Path
 
 from mag.cli.parsing import parse
 from mag.options import choice, number
-from mag.runs.config_file import load_config
-from mag.runs.folder import RunFolder
+from mag.runs.zoo import config_at
 from mag.runtime import setup
 
 
@@ -18,13 +17,13 @@ class Options:
     """Greedy battles of the run's first seed, those with which `mag evaluate` begins."""
     out: Path | None = choice(None, source=None)
     """File to write: an .html page for any browser, a .gif, or an .mp4 where there is ffmpeg (default:
-    RUN/battles.html)."""
+    RUN/battles.html; of zoo/NAME, NAME-battles.html here)."""
 
 
 def run(words: list[str]) -> None:
     """Write the battles."""
     (path,), options = parse(words, Options(), "mag watch", ("RUN",))
-    load_config(RunFolder(Path(path)))  # a folder without a run does not wait for JAX
+    config_at(Path(path))  # a folder without a run does not wait for JAX
     setup()
     from mag.reports.watch import watch
 

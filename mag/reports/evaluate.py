@@ -16,11 +16,10 @@ from mag.errors import UsageError
 from mag.play.episode import Agent, Carry
 from mag.play.player import Player
 from mag.play.testing import evaluation_keys, means
-from mag.runs.config_file import noted_map
-from mag.runs.folder import RunFolder
 from mag.runs.footprint import check_memory
 from mag.runs.setup import make_player
 from mag.runs.trained import load_run
+from mag.runs.zoo import map_at
 from mag.runtime import own_cores
 from mag.types import Episodes, TimeStep
 
@@ -63,7 +62,7 @@ def evaluate_run(
     config, algorithm, player, state, progress, warnings = load_run(path)
     name = config.env if env is None else env
     if env is not None or envs.is_host(name):
-        content = noted_map(RunFolder(path)) if env is None else None
+        content = map_at(path) if env is None else None
         player = player_elsewhere(config, player.spec, name, content, min(batch or own_cores(), episodes))
     agent = algorithm.agent(state.learner)
     keys = evaluation_keys(config.seed if seed is None else seed, config.num_seeds, progress.iteration)

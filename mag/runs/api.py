@@ -51,7 +51,7 @@ def train(
 
 
 def load(run: str | Path, seed: int | None = None) -> "Policy":
-    """The joint policy of a run's newest checkpoint; of its first seed, or of another of its seeds.
+    """The joint policy of a run's newest checkpoint, or of `zoo/NAME`; of its first seed, or of another of its seeds.
 
     Raises UsageError where the folder holds no run, no usable checkpoint or no such seed.
     """

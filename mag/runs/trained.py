@@ -8,11 +8,13 @@ from mag.algorithms.config import RunConfig
 from mag.algorithms.contract import Algorithm
 from mag.errors import UsageError
 from mag.play.player import Player
+from mag.runs import zoo
 from mag.runs.checkpoint import Checkpoints
 from mag.runs.config_file import load_config, noted_map
 from mag.runs.folder import RunFolder
 from mag.runs.progress import Progress
 from mag.runs.setup import RunState, set_up
+from mag.runs.weights import with_weights
 
 
 class Trained(NamedTuple):
@@ -28,11 +30,13 @@ class Trained(NamedTuple):
 
 
 def load_run(path: Path) -> Trained:
-    """The run in a folder. Raises UsageError where it holds no run or no usable checkpoint.
+    """The run in a folder, or an entry `zoo/NAME`. Raises UsageError where there is no run or no usable checkpoint.
 
     A map from a file is built from its content as the run noted it: the file may have moved or be gone.
     The algorithm has one worker, however many trained it: any machine can read the run, and batches are whole.
     """
+    if zoo.is_entry(path):
+        return load_entry(path)
     folder = RunFolder(path)
     config = load_config(folder)
     setup, state = set_up(dataclasses.replace(config, workers=1), noted_map(folder))
@@ -41,3 +45,13 @@ def load_run(path: Path) -> Trained:
         raise UsageError(f"{path} has no checkpoint yet; give the `mag train` command that began it again")
     progress = Progress.from_json(restored.progress)
     return Trained(config, setup.algorithm, setup.player, restored.state, progress, restored.damaged)
+
+
+def load_entry(path: Path) -> Trained:
+    """An entry of the zoo as a run of one seed, whose D_e and optimisers are empty."""
+    entry = zoo.entry(path)
+    setup, state = set_up(entry.config, entry.content)
+    state = state._replace(learner=with_weights(state.learner, entry.weights))
+    progress = Progress.start(1)
+    progress.iteration, progress.env_steps = entry.made["iteration"], [entry.made["env_steps"]]
+    return Trained(entry.config, setup.algorithm, setup.player, state, progress, [])

@@ -10,6 +10,7 @@ from mag.play.testing import evaluation_keys
 from mag.reports.watch.film import write_film
 from mag.reports.watch.page import page
 from mag.reports.watch.record import battles, outcome
+from mag.runs import zoo
 from mag.runs.trained import load_run
 
 ENDINGS = (".html", ".gif", ".mp4")
@@ -24,7 +25,7 @@ def watch(path: Path, episodes: int, out: Path | None = None) -> str:
     if out is not None:
         check_ending(out)
     run = load_run(path)
-    out = path / "battles.html" if out is None else out
+    out = usual_place(path) if out is None else out
     view = getattr(getattr(run.player, "env", None), "view", None)
     if view is None:
         raise UsageError(
@@ -43,6 +44,11 @@ def watch(path: Path, episodes: int, out: Path | None = None) -> str:
         write_film(out, played, view.scene, title)
     won = sum(outcome(battle) == "won" for battle in played)
     return " ".join([*run.warnings, f"wrote {out}: {episodes} battles of {title}, {won} won"])
+
+
+def usual_place(path: Path) -> Path:
+    """The run folder's `battles.html`; for an entry of the zoo, which is no folder, a file here."""
+    return Path(f"{path.name}-battles.html") if zoo.is_entry(path) else path / "battles.html"
 
 
 def check_ending(out: Path) -> None:

@@ -1,0 +1,106 @@
+"""Pages made from `results/`: a page for each study, the lab book, and scores by method."""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tables import table
+
+RESULTS = Path(__file__).resolve().parents[2] / "results"
+LABELS = {"mag": "MAG", "mamba": "MAMBA", "attention-ppo": "Attention-PPO", "commnet": "CommNet", "g2a": "G2A"}
+"""How the tables call the methods."""
+
+
+def found() -> dict[str, dict[str, Any]]:
+    """The study files by study."""
+    return {path.parent.name: tomllib.loads(path.read_text()) for path in sorted(RESULTS.glob("*/study.toml"))}
+
+
+def lab_book() -> dict[str, Path]:
+    """The lab book's pages by their place on the site, newest first."""
+    return {f"results/lab-book/{path.name}": path for path in sorted(RESULTS.glob("lab-book/*.md"), reverse=True)}
+
+
+def navigation() -> list[Any]:
+    """What the navigation lists of the results."""
+    names = found()
+    return [
+        *({names[name].get("title", name): f"results/{name}.md"} for name in names),
+        {"Lab book": [{heading(path): place} for place, path in lab_book().items()]},
+    ]
+
+
+def pages() -> dict[str, str]:
+    """The content of every page by its place on the site."""
+    book = {place: path.read_text() for place, path in lab_book().items()}
+    return {f"results/{name}.md": study_page(name, study) for name, study in found().items()} | book
+
+
+def pictures() -> dict[str, Path]:
+    """The figures by their place on the site."""
+    return {f"results/{path.parent.name}.png": path for path in sorted(RESULTS.glob("*/figure.png"))}
+
+
+def study_page(name: str, study: dict[str, Any]) -> str:
+    """A study: what was run, its figure, its tables, its file."""
+    file = (RESULTS / name / "study.toml").read_text().rstrip()
+    note = " ".join(line[1:].strip() for line in file.splitlines() if line.startswith("#"))
+    parts = [
+        f"# {study.get('title', name)}",
+        note,
+        f"```text\nmag sweep results/{name}/study.toml     makes the runs that are not kept\n"
+        f"mag report results/{name}/study.toml    writes table, statistics and figures\n```",
+        f"![Learning curves: {study.get('title', name)}]({name}.png)" if f"results/{name}.png" in pictures() else "",
+        (RESULTS / name / "table.md").read_text(),
+        "## The study\n\n```toml\n" + file + "\n```",
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def studies() -> str:
+    """A table of all studies."""
+    rows = (
+        [
+            f"[{study.get('title', name)}]({name}.md)",
+            ", ".join(f"`{env}`" for env in study["envs"]),
+            ", ".join(LABELS.get(method, method) for method in study["methods"]),
+            study["seeds"] if isinstance(study["seeds"], int) else len(study["seeds"]),
+        ]
+        for name, study in found().items()
+    )
+    return table(("study", "environments", "methods", "seeds"), rows)
+
+
+def scores(algo: str) -> str:
+    """A method's scores in all studies: mean of the last three tests."""
+    rows = [
+        [f"[{name}](../results/{name}.md)", f"`{row['env']}`", row["seeds"], row["mean"], row["IQM"], row["by seed"]]
+        for name in found()
+        for row in first_table(RESULTS / name / "table.md")
+        if row["curve"] == LABELS[algo]
+    ]
+    head = ("study", "environment", "seeds", "mean", "interquartile mean (95 %)", "by seed")
+    return table(head, rows) if rows else "No study of it is kept yet."
+
+
+def first_table(path: Path) -> Iterator[dict[str, str]]:
+    """The rows of the first table in a Markdown file, by column."""
+    lines = [line for line in path.read_text().partition("\n## ")[0].splitlines() if line.startswith("|")]
+    head, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return (dict(zip(head, row, strict=True)) for row in rows)
+
+
+def heading(path: Path) -> str:
+    """The first heading of a page."""
+    return path.read_text().splitlines()[0].lstrip("# ")
+
+
+def relink(markdown: str, place: str) -> str:
+    """Links into `results/` as they hold in the repository, led to the site's pages and pictures."""
+    up = "../" * place.count("/")
+    markdown = re.sub(r"\]\((?:\.\./)+results/([\w-]+)/figure\.png\)", rf"]({up}results/\1.png)", markdown)
+    return re.sub(
+        r"\]\((?:\.\./)+results/(lab-book/)([\w.-]+\.md)((?:#[\w-]+)?)\)", rf"]({up}results/\1\2\3)", markdown
+    )

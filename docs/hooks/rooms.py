@@ -1,0 +1,73 @@
+"""A picture of the package's rooms, made from its layers and imports."""
+
+import ast
+import configparser
+import html
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+WIDTH, ROW, GAP = 1000, 62, 14
+
+
+def layers() -> list[list[str]]:
+    """The floors from top to bottom, as the import checker knows them, each a list of modules."""
+    file = configparser.ConfigParser()
+    file.read(ROOT / ".importlinter")
+    lines = file["importlinter:contract:floors"]["layers"].split("\n")
+    return [[name.strip() for name in line.replace(":", "|").split("|")] for line in lines if line.strip()]
+
+
+def files(module: str) -> list[Path]:
+    """The source files of a module or package."""
+    path = ROOT / module.replace(".", "/")
+    return sorted(path.rglob("*.py")) if path.is_dir() else [path.with_suffix(".py")]
+
+
+def about(module: str) -> str:
+    """The first sentence of a module's docstring."""
+    path = ROOT / module.replace(".", "/")
+    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    text = ast.get_docstring(ast.parse(file.read_text())) or ""
+    return " ".join(text.split("\n\n")[0].split()).partition(". ")[0].rstrip(".")
+
+
+def uses(module: str, known: list[str]) -> list[str]:
+    """The other rooms that a room imports, in the order of the floors."""
+    names: set[str] = set()
+    for file in files(module):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return [each for each in known if each != module and any(f"{name}.".startswith(f"{each}.") for name in names)]
+
+
+def picture() -> str:
+    """The rooms as SVG in the colours of the page: a box for each, with what it is about and what it imports."""
+    floors = layers()
+    known = [module for floor in floors for module in floor]
+    parts, y = [], GAP
+    for floor in floors:
+        width = (WIDTH - GAP * (len(floor) - 1)) / len(floor)
+        for index, module in enumerate(floor):
+            parts.append(box(module, index * (width + GAP), y, width, uses(module, known)))
+        y += ROW + GAP
+    head = f'<svg class="rooms" viewBox="0 0 {WIDTH} {y}" role="img" aria-label="The rooms of mag, floor by floor">'
+    return head + "".join(parts) + "</svg>"
+
+
+def box(module: str, x: float, y: float, width: float, imports: list[str]) -> str:
+    """One room."""
+    room = int(width / 7.4)
+    found = ", ".join(each.removeprefix("mag.") for each in imports)
+    lines = (
+        (22, "name", f"{module.removeprefix('mag.')} ({len(files(module))})"),
+        (39, "about", clipped(about(module), room)),
+        (54, "uses", clipped(f"uses {found}" if found else "uses nothing of the package", room)),
+    )
+    texts = "".join(f'<text x="{x + 10:.0f}" y="{y + dy}" class="{kind}">{text}</text>' for dy, kind, text in lines)
+    return f'<rect x="{x:.0f}" y="{y}" width="{width:.0f}" height="{ROW}" rx="5"/>{texts}'
+
+
+def clipped(text: str, length: int) -> str:
+    """A text that fits."""
+    return html.escape(text if len(text) <= length else text[: length - 1].rsplit(" ", 1)[0] + " …")

@@ -1,0 +1,191 @@
+"""Tables made from the code: commands, options, metrics, environments, methods and error messages."""
+
+import ast
+import contextlib
+import functools
+import importlib
+import io
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from mag.algorithms.registry import ALGORITHMS, BUILT_IN, default_config, find
+from mag.cli.main import COMMANDS, dispatch
+from mag.cli.parsing import HelpAsked
+from mag.options import Option, alternatives, options, wanted
+from mag.runs.metrics import METRICS
+
+MAP = "smac_jax/3s_vs_3z"
+"""The environment whose numbers are shown where they depend on one."""
+PRESETS = (("paper", "paper"), ("small", "tuned"), ("debug", "tuned"))
+"""Sizes and recipes that are shown side by side."""
+PACKAGE = Path(__file__).resolve().parents[2] / "mag"
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
+    """A Markdown table."""
+    titles = list(head)
+    lines = [titles, ["---"] * len(titles), *([str(cell) for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+
+
+def commands() -> str:
+    """The commands, each with a link to its help below."""
+    return table(("command", "what it does"), ([f"[`mag {name}`](#mag-{name})", COMMANDS[name]] for name in COMMANDS))
+
+
+def help_of(command: str, *words: str) -> str:
+    """What a command's help prints at 80 columns."""
+    output, columns = io.StringIO(), os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = "80"
+    try:
+        with contextlib.redirect_stdout(output), contextlib.suppress(HelpAsked):
+            dispatch([command, *(words or ("--help",))])
+    finally:
+        if columns is None:
+            del os.environ["COLUMNS"]
+        else:
+            os.environ["COLUMNS"] = columns
+    return f"```text\n{output.getvalue().rstrip()}\n```"
+
+
+def maps(family: str) -> str:
+    """The environments of a family, with their sizes."""
+    found = importlib.import_module(f"mag.envs.{family}").specs().values()
+    rows = (
+        [f"`{spec.name}`", spec.n_agents, spec.obs_dim, spec.state_dim or "-", spec.n_actions, spec.episode_limit]
+        for spec in found
+    )
+    return table(("name", "agents", "observation", "state", "actions", "steps"), rows)
+
+
+def methods() -> str:
+    """The methods, each with what its page is called."""
+    return table(("`--algo`", "its entry"), ([f"[`{name}`]({name}.md)", f"`{BUILT_IN[name]}`"] for name in ALGORITHMS))
+
+
+def metrics(*parts: str) -> str:
+    """The metrics whose part before the slash is named; all of them without names."""
+    rows = [
+        [f"`{name}`", each.meaning, each.reading]
+        for name, each in METRICS.items()
+        if not parts or name.partition("/")[0] in parts
+    ]
+    return table(("metric", "meaning", "reading"), rows)
+
+
+def options_of(algo: str) -> str:
+    """Every option of a method, group by group, with its values in each preset."""
+    groups: dict[str, list[list[str]]] = {}
+    unused = tuple(find(algo).unused(default_config(algo, MAP, "paper", "paper")))
+    for name, shown in by_preset(algo).items():
+        if not name.startswith(unused):
+            group, _, _ = name.rpartition(".")
+            groups.setdefault(group, []).append(row(shown))
+    head = ("option", "paper", "small, tuned", "debug", "allowed", "meaning")
+    about = {name: docstring(algo, name) for name in groups if name}
+    parts = []
+    for name, rows in groups.items():
+        heading = f"### {algo}: `{name}`\n\n{about[name]}" if name else f"### {algo}: of every run"
+        parts.append(f"{heading}\n\n{table(head, rows)}")
+    return "\n\n".join(parts)
+
+
+def by_preset(algo: str) -> dict[str, list[Option]]:
+    """Each option by name, as it stands in each preset."""
+    columns = [
+        {each.name: each for each in options(default_config(algo, MAP, size, recipe, spec=spec()))}
+        for size, recipe in PRESETS
+    ]
+    return {name: [column[name] for column in columns] for name in columns[0]}
+
+
+@functools.cache
+def spec() -> Any:
+    """The sizes of `MAP`."""
+    from mag import envs
+
+    return envs.spec(MAP)
+
+
+def row(shown: list[Option]) -> list[str]:
+    """One option's cells."""
+    first = shown[0]
+    values = [f"`{word(each.value)}`" for each in shown]
+    return [f"`--{first.name.replace('_', '-')}`", *values, admitted(first), first.help]
+
+
+def admitted(option: Option) -> str:
+    """What an option takes: its bounds, its words or its type."""
+    if isinstance(option.value, int | float) and not isinstance(option.value, bool):
+        return str(option.bounds)
+    return wanted(alternatives(option.type)[0])
+
+
+def word(value: Any) -> str:
+    """A value as it is typed."""
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def docstring(algo: str, group: str) -> str:
+    """What a group of options is about."""
+    config: Any = default_config(algo, MAP, "paper", "paper")
+    for part in group.split("."):
+        config = getattr(config, part)
+    return " ".join((type(config).__doc__ or "").split())
+
+
+def errors() -> str:
+    """Every message that ends a command, by the module that says it; what varies is set in braces."""
+    rows = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        found = dict.fromkeys(messages(ast.parse(path.read_text())))
+        rows += [[f"`{path.relative_to(PACKAGE.parent)}`", message] for message in found]
+    return table(("said by", "message"), rows)
+
+
+def messages(tree: ast.AST) -> Iterator[str]:
+    """The texts of the errors made in a module."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args:
+            if node.func.id in ("UsageError", "PlayError", "GameError") and (text := template(node.args[0])):
+                yield text.replace("<", "&lt;").replace("*", "&#42;").replace("[", "&#91;")
+
+
+def template(node: ast.AST) -> str:
+    """A text, or one with what varies; empty for a text that is made elsewhere."""
+    if isinstance(node, ast.Constant):
+        return str(node.value)
+    if isinstance(node, ast.JoinedStr):
+        parts = [str(part.value) if isinstance(part, ast.Constant) else f"{{{variable(part)}}}" for part in node.values]
+        return "".join(parts)
+    return ""
+
+
+def variable(part: ast.AST) -> str:
+    """A short name of what varies: the first name in its expression."""
+    names = [each.attr if isinstance(each, ast.Attribute) else each.id for each in ast.walk(part)
+             if isinstance(each, ast.Attribute | ast.Name)]  # fmt: skip
+    return names[0].strip("_").replace("_", " ") if names else "…"
+
+
+def zoo() -> str:
+    """The trained policies that the package holds."""
+    from mag.runs import zoo
+
+    entries = [(name, zoo.entry(Path(zoo.PREFIX) / name)) for name in zoo.names()]
+    rows = (
+        [
+            f"`zoo/{name}`",
+            each.config.algo,
+            f"`{each.config.env}`",
+            each.made["env_steps"],
+            "-" if each.made["eval_win_rate"] is None else f"{each.made['eval_win_rate']:.2f}",
+            f"{each.weights.stat().st_size / 1000:.0f} kB",
+            f"`{each.made['command']}`",
+        ]
+        for name, each in entries
+    )
+    head = ("name", "method", "environment", "steps", "last test's win rate", "weights", "made by")
+    return table(head, rows) if entries else "None is kept yet."

@@ -1,0 +1,90 @@
+"""Making an entry of the zoo (`mag.runs.zoo`) from a run:
+
+python -m mag.runs.export RUN NAME [SEED]
+"""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any
+
+from mag.algorithms.config import RunConfig
+from mag.algorithms.registry import default_config
+from mag.envs import spec
+from mag.errors import UsageError
+from mag.options import values
+from mag.runs import zoo
+from mag.runs.folder import write_json
+from mag.runs.resolve import planner_of
+from mag.runs.trained import Trained, load_run
+from mag.runs.weights import weights, write_weights
+
+LARGEST = 1_000_000
+"""Bytes of an entry's weights at most."""
+IDENTITY = ("env", "algo", "size", "recipe", "seed", "steps")
+"""Options that every command names."""
+
+
+def export(run: Path, name: str, seed: int | None = None, into: Path = zoo.FOLDER) -> Path:
+    """Make an entry of one seed, by default the first, of a run; returns its folder.
+
+    Raises UsageError where there is no such run or seed, and where there are no weights or too many.
+    """
+    loaded = load_run(run)
+    config = loaded.config
+    index = 0 if seed is None else seed - config.seed
+    if not 0 <= index < config.num_seeds:
+        last = config.seed + config.num_seeds - 1
+        raise UsageError(f"seed is {seed}; the run in {run} has the seeds {config.seed} to {last}")
+    folder = into / name
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "weights.npz"
+    write_weights(file, weights(loaded.state.learner, index))
+    if (size := file.stat().st_size) > LARGEST:
+        file.unlink()
+        raise UsageError(f"the weights of {run} take {size} bytes; an entry of the zoo has at most {LARGEST}")
+    write_json(folder / "config.json", described(loaded, index, zoo.map_at(run)))
+    return folder
+
+
+def described(run: Trained, index: int, content: dict[str, Any] | None) -> dict[str, Any]:
+    """What an entry tells of the run that it was taken from."""
+    config, progress, evaluation = run.config, run.progress, run.progress.evaluation
+    alone = dataclasses.replace(config, seed=config.seed + index, num_seeds=1, workers=1)
+    made = {
+        "command": command(config),
+        "iteration": progress.iteration,
+        "env_steps": progress.env_steps[index],
+        "eval_win_rate": evaluation.win_rate[index] if evaluation and run.player.spec.has_wins else None,
+        "eval_return": evaluation.returns[index] if evaluation else None,
+    }
+    told = {"made": made, "options": values(alone)}
+    return told if content is None else {**told, "map": content}
+
+
+def command(config: RunConfig) -> str:
+    """The command that trains such a run: its identity, and the options that differ from size's and recipe's."""
+    default = default_config(
+        config.algo, config.env, config.size, config.recipe, planner=planner_of(config), spec=spec(config.env)
+    )
+    usual = values(default) | {"planner.kind": planner_of(default_config(config.algo, config.env, config.size))}
+    words = [f"--{name} {getattr(config, name)}" for name in IDENTITY]
+    for name, value in values(config).items():
+        if name not in IDENTITY and value != usual.get(name):
+            words.append(f"--{name.replace('_', '-')} {value}")
+    return " ".join(["mag train", *words])
+
+
+def main(words: list[str]) -> None:
+    """Make an entry and print where it lies."""
+    if len(words) not in (2, 3) or not all(word.isdecimal() for word in words[2:]):
+        raise UsageError("the command is `python -m mag.runs.export RUN NAME [SEED]`")
+    run, name, *seed = words
+    print(export(Path(run), name, int(seed[0]) if seed else None))
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except UsageError as mistake:
+        sys.exit(f"mag: {mistake}")

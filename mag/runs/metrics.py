@@ -1,0 +1,93 @@
+"""Every metric that a run writes, and how to read it: the one table behind the documentation's glossary."""
+
+from typing import NamedTuple
+
+
+class Metric(NamedTuple):
+    """One metric of metrics.jsonl and TensorBoard."""
+
+    meaning: str
+    reading: str = ""
+    """What a healthy run shows, and what to do where it does not."""
+
+
+METRICS = {
+    "env_steps": Metric("Real environment transitions played so far."),
+    "seed": Metric("The seed whose row it is."),
+    "iteration": Metric("Turns of Algorithm 1's outer loop (on-policy methods: updates) so far."),
+    "train/win_rate": Metric(
+        "Share of the last 20 training episodes that were won, played by the actor's latest weights.",
+        "The paper's protocol. Far below `eval/win_rate` early on, as training samples its actions.",
+    ),
+    "train/return": Metric("Mean undiscounted return of the last 20 training episodes."),
+    "train/episode_length": Metric("Mean length of the last 20 training episodes."),
+    "train/episodes": Metric("Training episodes that have ended."),
+    "eval/win_rate": Metric(
+        "Share of 32 greedy test episodes that were won, in separate environments (SMAC's protocol).",
+        "Played by the moving average of the weights if one is kept. One test has a standard error of up to 0.09.",
+    ),
+    "eval/return": Metric(
+        "Mean undiscounted return of those test episodes.",
+        "Rises long before the first win; SMAC's rewards add up to about 20 for a victory.",
+    ),
+    "eval/episode_length": Metric("Mean length of those test episodes."),
+    "models/loss": Metric(
+        "Line 4: the sum of the terms below, reward and reconstruction times their weights.",
+        "Falls steeply in the first updates and then slowly; a rise means that play has reached something new.",
+    ),
+    "models/reconstruction": Metric("Smooth L1 error of the decoded observation, summed over features."),
+    "models/reward": Metric(
+        "Smooth L1 error of the predicted reward, linear beyond `models.reward_threshold`.",
+        "Small early on, because rewards are rare; what counts is whether rare wins are expected: see `mag diagnose`.",
+    ),
+    "models/continuation": Metric("Negative log-likelihood of the episode going on."),
+    "models/available_actions": Metric(
+        "Negative log-likelihood of the masks of available actions, summed over actions; 0 without masks."
+    ),
+    "models/action_information": Metric(
+        "Cross-entropy of an agent's own previous action, decoded from its latent.",
+        "Near 0 when latents hold what their agent did; at log(actions) when they hold nothing of it.",
+    ),
+    "models/kl": Metric(
+        "KL divergence of posterior and prior, mean over a latent's variables: what an observation told the models "
+        "that they had not predicted.",
+        "Above 0 wherever the environment draws something. Near 0 with a poor reconstruction means that the latents "
+        "hold nothing: raise `models.reconstruction_weight`.",
+    ),
+    "models/life": Metric(
+        "Negative log-likelihood of who lives, for each agent; 0 without `networks.joint_events`.",
+    ),
+    "model_reward/loss": Metric("Line 5: smooth L1 error of the predicted model error, or the classifier's loss."),
+    "model_reward/error": Metric("The models' own error, which the model reward learns (`model_reward.kind error`)."),
+    "model_reward/accuracy": Metric(
+        "Share of real and predicted states told apart (`model_reward.kind ratio`).",
+        "0.5 means that predictions cannot be told from what really happened.",
+    ),
+    "rollout/return": Metric(
+        "Mean lambda-return along rollouts inside the models, times `models.reward_scale`.",
+        "Far above the discounted return of real episodes means that models or critic are too optimistic.",
+    ),
+    "rollout/reward": Metric("Mean predicted reward along rollouts, times `models.reward_scale`."),
+    "rollout/continues": Metric(
+        "Mean predicted probability that the episode goes on.",
+        "About 1 minus 1 / `train/episode_length`; closer to 1 means that the models do not foresee ends.",
+    ),
+    "policy/loss": Metric("PPO's clipped surrogate and the entropy bonus; its sign and size mean little."),
+    "policy/entropy": Metric(
+        "Mean entropy of the policy over available actions, in nats.",
+        "Falls as the policy decides; near 0 early on means that it stopped exploring: raise the entropy bonus.",
+    ),
+    "policy/kl": Metric(
+        "How far the update moved the policy.",
+        "A few hundredths at most; more means that the learning rate is too large.",
+    ),
+    "policy/clipped": Metric("Share of probability ratios outside the clip.", "Up to about 0.3."),
+    "critic/loss": Metric("Half the squared error of the values."),
+    "time/iteration": Metric("Seconds of the iteration.", "The first ones include compilation."),
+    "time/evaluation": Metric("Seconds of the test."),
+    "time/elapsed": Metric("Seconds of the whole run, stops left out."),
+    "play/restarts": Metric("Host environments: processes that were replaced so far."),
+    "play/dropped_episodes": Metric("Host environments: episodes that broke and were dropped so far."),
+}
+"""The metrics by name, in the order of the glossary. `policy/`, `critic/` and `rollout/` are of an iteration's last
+policy update."""
