@@ -7,6 +7,7 @@ What differs are the rules of play (no path-finding, a clock of 16 ticks to the 
 """
 
 import contextlib
+import dataclasses
 import importlib
 import io
 from typing import Any
@@ -17,7 +18,8 @@ from jaxtyping import Float, Int
 from mag.envs.contract import EnvSpec
 from mag.envs.host import time_step
 from mag.envs.smac_jax.loading import get_map
-from mag.envs.smac_jax.observe import Layout, make_layout, num_actions, observation_size, state_size
+from mag.envs.smac_jax.observe import Layout, make_layout, num_actions, observation_size, sight, state_size
+from mag.envs.view import NOBODY, Frame, Kind, Rectangle, Scene, Sight
 from mag.errors import UsageError
 from mag.types import TimeStep
 
@@ -40,12 +42,15 @@ class SMACliteEnv:
                 f"{spec.name}: this version of SMAClite has agents, observations, actions and state of the sizes "
                 f"{theirs}, and SMAC {ours}; install its current version"
             )
+        self.view = SMACliteView(inner, layout)
         self._time = 0
 
     def reset(self, seed: int) -> TimeStep:
         """See `HostEnv.reset`."""
         with contextlib.redirect_stdout(io.StringIO()):
             self._inner.reset(seed=seed)
+        self.units = [*self._inner.agents.values(), *self._inner.enemies.values()]
+        """The units of the episode, allies first; SMAClite itself forgets the dead."""
         self._time = 0
         return self._show(self._inner.get_obs(), first=True)
 
@@ -94,6 +99,64 @@ class SMACliteEnv:
         enemies[..., -types:] = layout.enemy_type * enemies[..., -types:].any(-1, keepdims=True)
         features[:, start:end] = enemies.reshape(len(features), -1)
         return features
+
+
+@dataclasses.dataclass(frozen=True)
+class SMACliteView:
+    """What is drawn of one of SMAClite's maps."""
+
+    inner: Any
+    layout: Layout
+
+    @property
+    def scene(self) -> Scene:
+        """See `View.scene`."""
+        ground = self.inner.map_info
+        kinds = (
+            Kind(kind.stats.name.lower(), float(kind.radius), float(kind.stats.hp), float(kind.stats.shield))
+            for kind in self._kinds
+        )
+        return Scene(
+            width=float(ground.width),
+            height=float(ground.height),
+            walls=_cells(ground.terrain, "X"),
+            cliffs=_cells(ground.terrain, "C"),
+            kinds=tuple(kinds),
+            allies=self.layout.num_allies,
+        )
+
+    def frame(self, state: SMACliteEnv) -> Frame:
+        """The units of the environment `state`; the dead lie where they fell."""
+        units = state.units
+        numbers = {unit.id: number for number, unit in enumerate(units)}
+        targets = [NOBODY if unit.target is None else numbers[unit.target.id] for unit in units]
+        columns: dict[str, Any] = {
+            "kind": np.array([self._kinds.index(unit.type) for unit in units], np.int32),
+            "position": np.array([unit.pos for unit in units], np.float32),
+            "health": np.array([unit.hp for unit in units], np.float32),
+            "shield": np.array([unit.shield if unit.hp > 0 else 0 for unit in units], np.float32),
+            "target": np.array(targets, np.int32),
+            "cooldown": np.array([unit.cooldown for unit in units], np.float32),
+        }
+        return Frame(**columns)
+
+    def sight(self, obs: Float[Any, "agents obs"]) -> Sight:
+        """See `View.sight`."""
+        return sight(self.layout, obs)
+
+    @property
+    def _kinds(self) -> list[Any]:
+        return list(dict.fromkeys(kind for group in self.inner.map_info.groups for kind, _ in group.units))
+
+
+def _cells(terrain: Any, sort: str) -> tuple[Rectangle, ...]:
+    """The cells of SMAClite's terrain, rows from the bottom, that are of one sort."""
+    return tuple(
+        (float(x), float(y), x + 1.0, y + 1.0)
+        for y, row in enumerate(terrain)
+        for x, cell in enumerate(row)
+        if cell.value == sort
+    )
 
 
 def specs() -> dict[str, EnvSpec]:

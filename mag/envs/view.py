@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-FAMILIES = ("smac_jax", "smax")
+FAMILIES = ("smac_jax", "smaclite", "smax", "starcraft")
 """The package's families whose environments have a view."""
 NOBODY = -1
 """Target of a unit that attacks no other."""
@@ -28,7 +28,7 @@ class Kind(NamedTuple):
 
 
 class Scene(NamedTuple):
-    """The constants of all battles of an environment."""
+    """The constants of all battles of an environment; on the host they are known once an episode has begun."""
 
     width: float
     height: float
@@ -52,7 +52,7 @@ class Frame(NamedTuple):
     target: Int[Array, " units"]
     """Number of the unit attacked in the last step; NOBODY if there is none."""
     cooldown: Float[Array, " units"]
-    """Seconds until the weapon is ready. The weapon was fired in a step if and only if its cooldown rose, provided that
+    """Seconds until the weapon is ready; 0 where it is not known. The weapon was fired in a step if and only if its cooldown rose, provided that
     weapons reload slower than a step takes, as those of the package's families do."""
 
 
@@ -80,7 +80,7 @@ class View(Protocol):
         ...
 
     def frame(self, state: Any) -> Frame:
-        """The units in a state of the environment."""
+        """The units in a state of the environment. An environment on the host (`mag.envs.host`) is its own state."""
         ...
 
     def sight(self, obs: Float[Array, "agents obs"]) -> Sight:

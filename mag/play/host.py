@@ -231,7 +231,7 @@ class HostPlayer:
     @per_seed()
     def _begin_trials(self, keys: Key[Array, " episodes"], numbers: Int[Array, " envs"], agent: Agent) -> Trial:
         """The trials of the episodes with these numbers."""
-        return jax.vmap(lambda number: _begin_trial(keys[number], agent))(numbers)
+        return jax.vmap(lambda number: begin_trial(keys[number], agent))(numbers)
 
     @per_seed()
     def _act_in_tests(
@@ -248,10 +248,9 @@ class HostPlayer:
         def act(
             number: Int[Array, ""], trial: Trial, timestep: TimeStep, plays: Bool[Array, ""]
         ) -> tuple[Array, Trial]:
-            begun = where(timestep.first, _begin_trial(keys[number], agent), trial)
-            key, key_act, _ = jax.random.split(begun.key, 3)
-            action, carry = agent.act(key_act, begun.carry, timestep, greedy=True)
-            return action, where(plays, Trial(key, carry), trial)
+            begun = where(timestep.first, begin_trial(keys[number], agent), trial)
+            action, acted = act_in_trial(begun, agent, timestep)
+            return action, where(plays, acted, trial)
 
         return jax.vmap(act)(numbers, trials, timestep, playing)
 
@@ -312,10 +311,22 @@ def episode_seed(entropy: np.ndarray, stream: int, *numbers: int) -> int:
     return int(np.random.SeedSequence(words).generate_state(1)[0]) % MOST_SEED
 
 
-def _begin_trial(key: PRNGKeyArray, agent: Agent) -> Trial:
+def test_seed(key: PRNGKeyArray, number: int) -> int:
+    """The seed of an episode of the test with this key where it is begun for the first time."""
+    return episode_seed(np.asarray(jax.random.key_data(key)), TEST, number, 1)
+
+
+def begin_trial(key: PRNGKeyArray, agent: Agent) -> Trial:
     """A test episode at its start, with the keys of `mag.play.testing.start_trial`. The key is consumed."""
     key_reset, key = jax.random.split(key)
     return Trial(key, agent.initial_carry(key_reset))
+
+
+def act_in_trial(trial: Trial, agent: Agent, timestep: TimeStep) -> tuple[Int[Array, " agents"], Trial]:
+    """The greedy joint action in a test episode, with the keys of `mag.play.testing.step_trial`."""
+    key, key_act, _ = jax.random.split(trial.key, 3)
+    action, carry = agent.act(key_act, trial.carry, timestep, greedy=True)
+    return action, Trial(key, carry)
 
 
 def _close(*rooms: Seats) -> None:

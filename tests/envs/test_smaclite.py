@@ -1,7 +1,9 @@
 """SMAClite as a host environment: what is ours of it, with a stand-in, and the real one where it is installed."""
 
 import importlib.util
+from types import SimpleNamespace
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -10,18 +12,45 @@ from mag.envs.host import record_of
 from mag.envs.smac_jax.loading import get_map
 from mag.envs.smac_jax.observe import make_layout
 from mag.envs.smaclite import MAPS, SMACliteEnv
+from mag.envs.view import NOBODY, Kind
 from mag.errors import UsageError
 
 SPEC = envs.spec("smaclite/2s3z")
 
 
+class Type:
+    """A unit type of SMAClite's."""
+
+    def __init__(self, name, radius, hp, shield):
+        self.radius, self.stats = radius, SimpleNamespace(name=name, hp=hp, shield=shield)
+
+
+ZEALOT, STALKER = Type("ZEALOT", 0.5, 100, 50), Type("STALKER", 0.625, 80, 80)
+
+
+def unit(side, number):
+    """A unit of SMAClite's, 2 Stalkers and 3 Zealots on each side."""
+    kind = STALKER if number < 2 else ZEALOT
+    place = np.array([4.0 + side, 2.0 * number])
+    return SimpleNamespace(
+        id=side + number, type=kind, pos=place, hp=kind.stats.hp, shield=kind.stats.shield, target=None, cooldown=0
+    )
+
+
 class Inner:
     """SMAClite's interface on 2s3z, with features that are all 0 but for the enemies' types."""
 
+    map_info = SimpleNamespace(
+        width=2,
+        height=2,
+        terrain=[[SimpleNamespace(value=cell) for cell in row] for row in ("_X", "C_")],
+        groups=[SimpleNamespace(units=[(STALKER, 2)]), SimpleNamespace(units=[(ZEALOT, 3)])],
+    )
     n_agents, obs_size, n_actions, state_size = SPEC.n_agents, SPEC.obs_dim, SPEC.n_actions, SPEC.state_dim
 
     def reset(self, seed):
-        self.seed, self.agents, self.enemies = seed, dict.fromkeys(range(5)), dict.fromkeys(range(5))
+        self.seed = seed
+        self.agents, self.enemies = ({number: unit(side, number) for number in range(5)} for side in (0, 5))
 
     def step(self, actions):
         self.actions = actions
@@ -60,6 +89,22 @@ def test_enemies_types_are_shown_as_smac_numbers_them():
     assert shown.state[35:65].reshape(5, 6)[4].tolist() == [0, 0, 0, 0, 1, 0]
 
 
+def test_what_is_drawn_are_smaclites_units_the_dead_included():
+    inner = Inner()
+    env = SMACliteEnv(SPEC, make_layout(get_map("2s3z")), inner)
+    env.reset(0)
+    inner.agents[0].target = inner.enemies[3]
+    inner.enemies[3].hp, inner.enemies[3].cooldown = 0, 0.5
+    del inner.enemies[3]
+    frame, scene = env.view.frame(env), env.view.scene
+    assert [scene.kinds[kind].name for kind in frame.kind] == (["stalker"] * 2 + ["zealot"] * 3) * 2
+    assert scene.kinds[0] == Kind("stalker", 0.625, 80.0, 80.0) and scene.allies == 5
+    assert (frame.health[8], frame.shield[8], frame.target[0], frame.target[1]) == (0, 0, 8, NOBODY)
+    np.testing.assert_array_equal(frame.position[8], [9, 6])
+    # Rows from the bottom: a wall at (1, 0) and a cliff at (0, 1).
+    assert (scene.walls, scene.cliffs) == (((1, 0, 2, 1),), ((0, 1, 1, 2),))
+
+
 def test_actions_that_are_not_available_are_a_stop_and_ends_are_told_apart():
     inner = Inner()
     env = SMACliteEnv(SPEC, make_layout(get_map("2s3z")), inner)
@@ -96,4 +141,12 @@ def test_its_maps_are_smacs(name):
     for _ in range(5):
         record_of(env.spec, shown)
         shown = env.step(np.array([rng.choice(np.flatnonzero(mask)) for mask in shown.avail]))
+    frame, scene = env.view.frame(env), env.view.scene
+    layout = make_layout(get_map(name))
+    assert len(frame.kind) == layout.num_allies + layout.num_enemies and scene.allies == layout.num_allies
+    full = np.array([scene.kinds[kind].health for kind in frame.kind])
+    ours = get_map(name)
+    np.testing.assert_array_equal(full, [unit.health for unit in ours.ally_types + ours.enemy_types])
+    seen = np.asarray(env.view.sight(jnp.asarray(shown.obs)).seen)
+    np.testing.assert_array_equal(seen.any(0)[: scene.allies], frame.health[: scene.allies] > 0)
     env.close()

@@ -15,7 +15,7 @@ from mag.algorithms.mag.algorithm import MAG
 from mag.algorithms.registry import default_config
 from mag.envs import smac_jax
 from mag.envs.view import NOBODY
-from mag.errors import UsageError
+from mag.errors import PlayError, UsageError
 from mag.learning.distributions import smooth_l1
 from mag.play.testing import evaluation_keys, play_episodes
 from mag.reports.diagnose import OBSERVED
@@ -25,7 +25,7 @@ from mag.reports.watch.record import battles, outcome
 from mag.runs.config_file import claim
 from mag.runs.setup import set_up
 from mag.runs.train import train
-from tests.support import browser, dreamer
+from tests.support import browser, dreamer, host_envs
 from tests.support.fake import FOUR_STEPS, NAME, fake_config
 from tests.support.fake_env import FAMILY, LIMIT
 
@@ -102,6 +102,34 @@ def test_the_imagined_battle_stands_still_where_its_end_is_expected(played):
         # The first ally is where the second, in its real place, sees it: 2 to the right and 2 up.
         np.testing.assert_allclose(frames.position[:, 0], np.stack([1 + time + 2, 6 + 0 * time], 1))
         np.testing.assert_array_equal(frames.target[:, 2], NOBODY)
+
+
+@pytest.mark.parametrize("algo", [NAME, dreamer.NAME])
+def test_battles_on_the_host_are_those_that_evaluation_plays(algo):
+    setup, state = set_up(fake_config(algo, "tests.support.host_envs/seen"))
+    key = evaluation_keys(0, 2, 3)
+    found = battles(setup.algorithm, host_envs.make("seen"), state.learner, key[0], 3)
+    expected = setup.player.test(key, setup.algorithm.agent(state.learner), 3)
+    setup.player.close()
+    for index, battle in enumerate(found):
+        for one, other in zip(battle.real.result, expected, strict=True):
+            np.testing.assert_array_equal(one, other[0][index])
+        frames, steps = battle.real.frames, battle.real.arrivals
+        np.testing.assert_array_equal(frames.position[:, 0, 0], [1, 2, 3, 4, 5, 6])
+        np.testing.assert_array_equal(steps.continues, [1, 1, 1, 1, 1, 0])
+        np.testing.assert_array_equal(steps.first, [True] + [False] * 5)
+        assert (steps.obs[-1] == 0).all() and (battle.imagined is None) == (algo == NAME)
+
+
+def test_an_environment_on_the_host_that_breaks_is_told(monkeypatch):
+    setup, state = set_up(fake_config(NAME, "tests.support.host_envs/seen"))
+    env = host_envs.make("seen")
+    monkeypatch.setattr(env, "step", lambda action: 1 / 0)
+    with pytest.raises(PlayError, match=r"seen failed while it was watched \(ZeroDivisionError: division by zero\)"):
+        battles(setup.algorithm, env, state.learner, jax.random.key(0), 1)
+    env.reset = lambda seed: env.show(np.nan)
+    with pytest.raises(PlayError, match=r"seen failed while it was watched \(.*reward with the value nan"):
+        battles(setup.algorithm, env, state.learner, jax.random.key(0), 1)
 
 
 def test_the_limit_leaves_a_battle_undecided():
@@ -196,7 +224,9 @@ def test_films_in_mp4_are_written_where_there_is_ffmpeg(run, tmp_path):
 
 def test_environments_without_battles_are_refused(tmp_path):
     train(fake_config(steps=4), tmp_path / "run")
-    message = f"{FOUR_STEPS} has no battles to draw; of the package's families smac_jax and smax can be watched"
+    message = (
+        f"{FOUR_STEPS} has no battles to draw; of the package's families smac_jax, smaclite, smax and starcraft can"
+    )
     with pytest.raises(UsageError, match=message):
         watch(tmp_path / "run", 3, tmp_path / "page.html")
     assert [path.name for path in tmp_path.iterdir()] == ["run"]

@@ -15,6 +15,7 @@ from mag.algorithms.registry import default_config
 from mag.errors import PlayError, UsageError
 from mag.play.host_config import HostConfig
 from mag.reports.evaluate import evaluate_run
+from mag.reports.watch import watch
 from mag.runs.logger import read_rows
 from mag.runs.train import train
 from tests.support.starcraft_server import install, launches
@@ -114,6 +115,29 @@ def test_the_game_has_to_be_the_one_that_the_run_noted(folder, monkeypatch):
     monkeypatch.setenv("SC2PATH", str(folder / "nowhere"))
     with pytest.raises(UsageError, match="StarCraft II is missing"):
         train(config, folder / "other")
+
+
+def test_a_run_on_the_game_is_resumed_tested_and_watched(folder, monkeypatch, capsys):
+    monkeypatch.setenv("SC2PATH", str(install(folder / "game", "3s_vs_3z")))
+    config, path = config_of("starcraft/3s_vs_3z", steps=20), folder / "run"
+    assert train(config, path)["env_steps"] >= 20
+    assert train(dataclasses.replace(config, steps=40), path)["env_steps"] >= 40
+    assert "under way could not be saved: in their place 2 new ones begin" in capsys.readouterr().out
+    assert len(evaluate_run(path, 2)["each_won"][0]) == 2
+    assert "1 battles of commnet on starcraft/3s_vs_3z, " in watch(path, 1)
+    page = (path / "battles.html").read_text()
+    watch(path, 1)
+    assert "zealot" in page and page == (path / "battles.html").read_text()
+    assert not any(psutil.pid_exists(pid) for pid in launches(folder / "game"))
+
+
+def test_tasks_without_a_view_are_not_watched(folder):
+    config, path = config_of(f"{FAMILY}/counter", steps=10), folder / "run"
+    train(config, path)
+    with pytest.raises(UsageError, match=r"counter has no battles to draw; of the package's families smac_jax, sm"):
+        watch(path, 1)
+    made = [line.split()[1] for line in (folder / "log").read_text().splitlines() if line.startswith(str(os.getpid()))]
+    assert made == ["made", "closed"]
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@
 
 Faults happen at the second step of a process's first episode. Where the map's name ends in `-once` they happen in the
 second episode of the first process that comes to it, which leaves a file in $HOST_ENVS, and never again. `late` fails
-for good once there is a file `closed` in that folder; `wide` has one feature more.
+for good once there is a file `closed` in that folder; `wide` has one feature more; `seen` has a view.
 """
 
 import os
@@ -14,11 +14,12 @@ import numpy as np
 
 from mag.envs import EnvSpec
 from mag.envs.host import time_step
+from mag.envs.view import NOBODY, Frame, Kind, Scene, Sight
 from mag.errors import UsageError
 
 host = True
 TASKS = ("counter", "clock")
-OTHERS = ("late", "wide")
+OTHERS = ("late", "wide", "seen")
 FAULTS = (
     "crash",
     "hang",
@@ -61,6 +62,25 @@ def make(name):
     return Counter(name)
 
 
+class CounterView:
+    """Two allies that walk to the east, a step at a time."""
+
+    scene = Scene(8.0, 8.0, (), (), (Kind("walker", 0.5, 10.0, 0.0),), allies=2)
+
+    def frame(self, state):
+        """See `mag.envs.view.View`."""
+        nothing = np.zeros(2, np.float32)
+        place = np.array([[1.0 + state.time, 2.0], [1.0 + state.time, 4.0]], np.float32)
+        return Frame(np.zeros(2, np.int32), place, nothing + 10, nothing, np.full(2, NOBODY, np.int32), nothing)
+
+    def sight(self, obs):
+        """See `mag.envs.view.View`: each agent sees both where they are."""
+        import jax.numpy as jnp  # not where the environment is played
+
+        offset = jnp.array([[[0.0, 0.0], [0.0, 2.0]], [[0.0, -2.0], [0.0, 0.0]]])
+        return Sight(jnp.ones((2, 2), bool), offset, jnp.ones((2, 2)), jnp.zeros((2, 2)), own_position=None)
+
+
 class Counter:
     """`mag.envs.probe.Counter` or `Clock`, step by step in NumPy, with faults."""
 
@@ -70,6 +90,8 @@ class Counter:
         self.once = name.endswith("-once")
         self.truncates = name == "clock"
         self.episode = 0
+        if name == "seen":
+            self.view = CounterView()
         self.log("made")
         if self.fault == "refuse":
             raise UsageError("the game is not installed; install it")
@@ -144,7 +166,7 @@ class Counter:
             first=self.time == 0,
             terminated=over and not self.truncates,
             truncated=over,
-            state=np.array([self.time, *self.action]),
+            state=np.array([self.time, *self.action], np.float32),
         )
 
     def is_due(self):

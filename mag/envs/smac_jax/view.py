@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
-from mag.envs.smac_jax.battle import Battle
+from mag.envs.smac_jax.battle import Battle, Units
 from mag.envs.smac_jax.maps import Map
 from mag.envs.smac_jax.observe import Layout, sight
 from mag.envs.smac_jax.rules import FIRST_ATTACK
@@ -38,8 +38,11 @@ class SMACView:
         )
 
     def frame(self, state: Any) -> Frame:
-        """The units in a state; an ally's target is the enemy it was ordered to attack."""
-        units, actions = state.inner.units, state.inner.last_actions
+        """The units in a state."""
+        return self.frame_of(state.inner.units, state.inner.last_actions)
+
+    def frame_of(self, units: Units, actions: Int[Array, " agents"]) -> Frame:
+        """The units after a joint action; an ally's target is the enemy it was ordered to attack."""
         ordered = jnp.where(actions >= FIRST_ATTACK, actions - FIRST_ATTACK + self.battle.num_allies, NOBODY)
         enemies = units.target[self.battle.num_allies :]
         return Frame(

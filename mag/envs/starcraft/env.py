@@ -15,13 +15,15 @@ from jaxtyping import Int
 from mag.envs import EnvSpec
 from mag.envs.host import time_step
 from mag.envs.smac_jax.battle import LOOPS_PER_SECOND, TICKS_PER_STEP, Battle, Units, start_units
+from mag.envs.smac_jax.maps import Map
 from mag.envs.smac_jax.observe import make_layout
 from mag.envs.smac_jax.rules import DIRECTIONS, FIRST_ATTACK, MOVE_AMOUNT, NORTH, STOP
+from mag.envs.smac_jax.view import SMACView
 from mag.envs.starcraft.client import Game, GameError, protocol
 from mag.envs.starcraft.install import MAPS, find_game, find_map
 from mag.envs.starcraft.roster import check_types, check_vitals, in_roster_order
 from mag.envs.starcraft.scenario import Scenario
-from mag.envs.starcraft.show import battle_on, make_show
+from mag.envs.starcraft.show import StarCraftView, battle_on, make_show, map_on
 from mag.types import TimeStep
 
 ALLY, ENEMY = 1, 2
@@ -46,11 +48,16 @@ class StarCraftEnv:
         self._map_file = find_map(self._install.root, scenario.map_name)
         self._api = protocol()
         self._layout = make_layout(scenario.game_map)
+        self.view = StarCraftView(self)
+        self.units: Units
+        """The units as they were last read, allies first."""
+        self.last_actions = np.full(spec.n_agents, -1, np.int32)
+        """The last joint action as it was played; -1 where an episode starts."""
+        self._map: Map
         self._battle: Battle
         self._show: Any
         self._game: Any = None
         self._tags: list[int] = []
-        self._units: Units
         self._avail: np.ndarray
         self._time = 0
 
@@ -70,8 +77,8 @@ class StarCraftEnv:
                 self._kill_all()
                 self._step(LOOPS_AFTER_RESTART)
             self._find_units()
-        self._time = 0
-        shown = self._show(self._units, self._units, np.full(self.spec.n_agents, -1, np.int32), False)
+        self._time, self.last_actions = 0, np.full(self.spec.n_agents, -1, np.int32)
+        shown = self._show(self.units, self.units, self.last_actions, False)
         self._avail = shown.avail
         return time_step(
             self.spec, obs=shown.obs, avail=shown.avail, alive=self._alive()[0], first=True, state=shown.state
@@ -79,17 +86,17 @@ class StarCraftEnv:
 
     def step(self, action: Int[np.ndarray, " agents"]) -> TimeStep:
         """See `HostEnv.step`. An unavailable action counts as stop."""
-        before = self._units
-        action = self._allowed(np.asarray(action, np.int32))
+        before = self.units
+        self.last_actions = action = self._allowed(np.asarray(action, np.int32))
         with self._ending_on_error():
             self._order(action)
             self._step(TICKS_PER_STEP)
-            self._units = self._read_units()
+            self.units = self._read_units()
         self._time += 1
         allies, enemies = self._alive()
         won = bool(allies.any() and not enemies.any())
         over = not allies.any() or not enemies.any()
-        shown = self._show(before, self._units, action, won)
+        shown = self._show(before, self.units, action, won)
         self._avail = shown.avail
         return time_step(
             self.spec,
@@ -102,6 +109,12 @@ class StarCraftEnv:
             won=won,
             state=shown.state,
         )
+
+    def smac_view(self) -> SMACView:
+        """The view of the map on the game's ground. Raises GameError where no game is under way."""
+        if self._game is None:
+            raise GameError("no game is under way")
+        return SMACView(self._map, self._battle, self._layout)
 
     def close(self) -> None:
         """Save the replay where one is asked for, and end the game."""
@@ -138,7 +151,8 @@ class StarCraftEnv:
         options = api.InterfaceOptions(raw=True, score=False)
         self.game.request("join_game", api.RequestJoinGame(race=_races(scenario.ally_race), options=options))
         ground = self.game.request("game_info").start_raw
-        self._battle = battle_on(scenario.game_map, ground)
+        self._map = map_on(scenario.game_map, ground)
+        self._battle = battle_on(self._map)
         self._show = make_show(self._battle, self._layout)
 
     def _kill_all(self) -> None:
@@ -176,15 +190,15 @@ class StarCraftEnv:
         enemies = in_roster_order(self.spec.name, enemies, [unit.number for unit in game_map.enemy_types])
         self._tags = [unit.tag for unit in (*allies, *enemies)]
         check_vitals(self.spec.name, [*allies, *enemies], game_map.ally_types + game_map.enemy_types)
-        self._units = start_units(self._battle)
-        self._units = self._fill(units)
+        self.units = start_units(self._battle)
+        self.units = self._fill(units)
 
     def _read_units(self) -> Units:
         """The units as they are now: who is no longer shown is dead, and lies where it was."""
         return self._fill(self._observe())
 
     def _fill(self, shown: list[Any]) -> Units:
-        old = self._units
+        old = self.units
         health, shield, position, cooldown = (np.array(x) for x in (old.health, old.shield, old.position, old.cooldown))
         found = {unit.tag: unit for unit in shown}
         for index, tag in enumerate(self._tags):
@@ -197,7 +211,7 @@ class StarCraftEnv:
         return old._replace(**new)
 
     def _alive(self) -> tuple[np.ndarray, np.ndarray]:
-        alive = np.asarray(self._units.health) > 0
+        alive = np.asarray(self.units.health) > 0
         return alive[: self.spec.n_agents], alive[self.spec.n_agents :]
 
     # The agents' orders.
@@ -219,7 +233,7 @@ class StarCraftEnv:
                 command.ability_id = ABILITY_STOP
             elif chosen < FIRST_ATTACK:
                 command.ability_id = ABILITY_MOVE
-                aim = self._units.position[agent] + MOVE_AMOUNT * np.array(DIRECTIONS[chosen - NORTH])
+                aim = self.units.position[agent] + MOVE_AMOUNT * np.array(DIRECTIONS[chosen - NORTH])
                 command.target_world_space_pos.x, command.target_world_space_pos.y = map(float, aim)
             else:
                 command.ability_id = ABILITY_ATTACK

@@ -1,4 +1,4 @@
-"""From the game's ground and units to what SMAC shows: the code of `smac_jax`, compiled for the CPU."""
+"""From the game's ground and units to what SMAC shows, and to what is drawn: the code of `smac_jax`."""
 
 import dataclasses
 from typing import Any, NamedTuple
@@ -9,8 +9,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from mag.envs.smac_jax.battle import LOOPS_PER_SECOND, Battle, Units, make_battle
-from mag.envs.smac_jax.maps import Map
+from mag.envs.smac_jax.maps import Map, Rect
 from mag.envs.smac_jax.observe import Layout, available_actions, observations, team_reward, world_state
+from mag.envs.view import Frame, Scene, Sight
 
 
 class Shown(NamedTuple):
@@ -22,14 +23,17 @@ class Shown(NamedTuple):
     reward: Float[np.ndarray, ""]
 
 
-def battle_on(game_map: Map, ground: Any) -> Battle:
-    """The battle of `game_map` on the game's own pathing grid (`start_raw` of game_info)."""
-    free = pathing_grid(ground.pathing_grid)
-    corners = np.array(_runs(~free), np.float32).reshape(-1, 4)
-    empty = dataclasses.replace(
-        game_map, walls=(), cliffs=(), width=ground.map_size.x, height=ground.map_size.y, attack_point=None
-    )
-    battle = make_battle(empty, LOOPS_PER_SECOND, reload_varies=False)
+def map_on(game_map: Map, ground: Any) -> Map:
+    """`game_map` on the game's own pathing grid (`start_raw` of game_info)."""
+    walls = tuple(Rect(*run) for run in _runs(~pathing_grid(ground.pathing_grid)))
+    size = {"width": ground.map_size.x, "height": ground.map_size.y}
+    return dataclasses.replace(game_map, walls=walls, cliffs=(), attack_point=None, **size)
+
+
+def battle_on(game_map: Map) -> Battle:
+    """The battle on such a map: nobody finds a way there but the game itself."""
+    battle = make_battle(dataclasses.replace(game_map, walls=()), LOOPS_PER_SECOND, reload_varies=False)
+    corners = np.array(game_map.walls, np.float32).reshape(-1, 4)
     terrain = battle.terrain._replace(
         low=corners[:, :2], high=corners[:, 2:], is_cliff=np.zeros(len(corners), bool), waypoints=None
     )
@@ -53,6 +57,28 @@ def _runs(blocked: Bool[np.ndarray, "width height"]) -> list[tuple[int, int, int
         edges = np.flatnonzero(np.diff(row.astype(int), prepend=0, append=0))
         rects += [(int(left), bottom, int(right), bottom + 1) for left, right in edges.reshape(-1, 2)]
     return rects
+
+
+@dataclasses.dataclass(frozen=True)
+class StarCraftView:
+    """What is drawn of a game: its ground, and the units as they are read from it. Enemies' targets are not told."""
+
+    env: Any
+
+    @property
+    def scene(self) -> Scene:
+        """See `View.scene`. Raises GameError before the first episode: the ground is the game's."""
+        return self.env.smac_view().scene
+
+    def frame(self, state: Any) -> Frame:
+        """The units of the environment `state`."""
+        units, actions = jax.tree.map(jnp.asarray, (state.units, state.last_actions))
+        frame: Frame = jax.tree.map(np.asarray, state.smac_view().frame_of(units, actions))
+        return frame
+
+    def sight(self, obs: Float[Any, "agents obs"]) -> Sight:
+        """See `View.sight`."""
+        return self.env.smac_view().sight(obs)
 
 
 def make_show(battle: Battle, layout: Layout) -> Any:

@@ -3,15 +3,21 @@
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
+from mag import envs
+from mag.envs.host import HostEnv
 from mag.envs.view import FAMILIES
 from mag.errors import UsageError
+from mag.play.jax_player import JaxPlayer
 from mag.play.testing import evaluation_keys
 from mag.reports.watch.film import write_film
 from mag.reports.watch.page import page
 from mag.reports.watch.record import battles, outcome
 from mag.runs import zoo
-from mag.runs.trained import load_run
+from mag.runs.config_file import noted_map
+from mag.runs.folder import RunFolder
+from mag.runs.trained import Trained, load_run
 
 ENDINGS = (".html", ".gif", ".mp4")
 
@@ -26,22 +32,23 @@ def watch(path: Path, episodes: int, out: Path | None = None) -> str:
         check_ending(out)
     run = load_run(path)
     out = usual_place(path) if out is None else out
-    view = getattr(getattr(run.player, "env", None), "view", None)
-    if view is None:
-        raise UsageError(
-            f"{run.config.env} has no battles to draw; of the package's families {' and '.join(FAMILIES)} can be "
-            "watched, and environments of your own that have a `view` (`mag.envs.view`)"
-        )
-    check_writable(out)
     config = run.config
-    key = evaluation_keys(config.seed, config.num_seeds, run.progress.iteration)[0]
-    played = battles(run.algorithm, run.player.env, run.state.learner, key, episodes)  # type: ignore[attr-defined]
+    env = environment(run, path)
+    try:
+        view = view_of(config.env, env)
+        check_writable(out)
+        key = evaluation_keys(config.seed, config.num_seeds, run.progress.iteration)[0]
+        played = battles(run.algorithm, env, run.state.learner, key, episodes)
+        scene = view.scene
+    finally:
+        if isinstance(env, HostEnv):
+            env.close()
     title = f"{config.algo} on {config.env}"
     subtitle = f"seed {config.seed} after {run.progress.slowest} environment steps, playing greedily"
     if out.suffix.lower() == ".html":
-        out.write_text(page(played, view.scene, title, subtitle), encoding="utf-8")
+        out.write_text(page(played, scene, title, subtitle), encoding="utf-8")
     else:
-        write_film(out, played, view.scene, title)
+        write_film(out, played, scene, title)
     won = sum(outcome(battle) == "won" for battle in played)
     return " ".join([*run.warnings, f"wrote {out}: {episodes} battles of {title}, {won} won"])
 
@@ -49,6 +56,25 @@ def watch(path: Path, episodes: int, out: Path | None = None) -> str:
 def usual_place(path: Path) -> Path:
     """The run folder's `battles.html`; for an entry of the zoo, which is no folder, a file here."""
     return Path(f"{path.name}-battles.html") if zoo.is_entry(path) else path / "battles.html"
+
+
+def environment(run: Trained, path: Path) -> Any:
+    """The environment in which a run was trained; one on the host is made in this process."""
+    if isinstance(run.player, JaxPlayer):
+        return run.player.env
+    return envs.make(run.config.env, noted_map(RunFolder(path)))
+
+
+def view_of(name: str, env: Any) -> Any:
+    """The view of an environment. Raises UsageError where it has none."""
+    view = getattr(env, "view", None)
+    if view is None:
+        *families, last = FAMILIES
+        raise UsageError(
+            f"{name} has no battles to draw; of the package's families {', '.join(families)} and {last} can be "
+            "watched, and environments of your own that have a `view` (`mag.envs.view`)"
+        )
+    return view
 
 
 def check_ending(out: Path) -> None:

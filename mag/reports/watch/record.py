@@ -1,6 +1,6 @@
 """Battles as they are watched: greedy episodes with all that is to be drawn, and what the models expected of them."""
 
-from functools import partial
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -9,26 +9,18 @@ import numpy as np
 from jaxtyping import Array, Bool, Int, PRNGKeyArray
 
 from mag.algorithms.contract import Algorithm, Imagination, ModelBased
+from mag.envs.host import HostEnv
 from mag.envs.view import NOBODY, Frame, View, place
 from mag.learning.parallel import first_seed
 from mag.play.episode import Agent, Episode, absorb, arrival, chosen_by, result, where
 from mag.play.testing import Trial, is_running, start_trial, step_trial
 from mag.reports.diagnose import OBSERVED
+from mag.reports.watch.recording import Recording, record_on_host
 from mag.runtime import compile_options
 from mag.types import Arrival, Episodes
 
 IMAGINATION = 0x1DEA
 """Sets the keys of what is imagined apart from those of what is played."""
-
-
-class Recording(NamedTuple):
-    """One episode `[time, ...]` from its start to its end; on the device all are as long as the limit allows, and
-    the last moment repeats."""
-
-    frames: Frame
-    arrivals: Arrival
-    """As the models were taught: where the episode really ended nothing is observed."""
-    result: Episodes
 
 
 class Imagined(NamedTuple):
@@ -51,7 +43,7 @@ class Battle(NamedTuple):
 def battles(algorithm: Algorithm, env: Any, state: Any, key: PRNGKeyArray, episodes: int) -> list[Battle]:
     """Play `episodes` greedy episodes of a state's first seed: the first ones that `mag evaluate` plays with this key.
 
-    The environment must have a view. The key is consumed.
+    The environment must have a view; one on the host is played in this process. The key is consumed.
     """
     keys = jax.random.split(key, episodes)
 
@@ -68,11 +60,19 @@ def battles(algorithm: Algorithm, env: Any, state: Any, key: PRNGKeyArray, episo
 
         return jax.lax.map(one, (keys, recordings))
 
-    jit = partial(jax.jit, compiler_options=compile_options())
-    recordings = jit(play)(algorithm.agent(state), keys)
+    agent = algorithm.agent(state)
+    if isinstance(env, HostEnv):
+        recordings = record_on_host(env, jit(first_seed)(agent), key, episodes)
+    else:
+        recordings = jit(play)(agent, keys)
     imagined = jit(imagine)(state, keys, recordings) if isinstance(algorithm, ModelBased) else None
     found = jax.device_get((recordings, imagined))
     return [_battle(*jax.tree.map(lambda x, index=index: x[index], found)) for index in range(episodes)]
+
+
+def jit(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` compiled as in training."""
+    return jax.jit(function, compiler_options=compile_options())
 
 
 def record(env: Any, agent: Agent, key: PRNGKeyArray) -> Recording:

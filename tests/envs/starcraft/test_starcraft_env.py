@@ -12,8 +12,10 @@ from mag import envs
 from mag.envs import starcraft
 from mag.envs.smac_jax.battle import LOOPS_PER_SECOND
 from mag.envs.smac_jax.observe import available_actions, make_layout, observations, team_reward, world_state
+from mag.envs.smac_jax.terrain import is_walkable
 from mag.envs.starcraft.client import GameError
 from mag.envs.starcraft.show import pathing_grid
+from mag.envs.view import NOBODY
 from mag.errors import UsageError
 from tests.support.starcraft_server import Faults, Server, install
 
@@ -92,6 +94,31 @@ def test_spec_is_that_of_smac_jax_but_for_the_name():
             theirs.n_actions,
             theirs.episode_limit,
         )
+
+
+def test_what_is_drawn_are_the_games_units_on_the_games_ground(make):
+    env, game = make("2s_vs_1sc")
+    with pytest.raises(GameError, match="no game is under way"):
+        _ = env.view.scene
+    shown = env.reset(0)
+    twin = envs.make("smac_jax/2s_vs_1sc").view
+    scene = env.view.scene
+    assert (scene.width, scene.height, scene.allies) == (twin.scene.width, twin.scene.height, 2)
+    assert scene.kinds == twin.scene.kinds and not scene.cliffs
+    middle = (np.array(scene.walls)[:, :2] + np.array(scene.walls)[:, 2:]) / 2
+    assert not is_walkable(game.server.match.battle.terrain, jnp.asarray(middle, jnp.float32)).any()
+    game.server.match.units = game.server.match.units._replace(
+        position=np.asarray(game.server.match.units.position).copy() + np.array([[0, 0], [0, 0], [-8, 0]])
+    )
+    shown = env.step(np.array([1, 1]))
+    env.step(np.where(shown.avail[:, 6], 6, 1))
+    frame, units = env.view.frame(env), game.server.match.units
+    for name in ("position", "health", "shield"):
+        np.testing.assert_allclose(getattr(frame, name), getattr(units, name), atol=1e-4)
+    np.testing.assert_array_equal(frame.target, [*np.where(shown.avail[:, 6], 2, NOBODY), NOBODY])
+    sight = env.view.sight(jnp.asarray(shown.obs))
+    np.testing.assert_array_equal(sight.seen, twin.sight(jnp.asarray(shown.obs)).seen)
+    env.close()
 
 
 def test_orders_are_those_of_smac(make):

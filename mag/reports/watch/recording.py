@@ -1,0 +1,77 @@
+"""Recordings of greedy episodes, and how environments on the host are recorded: in this process, step by step."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PRNGKeyArray
+
+from mag.envs.host import HostEnv, record_of, time_steps
+from mag.envs.view import Frame
+from mag.errors import PlayError, UsageError
+from mag.play.episode import Agent, absorb, arrival
+from mag.play.host import act_in_trial, begin_trial, test_seed
+from mag.types import Arrival, Episodes, TimeStep
+
+
+class Recording(NamedTuple):
+    """One episode `[time, ...]` from its start to its end; on the device all are as long as the limit allows, and
+    the last moment repeats."""
+
+    frames: Frame
+    arrivals: Arrival
+    """As the models were taught: where the episode really ended nothing is observed."""
+    result: Episodes
+
+
+def record_on_host(env: HostEnv, agent: Agent, key: PRNGKeyArray, episodes: int) -> Recording:
+    """Play `episodes` greedy episodes, `[episodes, time, ...]`: those of `mag.play.host`, as far as seeds decide.
+
+    The key is consumed. Raises PlayError where the environment breaks.
+    """
+    try:
+        played = [record(env, agent, key, number, episodes) for number in range(episodes)]
+    except UsageError:
+        raise
+    except Exception as error:
+        line = next(iter(str(error).splitlines()), "")
+        raise PlayError(
+            f"{env.spec.name} failed while it was watched ({type(error).__name__}: {line}); give the command again, "
+            "or mend the environment"
+        ) from error
+    return jax.tree.map(lambda *each: np.stack(each), *played)
+
+
+def record(env: HostEnv, agent: Agent, key: PRNGKeyArray, number: int, episodes: int) -> Recording:
+    """Play one greedy episode: number `number` of a test of `episodes` with this key."""
+    view: Any = env.view  # type: ignore[attr-defined]
+    trial = begin_trial(jax.random.split(key, episodes)[number], agent)
+    shown = checked(env, env.reset(test_seed(key, number)))
+    action = np.full(env.spec.n_agents, -1, np.int32)
+    moments = [(view.frame(env), item(shown, action))]
+    while not (shown.terminated or shown.truncated):
+        chosen, trial = _act(trial, agent, shown)
+        action = np.asarray(chosen)
+        shown = checked(env, env.step(action))
+        moments.append((view.frame(env), item(shown, action)))
+    rewards = np.array([arrived.reward for _, arrived in moments], np.float32)
+    length = len(moments) - 1
+    result: Any = Episodes(np.bool_(True), np.asarray(shown.won), rewards.sum(), np.int32(length))
+    last = [moments[-1]] * (env.spec.episode_limit - length)
+    frames, arrivals = jax.tree.map(lambda *each: np.stack(each), *moments, *last)
+    return Recording(frames, arrivals, result)
+
+
+def checked(env: HostEnv, shown: TimeStep) -> TimeStep:
+    """A time step that is what the spec says. Raises ContractError where it is not."""
+    batch = time_steps(record_of(env.spec, shown)[None])
+    return jax.tree.map(lambda x: jnp.asarray(x[0]), batch)
+
+
+def item(shown: TimeStep, action: np.ndarray) -> Arrival:
+    """What D_e would keep of a time step."""
+    return jax.tree.map(np.asarray, arrival(absorb(shown), jnp.asarray(action))._replace(state=None))
+
+
+_act = jax.jit(act_in_trial)
