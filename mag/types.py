@@ -19,8 +19,9 @@ class TimeStep(NamedTuple):
     avail: Bool[Array, "agents actions"]
     """Available actions; all true where the environment has no masks."""
     alive: Bool[Array, " agents"]
-    reward: Float[Array, ""]
-    """Team reward of the transition that led here; 0 where an episode starts."""
+    reward: Float[Array, ""] | Float[Array, " agents"]
+    """Reward of the transition that led here: the team's, or each agent's own (`EnvSpec.team_reward`); 0 where an
+    episode starts."""
     first: Bool[Array, ""]
     """An episode starts here."""
     terminated: Bool[Array, ""]
@@ -44,10 +45,15 @@ class Arrival(NamedTuple):
     avail: Bool[Array, "agents actions"]
     alive: Bool[Array, " agents"]
     previous_action: Int[Array, " agents"]
-    reward: Float[Array, ""]
+    reward: Float[Array, ""] | Float[Array, " agents"]
     continues: Float[Array, ""]
     first: Bool[Array, ""]
     state: Float[Array, " state"] | None
+
+    @property
+    def rewards(self) -> Float[Array, "*time rewards"]:
+        """The rewards with an axis of agents, of length 1 where all share them."""
+        return self.reward if self.reward.ndim > self.first.ndim else self.reward[..., None]
 
 
 class Episodes(NamedTuple):
@@ -56,7 +62,12 @@ class Episodes(NamedTuple):
     ended: Bool[Array, ""]
     """Whether an episode ended here; the other fields are meaningful only there."""
     won: Bool[Array, ""]
-    returns: Float[Array, ""]
-    """Undiscounted sum of the team rewards."""
+    returns: Float[Array, ""] | Float[Array, " agents"]
+    """Undiscounted sum of the rewards: the team's, or each agent's own."""
     length: Int[Array, ""]
     """Transitions played."""
+
+    @property
+    def mean_returns(self) -> Float[Array, "*episodes"]:
+        """The returns, means over the agents where each has its own."""
+        return self.returns.mean(-1) if self.returns.ndim > self.length.ndim else self.returns

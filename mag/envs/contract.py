@@ -28,6 +28,13 @@ class EnvSpec:
     """Whether an episode can be won; if not, reports leave win rates out."""
     reward_scale: float = 1.0
     """Factor on the rewards that algorithms learn from, so that one recipe fits all families."""
+    team_reward: bool = True
+    """Whether the agents share one reward. If not, each has its own: they compete, or their interests are mixed."""
+
+    @property
+    def reward_shape(self) -> tuple[int, ...]:
+        """The shape of a time step's reward."""
+        return () if self.team_reward else (self.n_agents,)
 
 
 def others_of(count: int) -> Int[np.ndarray, "count others"]:
@@ -37,7 +44,7 @@ def others_of(count: int) -> Int[np.ndarray, "count others"]:
 
 @runtime_checkable
 class Env(Protocol):
-    """A cooperative task with discrete actions. `step` takes and returns an opaque pytree of arrays.
+    """A task with discrete actions. `step` takes and returns an opaque pytree of arrays.
 
     Shapes and dtypes of that pytree and of the time step are the same from `reset` and from every `step`, so
     that both can be carried through `lax.scan`.

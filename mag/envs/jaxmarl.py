@@ -1,10 +1,13 @@
-"""Family `jaxmarl`: JaxMARL's cooperative tasks with discrete actions, behind one adapter.
+"""Family `jaxmarl`: JaxMARL's tasks with discrete actions, behind one adapter.
 
 | map | task | limit | ends before it |
 |---|---|---|---|
 | `MPE_simple_spread_v3` | 3 agents cover 3 landmarks without bumping into each other | 25 | never |
 | `MPE_simple_reference_v3` | 2 agents tell each other, by 10 words, which landmark to go to | 25 | never |
 | `MPE_simple_speaker_listener_v4` | one agent speaks, the other goes | 25 | never |
+| `MPE_simple_tag_v3` | 3 agents chase a faster one; each has its own reward | 25 | never |
+| `MPE_simple_adversary_v3` | 2 agents go to a landmark that an opponent has to guess; own rewards | 25 | never |
+| `MPE_simple_push_v3` | an agent goes to a landmark, from which another pushes it; own rewards | 25 | never |
 | `switch_riddle` | 3 prisoners and a light bulb | 6 | somebody tells |
 | `hanabi`, `hanabi_3` to `_5` | the card game; out of turn only the last action is available | 90 | the game is over |
 | `overcooked`, `overcooked_<layout>` | 2 cooks; reward 20 for a soup delivered | 400 | never |
@@ -14,8 +17,10 @@ Plain `overcooked` and `overcooked_v2` are the layout `cramped_room`. Hanabi's r
 moves (40 cards to draw, 8 hint tokens and one more for each of them, 2 moves of the last round), of 3, 4 and 5 within
 81, 80 and 73, so that its limit never cuts one.
 
-Refused, with the reason: tasks whose agents compete (simple_tag, simple_push, simple_adversary, simple_crypto,
-world_comm, storm, coin_game), with continuous actions (facmac, mabrax, jaxnav) or with a single agent.
+In the last three agents are opponents, or compete: no reward is the team's.
+
+Refused, with the reason: other tasks whose agents compete (simple_crypto, storm, coin_game), with continuous actions
+(facmac, world_comm, mabrax, jaxnav) or with a single agent.
 
 JaxMARL is imported when an environment is made, not before: the import takes seconds.
 """
@@ -34,6 +39,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from mag.envs.contract import EnvSpec
@@ -44,10 +50,11 @@ from mag.types import TimeStep
 _BEYOND = 1_000_000
 """Episode limit given to JaxMARL, which no episode reaches: the adapter counts the steps."""
 
-_COMPETE = "its agents compete, and only a team with one common reward can be trained"
+_COMPETE = "its agents compete, and of such tasks only simple_tag, simple_adversary and simple_push were tried"
 _CONTINUOUS = "its actions are continuous, and only discrete ones can be played"
 _REFUSALS = {
-    r"MPE_simple_(tag|push|adversary|crypto|world_comm)_v\d+": _COMPETE,
+    r"MPE_simple_crypto_v\d+": _COMPETE,
+    r"MPE_simple_world_comm_v\d+": _CONTINUOUS,
     r"storm\w*|coin_game": _COMPETE,
     r"MPE_simple_facmac\w*": _CONTINUOUS,
     r"(ant|halfcheetah|hopper|humanoid|walker2d)_.+": _CONTINUOUS,
@@ -102,7 +109,8 @@ class JaxMarlEnv:
     - Observations are flattened; if agents' sizes differ, shorter ones are padded with zeros at the end.
     - If agents' numbers of actions differ, all agents have the largest number, and actions that an agent lacks are
       never available.
-    - The team reward is the mean of the agents' rewards (the reward itself if they share one).
+    - The team reward is the mean of the agents' rewards (the reward itself if they share one). Where agents compete,
+      each keeps its own, and its observation ends with its role one-hot: roles are agents' names without their numbers.
     - `state` is JaxMARL's `world_state`, if its observations contain one.
     - At `episode_limit` the episode is truncated, unless it really ends with that step. To tell the two apart, the
       episode limit of `env` itself must be larger (or `Rules(ends=False)`).
@@ -120,10 +128,8 @@ class JaxMarlEnv:
     ) -> None:
         """Wrap `env`, a JaxMARL `MultiAgentEnv`; `view` draws this adapter's `State`.
 
-        Raises UsageError if the agents compete, an agent's actions are not discrete or its observation is no array.
+        Raises UsageError if an agent's actions are not discrete or its observation is no array.
         """
-        if _compete(env):
-            raise UsageError(f"environment {name!r}: {_COMPETE}")
         self._env = env
         self.view = view
         self._rules = Rules() if rules is None else rules
@@ -132,16 +138,20 @@ class JaxMarlEnv:
         obs, self._dtypes = self._trace()
         _check_observations(name, obs, self._agents)
         state = obs.get("world_state")
+        competes = _compete(env)
+        self._roles = _roles(self._agents) if competes else np.zeros((len(self._agents), 0), np.float32)
+        widest = max(math.prod(obs[agent].shape) for agent in self._agents)
         self.spec = EnvSpec(
             name=name,
             n_agents=len(self._agents),
-            obs_dim=max(math.prod(obs[agent].shape) for agent in self._agents),
+            obs_dim=widest + self._roles.shape[1],
             state_dim=None if state is None else math.prod(state.shape),
             n_actions=max(self._n_actions),
             episode_limit=episode_limit,
             has_masks=self._rules.avail is not None or len(set(self._n_actions)) > 1,
             has_wins=self._rules.won is not None,
             reward_scale=reward_scale,
+            team_reward=not competes,
         )
 
     def reset(self, key: PRNGKeyArray) -> tuple[State, TimeStep]:
@@ -149,7 +159,7 @@ class JaxMarlEnv:
         obs, inner = self._env.reset(key)
         state = State(self._fix(inner), jnp.zeros((), jnp.int32))
         no = jnp.zeros((), bool)
-        return state, self._time_step(state, obs, reward=jnp.zeros(()), first=~no, terminated=no)
+        return state, self._time_step(state, obs, reward=jnp.zeros(self.spec.reward_shape), first=~no, terminated=no)
 
     def step(self, key: PRNGKeyArray, state: State, action: Int[Array, " agents"]) -> tuple[State, TimeStep]:
         """See `Env.step`."""
@@ -159,14 +169,14 @@ class JaxMarlEnv:
         after = State(self._fix(inner), state.time + 1)
         no = jnp.zeros((), bool)
         terminated = done["__all__"] if self._rules.ends else no
-        return after, self._time_step(after, obs, reward=self._team_reward(rewards), first=no, terminated=terminated)
+        return after, self._time_step(after, obs, reward=self._reward(rewards), first=no, terminated=terminated)
 
     def _time_step(
         self,
         state: State,
         obs: dict[str, Array],
         *,
-        reward: Float[Array, ""],
+        reward: Float[Array, "*agents"],
         first: Bool[Array, ""],
         terminated: Bool[Array, ""],
     ) -> TimeStep:
@@ -176,7 +186,7 @@ class JaxMarlEnv:
         won = jnp.zeros((), bool) if rules.won is None else terminated & rules.won(state.inner)
         world = obs.get("world_state")
         return TimeStep(
-            obs=jnp.stack([_pad(obs[agent], self.spec.obs_dim, jnp.float32) for agent in self._agents]),
+            obs=self._observations(obs),
             avail=self._avail(state.inner),
             alive=jnp.asarray(alive, bool),
             reward=jnp.asarray(reward, jnp.float32),
@@ -194,8 +204,15 @@ class JaxMarlEnv:
         masks = self._rules.avail(inner)
         return jnp.stack([_pad(masks[agent], width, bool) for agent in self._agents])
 
-    def _team_reward(self, rewards: dict[str, Array]) -> Float[Array, ""]:
+    def _observations(self, obs: dict[str, Array]) -> Float[Array, "agents obs"]:
+        width = self.spec.obs_dim - self._roles.shape[1]
+        seen = jnp.stack([_pad(obs[agent], width, jnp.float32) for agent in self._agents])
+        return jnp.concatenate([seen, self._roles], axis=1)
+
+    def _reward(self, rewards: dict[str, Array]) -> Float[Array, "*agents"]:
         each = jnp.stack([jnp.asarray(rewards[agent], jnp.float32) for agent in self._agents])
+        if not self.spec.team_reward:
+            return each
         # The mean, written so that equal rewards give exactly that reward.
         return each[0] + jnp.mean(each - each[0])
 
@@ -224,6 +241,7 @@ def specs() -> dict[str, EnvSpec]:
             episode_limit=task.limit,
             has_masks=task.has_masks,
             has_wins=False,
+            team_reward=task.team_reward,
         )
         for map_name, task in _TASKS.items()
     }
@@ -279,6 +297,7 @@ class _Task:
     n_actions: int
     limit: int
     has_masks: bool = False
+    team_reward: bool = True
     env_id: str = ""
     layout: str = ""
 
@@ -332,6 +351,9 @@ _TASKS: dict[str, _Task] = dict(
         _particle_task("MPE_simple_spread_v3", n_agents=3, obs_dim=18, n_actions=5),
         _particle_task("MPE_simple_reference_v3", n_agents=2, obs_dim=21, n_actions=50),
         _particle_task("MPE_simple_speaker_listener_v4", n_agents=2, obs_dim=11, n_actions=5, has_masks=True),
+        _particle_task("MPE_simple_tag_v3", n_agents=4, obs_dim=18, n_actions=5, team_reward=False),
+        _particle_task("MPE_simple_adversary_v3", n_agents=3, obs_dim=12, n_actions=5, team_reward=False),
+        _particle_task("MPE_simple_push_v3", n_agents=2, obs_dim=21, n_actions=5, team_reward=False),
         ("switch_riddle", _Task(_riddle, n_agents=3, obs_dim=2, n_actions=3, limit=6)),
         _hanabi_task("hanabi", n_agents=2, obs_dim=658, n_actions=21, limit=90),
         _hanabi_task("hanabi_3", n_agents=3, obs_dim=956, n_actions=31, limit=81),
@@ -384,6 +406,13 @@ def _compete(env: Any) -> bool:
     classes = {each.__name__ for each in type(env).__mro__}
     both_sides = any(0 < count < len(env.agents) for count in (opponents, len(named)))
     return both_sides or bool(classes & _COMPETITIVE_CLASSES)
+
+
+def _roles(agents: list[str]) -> Float[np.ndarray, "agents roles"]:
+    """The role of each agent, one-hot: its name without its number. No features where all have the same."""
+    names = [re.sub(r"_?\d+$", "", agent) for agent in agents]
+    roles = list(dict.fromkeys(names)) if len(set(names)) > 1 else []
+    return np.array([[name == role for role in roles] for name in names], np.float32)
 
 
 def _check_observations(name: str, obs: Any, agents: list[str]) -> None:

@@ -8,6 +8,7 @@
 | `two-step` | credit and discounts reach back past a step without reward | 2 | 2 | 1 | 0.4375 |
 | `relay` | information passes from one agent to another | 2 | 2 | 1 | 1/3 |
 | `memory` | what was seen once is remembered | 2 | 4 | 1 | 1/3 |
+| `rivals` | each agent learns from its own reward | 2 | 1 | 1/2, -1/2 | 1/8, -1/8 |
 
 Uniform play draws among available actions. Only the start of an episode is random. Observations contain zeros and
 ones only. Only `counter` and `clock` have a global state.
@@ -52,6 +53,7 @@ class _Probe(ABC):
     has_wins: ClassVar[bool] = False
     truncates: ClassVar[bool] = False
     """Whether the last step is the time limit, not a real end."""
+    team_reward: ClassVar[bool] = True
 
     @property
     def spec(self) -> EnvSpec:
@@ -65,13 +67,14 @@ class _Probe(ABC):
             episode_limit=self.steps,
             has_masks=self.has_masks,
             has_wins=self.has_wins,
+            team_reward=self.team_reward,
         )
 
     @abstractmethod
     def _observe(self, state: State) -> Float[Array, "agents obs"]: ...
 
     @abstractmethod
-    def _reward(self, state: State, action: Int[Array, " agents"]) -> Float[Array, ""]:
+    def _reward(self, state: State, action: Int[Array, " agents"]) -> Float[Array, ""] | Float[Array, " agents"]:
         """Reward of playing `action` in `state`."""
 
     def _draw(self, key: PRNGKeyArray) -> tuple[Int[Array, " agents"], Int[Array, " agents"]]:
@@ -94,7 +97,7 @@ class _Probe(ABC):
         cue, forbidden = self._draw(key)
         zero = jnp.zeros((), jnp.int32)
         state = State(zero, cue, forbidden, zero, jnp.full(self.n_agents, -1, jnp.int32))
-        return state, self._time_step(state, jnp.zeros(()))
+        return state, self._time_step(state, jnp.zeros(self.spec.reward_shape))
 
     def step(self, key: PRNGKeyArray, state: State, action: Int[Array, " agents"]) -> tuple[State, TimeStep]:
         """See `Env.step`. Nothing is drawn."""
@@ -109,7 +112,7 @@ class _Probe(ABC):
         )
         return after, self._time_step(after, reward)
 
-    def _time_step(self, state: State, reward: Float[Array, ""]) -> TimeStep:
+    def _time_step(self, state: State, reward: Float[Array, "*rewards"]) -> TimeStep:
         over = state.time >= self.steps
         no = jnp.zeros((), bool)
         return TimeStep(
@@ -281,7 +284,40 @@ class Memory(_Probe):
         return jnp.mean(action == state.cue) * (state.time == self.steps - 1)
 
 
-_PROBES: dict[str, type[_Probe]] = {probe.name: probe for probe in (Counter, Clock, OneStep, TwoStep, Relay, Memory)}
+class Rivals(_Probe):
+    """What one agent earns the other pays: a zero-sum game with one equilibrium.
+
+    2 actions, 1 step. If the first agent plays the row and the second the column, the first is paid
+
+        |    | 0  | 1   |
+        |----|----|-----|
+        | 0  | 1  | 1/2 |
+        | 1  | -1 | 0   |
+
+    and the second the same with the opposite sign. Each sees itself one-hot (2).
+
+    Values: row 0 is better against either column, and column 1 is the answer to it (column 0 to row 1, and to uniform
+    play), so that the equilibrium is (0, 1) with 1/2 and -1/2. Uniform play returns 1/8 and -1/8. The mean over the
+    agents is always 0 and teaches nothing.
+    """
+
+    name = "rivals"
+    n_actions = 2
+    obs_dim = 2
+    steps = 1
+    team_reward = False
+
+    def _observe(self, state: State) -> Float[Array, "agents obs"]:
+        return jnp.eye(2)
+
+    def _reward(self, state: State, action: Int[Array, " agents"]) -> Float[Array, " agents"]:
+        paid = jnp.array([[1.0, 0.5], [-1.0, 0.0]])[action[0], action[1]]
+        return jnp.stack([paid, -paid])
+
+
+_PROBES: dict[str, type[_Probe]] = {
+    probe.name: probe for probe in (Counter, Clock, OneStep, TwoStep, Relay, Memory, Rivals)
+}
 
 
 def specs() -> dict[str, EnvSpec]:

@@ -52,8 +52,8 @@ class Frame(NamedTuple):
     target: Int[Array, " units"]
     """Number of the unit attacked in the last step; NOBODY if there is none."""
     cooldown: Float[Array, " units"]
-    """Seconds until the weapon is ready; 0 where it is not known. The weapon was fired in a step if and only if its cooldown rose, provided that
-    weapons reload slower than a step takes, as those of the package's families do."""
+    """Seconds until the weapon is ready; 0 where it is not known. The weapon was fired in a step if and only if its
+    cooldown rose, provided that weapons reload slower than a step takes, as those of the package's families do."""
 
 
 class Sight(NamedTuple):

@@ -10,7 +10,7 @@ from mag.types import Metrics
 
 
 def lambda_returns(
-    reward: Float[Array, " k"] | Float[Array, "k agents"],
+    reward: Float[Array, " k"] | Float[Array, " k #agents"],
     continues: Float[Array, "k agents"],
     value: Float[Array, "k_plus_1 agents"],
     *,

@@ -40,9 +40,10 @@ class ShootingConfig(PlannerConfig):
     """L: trajectories to choose from; in the paper 5 or 4 by map (Table 1)."""
     horizon: int = number(10, least=1)
     """H: steps looked ahead; in the paper 10, 7 or 6 by map (Table 1)."""
-    choice: Literal["best", "proportional"] = choice("best")
+    choice: Literal["best", "proportional", "own"] = choice("best")
     """The trajectory chosen: the best, or one drawn with odds that are the exponentials of the returns (importance
-    resampling, right where the score is a log ratio of probabilities)."""
+    resampling, right where the score is a log ratio of probabilities). With `own` each agent chooses for itself the one
+    in which its own model errs least (a Markov game between the models)."""
 
 
 @dataclass(frozen=True)

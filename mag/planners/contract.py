@@ -15,8 +15,8 @@ Predict = Callable[[PRNGKeyArray, State, Action], State]
 """One sample of the next state."""
 Act = Callable[[PRNGKeyArray, State], Action]
 """The joint policy."""
-Score = Callable[[State], Float[Array, ""]]
-"""The predicted model reward of having arrived at a state; higher is better."""
+Score = Callable[[State], Float[Array, "*agents"]]
+"""The predicted model reward of having arrived at a state, one for the team or one for each agent; higher is better."""
 
 
 class Plan(NamedTuple):
@@ -24,7 +24,7 @@ class Plan(NamedTuple):
 
     state: State
     """First state of the chosen trajectory: the prediction to use for this step."""
-    returns: Float[Array, " trajectories"]
+    returns: Float[Array, " trajectories *agents"]
     """Sum of the scores along each trajectory."""
 
 

@@ -47,7 +47,7 @@ def plan(
         The first state with the greatest mean return, and the mean return of each of the L first states.
 
     Raises:
-        ValueError: a size below 1, or more elites than trajectories.
+        ValueError: a size below 1, more elites than trajectories, or a score for each agent.
     """
     check_at_least_one(num_trajectories=num_trajectories, horizon=horizon, num_elites=num_elites, num_rounds=num_rounds)
     if num_elites > num_trajectories:
@@ -55,6 +55,8 @@ def plan(
     keys = jax.random.split(key, num_trajectories + 1)
     first = jax.vmap(predict, (0, None, None))(keys[:-1], state, action)
     returns = returns_from(keys[-1], first, predict=predict, act=act, score=score, horizon=horizon)
+    if returns.ndim != 1:
+        raise ValueError("elite resampling scores trajectories for the team: score has to return one number")
     total, count = returns, jnp.ones(num_trajectories)
 
     def next_round(carry: tuple[Array, Array], key: PRNGKeyArray) -> tuple[tuple[Array, Array], None]:

@@ -20,14 +20,15 @@ def plan(
     score: Score,
     num_trajectories: int,
     horizon: int,
-    choice: Literal["best", "proportional"] = "best",
+    choice: Literal["best", "proportional", "own"] = "best",
 ) -> Plan:
     """Choose the next state of one joint state among sampled predictions, by random shooting.
 
     Rolls `num_trajectories` (L) trajectories of `horizon` (H) steps by letting the models interact with the joint
     policy, sums the scores of the states arrived at, and returns the first state of the best trajectory. Batched
-    by `vmap`; the choice is then made per start state. As `action` is the same in all trajectories, what does not
-    depend on the key in the first prediction is computed once.
+    by `vmap`; the choice is then made per start state. Where each agent has a score of its own, each chooses for
+    itself, and its part of the state is that of its own trajectory. As `action` is the same in all trajectories, what
+    does not depend on the key in the first prediction is computed once.
 
     Args:
         key: Consumed. The first predictions are drawn with `jax.random.split(key, L + 1)[:L]`.
@@ -35,10 +36,12 @@ def plan(
         action: Joint action chosen for it, taken in all trajectories at their first step.
         predict: One sample of the next state.
         act: The joint policy.
-        score: Predicted model reward of having arrived at a state; higher is better.
+        score: Predicted model reward of having arrived at a state, for the team or for each agent; higher is better.
+            With one for each agent, all arrays of a state begin with the axis of agents.
         num_trajectories: L, at least 1. With 1 the result equals one call of `predict`.
         horizon: H, at least 1.
-        choice: `best`, or `proportional`, which draws a trajectory with odds that are the exponentials of the returns.
+        choice: `best`, or `proportional`, which draws a trajectory with odds that are the exponentials of the returns;
+            `own` is `best` where each agent has a score of its own.
 
     Raises:
         ValueError: `num_trajectories` or `horizon` below 1.
@@ -47,16 +50,17 @@ def plan(
     keys = jax.random.split(key, num_trajectories + 1)
     first = jax.vmap(predict, (0, None, None))(keys[:-1], state, action)  # line 10
     returns = returns_from(keys[-1], first, predict=predict, act=act, score=score, horizon=horizon)  # line 11
-    if choice == "best":
-        chosen = jnp.argmax(returns)
+    if choice == "proportional":
+        chosen = sample_categorical(jax.random.fold_in(keys[-1], horizon), jnp.moveaxis(returns, 0, -1))
     else:
-        chosen = sample_categorical(jax.random.fold_in(keys[-1], horizon), returns)
-    return Plan(jax.tree.map(lambda x: x[chosen], first), returns)  # line 12
+        chosen = jnp.argmax(returns, 0)
+    own = (chosen, jnp.arange(len(chosen))) if chosen.ndim else chosen
+    return Plan(jax.tree.map(lambda x: x[own], first), returns)  # line 12
 
 
 def returns_from(
     key: PRNGKeyArray, first: State, *, predict: Predict, act: Act, score: Score, horizon: int
-) -> Float[Array, " trajectories"]:
+) -> Float[Array, " trajectories *agents"]:
     """Sums of the scores along trajectories of `horizon` states, of which `first` `[trajectories, ...]` are given.
 
     The key is consumed.

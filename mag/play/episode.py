@@ -41,7 +41,7 @@ class Episode(NamedTuple):
     """The joint action that led to `timestep`; -1 at the start."""
     carry: Carry
     """The agent's recurrent state before it sees `timestep`."""
-    returns: Float[Array, ""]
+    returns: Float[Array, ""] | Float[Array, " agents"]
     """Sum of the rewards so far."""
     length: Int[Array, ""]
     """Transitions so far."""
@@ -64,7 +64,7 @@ def start_episode(key: PRNGKeyArray, env: Env, carry: Carry) -> Episode:
     """An episode at its start. The key is consumed."""
     env_state, timestep = env.reset(key)
     nobody = jnp.full(env.spec.n_agents, -1, jnp.int32)
-    return Episode(env_state, timestep, nobody, carry, jnp.zeros(()), jnp.zeros((), jnp.int32))
+    return Episode(env_state, timestep, nobody, carry, jnp.zeros(env.spec.reward_shape), jnp.zeros((), jnp.int32))
 
 
 def step_episode(
@@ -106,7 +106,7 @@ def empty_arrival(spec: EnvSpec, *, with_state: bool = False) -> Arrival:
         avail=jnp.zeros((spec.n_agents, spec.n_actions), bool),
         alive=jnp.zeros(spec.n_agents, bool),
         previous_action=jnp.zeros(spec.n_agents, jnp.int32),
-        reward=jnp.zeros(()),
+        reward=jnp.zeros(spec.reward_shape),
         continues=jnp.zeros(()),
         first=jnp.zeros((), bool),
         state=jnp.zeros(spec.state_dim) if with_state and spec.state_dim else None,

@@ -208,9 +208,8 @@ class HostPlayer:
 
     def test(self, keys: Key[Array, " seeds"], agent: Agent, episodes: int) -> Episodes:
         """Whole greedy episodes, `[seeds, episodes]`. The keys are consumed. An episode that breaks is played again."""
-        schedule = Schedule(
-            self.num_seeds, min(self.num_envs, episodes), episodes, np.asarray(jax.random.key_data(keys))
-        )
+        at_once = min(self.num_envs, episodes)
+        schedule = Schedule(self.spec, self.num_seeds, at_once, episodes, np.asarray(jax.random.key_data(keys)))
         self._tests.fill(self._seat(env, schedule.next_seed) for env in range(schedule.seats))
         episode_keys = jax.vmap(lambda key: jax.random.split(key, episodes))(keys)
         trials = self._begin_trials(episode_keys, schedule.numbers, agent)
@@ -258,15 +257,17 @@ class HostPlayer:
 class Schedule:
     """Which environment of a test plays which episodes, settled beforehand: short ones count no more than long ones."""
 
-    def __init__(self, num_seeds: int, at_once: int, episodes: int, entropy: np.ndarray) -> None:
+    def __init__(self, spec: EnvSpec, num_seeds: int, at_once: int, episodes: int, entropy: np.ndarray) -> None:
         self.seats = num_seeds * at_once
         self._at_once, self._episodes, self._entropy = at_once, episodes, entropy
         self._number = np.tile(np.arange(at_once, dtype=np.int32), num_seeds)
         """The episode under way of each environment; beyond the last where all of its own are played."""
         self._tries = np.zeros((num_seeds, episodes), np.int64)
-        self._returns, self._length = np.zeros(self.seats, np.float32), np.zeros(self.seats, np.int32)
+        self._returns = np.zeros((self.seats, *spec.reward_shape), np.float32)
+        self._length = np.zeros(self.seats, np.int32)
         shape = (num_seeds, episodes)
-        columns: list[Any] = [np.zeros(shape, kind) for kind in (bool, bool, np.float32, np.int32)]
+        returns = np.zeros((*shape, *spec.reward_shape), np.float32)
+        columns: list[Any] = [np.zeros(shape, bool), np.zeros(shape, bool), returns, np.zeros(shape, np.int32)]
         self._results = Episodes(*columns)
 
     @property

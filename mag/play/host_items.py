@@ -19,7 +19,7 @@ class Moments:
         """The time steps, in the form in which they are recorded."""
         self.previous_action = np.full((num_envs, spec.n_agents), -1, np.int32)
         self.absorbing = np.zeros(num_envs, np.int32)
-        self.returns = np.zeros(num_envs, np.float32)
+        self.returns = np.zeros((num_envs, *spec.reward_shape), np.float32)
         self.length = np.zeros(num_envs, np.int32)
 
     def begin(self, env: int, shown: np.void) -> None:
@@ -62,7 +62,7 @@ class Items:
             "shown": np.zeros(shape, record_type(spec)),
             "previous_action": np.zeros((*shape, spec.n_agents), np.int32),
             "absorbing": np.zeros(shape, np.int32),
-            "returns": np.zeros(shape, np.float32),
+            "returns": np.zeros((*shape, *spec.reward_shape), np.float32),
             "length": np.zeros(shape, np.int32),
         }
 

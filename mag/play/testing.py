@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Key, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Key, PRNGKeyArray
 
 from mag.envs import Env
 from mag.learning.parallel import seed_keys
@@ -74,14 +74,20 @@ def evaluation_keys(seed: int, num_seeds: int, iteration: int) -> Key[Array, " s
 
 
 class Means(NamedTuple):
-    """Means over the test episodes of each seed."""
+    """Means over the test episodes of each seed, and over the agents where each has a return of its own."""
 
     win_rate: list[float]
     returns: list[float]
     length: list[float]
 
 
+def returns_of_agents(episodes: Episodes) -> Float[np.ndarray, "seeds agents"] | None:
+    """Mean return of each agent; None where all share one."""
+    returns = np.asarray(episodes.returns, np.float64)
+    return returns.mean(1) if returns.ndim > 2 else None
+
+
 def means(episodes: Episodes) -> Means:
     """Win rate, return and length of each seed; `episodes` are `[seeds, episodes]`."""
-    fields = (episodes.won, episodes.returns, episodes.length)
+    fields = (episodes.won, episodes.mean_returns, episodes.length)
     return Means(*(np.asarray(each, np.float64).mean(axis=-1).tolist() for each in fields))

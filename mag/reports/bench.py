@@ -285,7 +285,7 @@ def _random_rollouts(key: PRNGKeyArray, starts: int, length: int, networks: Netw
         action=jax.random.randint(keys[1], shape, 0, actions),
         avail=jnp.ones((*shape, actions), bool),
         log_prob=jnp.full(shape, -jnp.log(actions)),
-        reward=jax.random.normal(keys[2], shape[:2]),
+        reward=jax.random.normal(keys[2], (*shape[:2], 1)),
         continues=jnp.ones(shape),
         alive=None,
         imagined=None,

@@ -82,7 +82,8 @@ def compare(real: Arrival, imagined: Imagination, observed: int) -> dict[str, An
     same. `worst_features` are those of the observation that hold most of its squared error one step ahead. What
     follows the end of an episode inside a sequence is left out. Raises UsageError where nothing is left.
     """
-    first, obs, reward, continues = (np.asarray(x) for x in (real.first, real.obs, real.reward, real.continues))
+    first, obs, continues = (np.asarray(x) for x in (real.first, real.obs, real.continues))
+    reward = np.asarray(real.rewards.mean(-1))
     seen, guess, goes_on = (np.asarray(x) for x in (imagined.obs, imagined.reward, imagined.continues))
     over = first[:, observed:] | (continues[:, observed - 1 : -1] == 0)
     inside = ~np.logical_or.accumulate(over, axis=1)

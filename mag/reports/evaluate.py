@@ -15,7 +15,7 @@ from mag.envs import EnvSpec
 from mag.errors import UsageError
 from mag.play.episode import Agent, Carry
 from mag.play.player import Player
-from mag.play.testing import evaluation_keys, means
+from mag.play.testing import evaluation_keys, means, returns_of_agents
 from mag.runs.footprint import check_memory
 from mag.runs.setup import make_player
 from mag.runs.trained import load_run
@@ -87,6 +87,7 @@ def evaluate_run(
         "seeds": [config.seed + index for index in range(config.num_seeds)],
         "eval_win_rate": win_rate if player.spec.has_wins else None,
         "eval_return": returns,
+        "eval_return_of_agents": None if (each := returns_of_agents(played)) is None else each.tolist(),
         "eval_episode_length": length,
         "each_won": np.asarray(played.won).tolist() if player.spec.has_wins else None,
         "each_return": np.asarray(played.returns, np.float64).tolist(),
@@ -137,5 +138,7 @@ def format_result(result: dict[str, Any]) -> str:
     for index, seed in enumerate(result["seeds"]):
         won = f"win rate {result['eval_win_rate'][index]:.3f}  " if result["eval_win_rate"] else ""
         returns, length = result["eval_return"][index], result["eval_episode_length"][index]
-        lines.append(f"  seed {seed}  {won}return {returns:.3f}  length {length:.1f}")
+        each = (result["eval_return_of_agents"] or {index: []})[index]
+        own = f" (of the agents: {', '.join(f'{value:.3f}' for value in each)})" if each else ""
+        lines.append(f"  seed {seed}  {won}return {returns:.3f}{own}  length {length:.1f}")
     return "\n".join(lines)

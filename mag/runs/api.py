@@ -112,7 +112,7 @@ class Policy:
             obs=jnp.asarray(observation, jnp.float32),
             avail=jnp.ones((agents, actions), bool) if available is None else jnp.asarray(available, bool),
             alive=jnp.ones(agents, bool) if alive is None else jnp.asarray(alive, bool),
-            reward=jnp.zeros(()),
+            reward=jnp.zeros(self.spec.reward_shape),
             first=jnp.asarray(first, bool),
             terminated=no,
             truncated=no,

@@ -72,7 +72,7 @@ class Progress:
         for seed, steps in enumerate(env_steps):
             self.env_steps[seed] += int(steps)
             ended = np.asarray(episodes.ended[seed]).T  # in the order of time
-            columns = (episodes.won, episodes.returns, episodes.length)
+            columns = (episodes.won, episodes.mean_returns, episodes.length)
             rows = np.stack([np.asarray(column[seed]).T[ended].astype(float) for column in columns], axis=-1)
             self.episodes[seed] += len(rows)
             self.windows[seed] = (self.windows[seed] + rows.tolist())[-WINDOW:]

@@ -20,7 +20,7 @@ from mag.algorithms.config import RunConfig
 from mag.errors import PlayError, UsageError
 from mag.play.collecting import Played
 from mag.play.episode import Agent
-from mag.play.testing import evaluation_keys, means
+from mag.play.testing import evaluation_keys, means, returns_of_agents
 from mag.runs import curve
 from mag.runs.checkpoint import Checkpoints
 from mag.runs.config_file import claim, note_resumed
@@ -187,7 +187,11 @@ class Run:
         self.check_returns(np.asarray(result.returns))
         evaluation = Evaluation(self.progress.iteration, *means(result))
         self.progress.add_evaluation(evaluation, self.config.evaluation.every)
-        return {
+        each = returns_of_agents(result)
+        of_agents = (
+            {} if each is None else {f"eval/return_of_agent_{agent}": each[:, agent] for agent in range(each.shape[1])}
+        )
+        return of_agents | {
             "eval/win_rate": np.asarray(evaluation.win_rate),
             "eval/return": np.asarray(evaluation.returns),
             "eval/episode_length": np.asarray(evaluation.length),

@@ -97,19 +97,32 @@ def test_dict_observations_are_refused():
 
 
 @pytest.mark.parametrize(
-    "name",
+    ("name", "roles"),
     [
-        "MPE_simple_tag_v3",
-        "MPE_simple_crypto_v3",  # eve against alice and bob
-        "SMAX",  # both sides are agents
-        "coin_game",
-        "storm_2p",
+        ("MPE_simple_crypto_v3", [[1, 0, 0], [0, 1, 0], [0, 0, 1]]),  # eve against alice and bob
+        ("SMAX", [[1, 0]] * 5 + [[0, 1]] * 5),  # both sides are agents
+        ("coin_game", [[]] * 2),
     ],
 )
-def test_competitive_tasks_are_refused(name):
-    env = jaxmarl.import_jaxmarl().make(name)
-    with pytest.raises(UsageError, match=r"my_tasks/mine.*agents compete"):
-        jaxmarl.JaxMarlEnv("my_tasks/mine", env, episode_limit=9)
+def test_agents_that_compete_keep_their_rewards_and_see_their_roles(name, roles):
+    env = jaxmarl.JaxMarlEnv("my_tasks/mine", jaxmarl.import_jaxmarl().make(name), episode_limit=9)
+    assert not env.spec.team_reward and env.spec.reward_shape == (len(roles),)
+    width = len(roles[0])
+    first = jax.eval_shape(lambda key: env.reset(key)[1], jax.random.key(0))
+    assert first.obs.shape == (len(roles), env.spec.obs_dim) and first.reward.shape == (len(roles),)
+    np.testing.assert_array_equal(env._roles, np.reshape(roles, (len(roles), width)))
+
+
+def test_a_chase_pays_the_hunters_what_it_costs_the_hunted():
+    env = mag.envs.make("jaxmarl/MPE_simple_tag_v3")
+    state, first = env.reset(jax.random.key(0))
+    np.testing.assert_array_equal(first.reward, [0, 0, 0, 0])
+    np.testing.assert_array_equal(first.obs[:, -2:], [[1, 0], [1, 0], [1, 0], [0, 1]])
+    # All hunters lie on the hunted, in the middle of the field: three collisions of 10 points each.
+    place = state.inner.p_pos.at[:4].set(0.0)
+    state = state._replace(inner=state.inner.replace(p_pos=place, p_vel=jnp.zeros_like(state.inner.p_vel)))
+    _, later = env.step(jax.random.key(0), state, jnp.zeros(4, jnp.int32))
+    np.testing.assert_allclose(later.reward, [30, 30, 30, -30])
 
 
 def test_a_team_of_adversaries_alone_does_not_compete():

@@ -117,7 +117,7 @@ def test_a_wrong_map_is_answered_with_what_is_allowed():
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("jaxmarl/MPE_simple_tag_v3", "its agents compete"),
+        ("jaxmarl/MPE_simple_crypto_v3", "its agents compete"),
         ("jaxmarl/coin_game", "its agents compete"),
         ("jaxmarl/ant_4x2", "its actions are continuous"),
         ("jaxmarl/MPE_simple_facmac_3a_v1", "its actions are continuous"),

@@ -52,7 +52,7 @@ def test_only_the_last_step_ends_and_only_the_first_starts(name):
     assert ends == [False] * limit + [True]
     assert bool(steps[-1].truncated) == (name == "clock")
     assert not any(bool(step.terminated & step.truncated) for step in steps)
-    assert float(steps[0].reward) == 0
+    assert not np.any(steps[0].reward)
     assert not any(bool(step.won) for step in steps[:-1])
 
 
@@ -168,3 +168,18 @@ def test_the_same_with_and_without_jit():
     _, jitted_after = jax.jit(env.step)(jax.random.key(0), jitted_state, action)
     for a, b in zip(jax.tree.leaves((plain, after)), jax.tree.leaves((jitted, jitted_after)), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_rivals_have_one_equilibrium():
+    paid = np.array([[play("rivals", [[a, b]])[1].reward for b in range(2)] for a in range(2)])
+    np.testing.assert_array_equal(paid[..., 0], [[1, 0.5], [-1, 0]])
+    np.testing.assert_array_equal(paid[..., 1], -paid[..., 0])
+    assert paid[..., 0].mean() == 1 / 8
+    # Nobody gains by leaving it alone.
+    stable = [
+        (a, b)
+        for a in range(2)
+        for b in range(2)
+        if paid[a, b, 0] >= paid[1 - a, b, 0] and paid[a, b, 1] >= paid[a, 1 - b, 1]
+    ]
+    assert stable == [(0, 1)]

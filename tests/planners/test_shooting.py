@@ -158,3 +158,26 @@ def test_the_same_under_jit():
 def test_bad_sizes_are_named(num_trajectories, horizon):
     with pytest.raises(ValueError, match=f"at least 1, got {num_trajectories} and {horizon}"):
         planned(KEY, start(), lambda s: s["place"], num_trajectories, horizon)
+
+
+def draw_each(key, state, action):
+    """A toy model of three agents: the first step draws each a place, the second moves all by a tenth of the sum."""
+    places = jnp.where(state["time"][0] == 0, jax.random.uniform(key, (3,)), state["places"])
+    moved = jnp.where(state["time"][0] == 0, places, places + places.sum() / 10)
+    return {"places": moved, "time": state["time"] + 1}
+
+
+@pytest.mark.parametrize("horizon", [1, 2])
+def test_each_agent_chooses_its_own_best_where_it_has_a_score(horizon):
+    start = {"places": jnp.zeros(3), "time": jnp.zeros(3, jnp.int32)}
+    options = {"predict": draw_each, "act": act_zero, "num_trajectories": 4, "horizon": horizon, "choice": "own"}
+    found = plan(KEY, start, jnp.zeros((), jnp.int32), score=lambda state: state["places"], **options)
+    first = np.array([jax.random.uniform(key, (3,)) for key in jax.random.split(KEY, 5)[:-1]])
+    # After two steps an agent has earned its place twice, and a tenth of the sum of all.
+    returns = first if horizon == 1 else 2 * first + first.sum(1, keepdims=True) / 10
+    np.testing.assert_allclose(found.returns, returns, rtol=1e-6)
+    chosen = returns.argmax(0)
+    assert len(set(chosen)) > 1
+    np.testing.assert_allclose(found.state["places"], first[chosen, np.arange(3)], rtol=1e-6)
+    alone = plan(KEY, start, jnp.zeros((), jnp.int32), score=lambda state: state["places"].sum(), **options)
+    np.testing.assert_allclose(alone.state["places"], first[returns.sum(1).argmax()], rtol=1e-6)

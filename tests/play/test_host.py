@@ -39,7 +39,7 @@ class Dicer(eqx.Module):
     def act(self, key, carry, timestep, *, greedy):
         time = jnp.where(timestep.first, 0, carry)
         dice = jax.random.randint(key, (2,), 0, 3)
-        return (time + self.number + jnp.where(greedy, 0, dice)) % 3, time + 1
+        return (time + self.number + jnp.where(greedy, 0, dice)) % timestep.avail.shape[-1], time + 1
 
 
 AGENT = Dicer(jnp.arange(SEEDS))

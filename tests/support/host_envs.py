@@ -1,4 +1,4 @@
-"""A family of host environments: NumPy's twins of `probe/counter` and `probe/clock`, and what can go wrong with them.
+"""A family of host environments: NumPy's twins of some probes, and what can go wrong with them.
 
 Faults happen at the second step of a process's first episode. Where the map's name ends in `-once` they happen in the
 second episode of the first process that comes to it, which leaves a file in $HOST_ENVS, and never again. `late` fails
@@ -18,7 +18,7 @@ from mag.envs.view import NOBODY, Frame, Kind, Scene, Sight
 from mag.errors import UsageError
 
 host = True
-TASKS = ("counter", "clock")
+TASKS = ("counter", "clock", "rivals")
 OTHERS = ("late", "wide", "seen")
 FAULTS = (
     "crash",
@@ -44,7 +44,10 @@ def specs():
 
 
 def spec_of(name):
-    """The sizes of `probe/counter`."""
+    """The sizes of `probe/counter`, or of `probe/rivals`."""
+    if name == "rivals":
+        sizes = {"n_agents": 2, "obs_dim": 2, "state_dim": None, "n_actions": 2, "episode_limit": 1}
+        return EnvSpec(f"{__name__}/{name}", **sizes, has_masks=False, has_wins=False, team_reward=False)
     return EnvSpec(
         name=f"{__name__}/{name}",
         n_agents=2,
@@ -59,7 +62,24 @@ def spec_of(name):
 
 def make(name):
     """See `mag.envs.Family`."""
-    return Counter(name)
+    return Rivals() if name == "rivals" else Counter(name)
+
+
+class Rivals:
+    """`mag.envs.probe.Rivals`, whose agents have rewards of their own."""
+
+    def __init__(self):
+        self.spec = spec_of("rivals")
+
+    def reset(self, seed):
+        return time_step(self.spec, obs=np.eye(2), first=True)
+
+    def step(self, action):
+        paid = np.array([[1.0, 0.5], [-1.0, 0.0]], np.float32)[action[0], action[1]]
+        return time_step(self.spec, obs=np.eye(2), reward=np.array([paid, -paid]), terminated=True)
+
+    def close(self):
+        pass
 
 
 class CounterView:

@@ -169,6 +169,7 @@ class MAG:
             predict=self.predictor(models, model_reward, actor),
             length=self.config.rollout.length,
             chunk_size=self.chunk_size(num_states(starts)),
+            team_reward=self.spec.team_reward,
         )
         if not self.config.rollout.replayed:
             return imagined
@@ -192,12 +193,16 @@ class MAG:
         """Lines 10-12: how the world model predicts, planned in MAG and as it is in MAMBA."""
         if model_reward is None:
             return models.predict
+        options = plan_options(self.config.planner)
+        score: Any = model_reward.score
+        if options.get("choice") == "own" and isinstance(model_reward, ModelReward):
+            score = model_reward.score_of_agents
         plan = partial(
             plan_function(self.config.planner),
             predict=models.predict,
             act=lambda key, state: imagine_action(key, actor, models, state).action,
-            score=model_reward.score,
-            **plan_options(self.config.planner),
+            score=score,
+            **options,
         )
 
         def predict(key: PRNGKeyArray, state: State, action: Array) -> State:

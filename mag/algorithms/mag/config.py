@@ -203,6 +203,8 @@ class MAGConfig(RunConfig):
                 f"rollout.replayed is {self.rollout.replayed} and ppo.weigh_by_continuation false: real steps are told "
                 "from imagined ones by their weight; give --ppo.weigh-by-continuation true"
             )
+        if getattr(self.planner, "choice", None) == "own":
+            self.check_each_agent_can_plan()
         kept, asked = self.replay.capacity // self.collect.num_envs, self.replay.sequence_length
         if kept < max(asked, self.collect.steps):
             raise UsageError(
@@ -214,3 +216,15 @@ class MAGConfig(RunConfig):
                 f"replay.capacity is {self.replay.capacity} and replay.learning_starts {self.replay.learning_starts}; "
                 "what is held must reach the steps after which learning starts"
             )
+
+    def check_each_agent_can_plan(self) -> None:
+        """Raise UsageError where agents cannot choose among trajectories each for itself."""
+        for name, value, wanted in (
+            ("model_reward.kind", self.model_reward.kind, "error"),
+            ("networks.joint_events", self.networks.joint_events, False),
+        ):
+            if value != wanted:
+                raise UsageError(
+                    f"planner.choice is own and {name} {value}; only with {name} {wanted} do agents have errors and "
+                    "draws of their own, among which each can choose"
+                )

@@ -347,7 +347,7 @@ def one_step_predictions(models: LocalModels, key: PRNGKeyArray, sequence: Arriv
         available = bernoulli_nll(logits, sequence.avail.astype(jnp.float32)).sum(-1)
     errors = Errors(
         reconstruction=smooth_l1(obs - sequence.obs).sum(-1),
-        reward=smooth_l1(reward - config.reward_scale * sequence.reward[:, None], config.reward_threshold),
+        reward=smooth_l1(reward - config.reward_scale * sequence.rewards, config.reward_threshold),
         continuation=bernoulli_nll(continuation, sequence.continues[:, None]),
         available_actions=available,
         action_information=-log_prob(action_logits, jnp.maximum(sequence.previous_action, 0)),

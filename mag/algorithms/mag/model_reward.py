@@ -1,7 +1,7 @@
 """The model reward R_m: a learned predictor of the local models' own error (line 5; Sec. 3.3 "Approximating R_m").
 
 The network predicts the positive error of an agent at the state it arrived at, from the predicted (prior)
-state; planning maximises minus the sum over agents.
+state; planning maximises minus the sum over agents, or minus each agent's own error (a Markov game).
 """
 
 from typing import Any
@@ -31,6 +31,10 @@ class ModelReward(eqx.Module):
     def score(self, state: State) -> Float[Array, ""]:
         """The model reward of having arrived at a state: minus the predicted error, summed over agents."""
         return -self.error(state).sum()
+
+    def score_of_agents(self, state: State) -> Float[Array, " agents"]:
+        """The model rewards of the agents, each minus the predicted error of the agent's own model."""
+        return -self.error(state)
 
     def loss(self, key: PRNGKeyArray, models: Any, batch: Arrival) -> tuple[Float[Array, ""], Metrics]:
         """Line 5: regression on the models' errors over a batch of sequences `[batch, time, ...]`.

@@ -46,7 +46,7 @@ def replayed(key: PRNGKeyArray, models: Any, sequences: Arrival, *, burn_in: int
         action=action,
         avail=jnp.ones_like(sequences.avail[:, here]),
         log_prob=jnp.zeros(action.shape),
-        reward=reward_scale * sequences.reward[:, after],
+        reward=reward_scale * sequences.rewards[:, after],
         continues=jnp.broadcast_to(continues[..., None], (*continues.shape, agents)),
         alive=sequences.alive[:, here] & ~cut[:, None, None],
         imagined=jnp.zeros(continues.shape, bool),
@@ -58,7 +58,7 @@ def side_by_side(imagined: Rollout, real: Rollout) -> Rollout:
     """Imagined and real rollouts in one."""
     if imagined.alive is None:
         imagined = imagined._replace(alive=jnp.ones(imagined.action.shape, bool))
-    imagined = imagined._replace(imagined=jnp.ones(imagined.reward.shape, bool))
+    imagined = imagined._replace(imagined=jnp.ones(imagined.reward.shape[:-1], bool))
 
     def join(a: Array, b: Array) -> Any:
         return jnp.concatenate([a, b])

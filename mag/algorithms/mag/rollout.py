@@ -20,8 +20,8 @@ class Rollout(NamedTuple):
     avail: Bool[Array, "k agents actions"]
     """The mask under which the action was drawn."""
     log_prob: Float[Array, "k agents"]
-    reward: Float[Array, " k"]
-    """Predicted reward of the step, mean over agents."""
+    reward: Float[Array, " k #agents"]
+    """Predicted reward of the step: each agent's own, or one for the team, the mean of what the agents predict."""
     continues: Float[Array, "k agents"]
     """Predicted probability that the episode goes on after the step."""
     alive: Bool[Array, "k agents"] | None
@@ -48,7 +48,14 @@ def start_states(key: PRNGKeyArray, models: WorldModel, sequences: Arrival, chos
 
 
 def rollout(
-    key: PRNGKeyArray, start: State, *, models: WorldModel, actor: Actor, predict: Predict, length: int
+    key: PRNGKeyArray,
+    start: State,
+    *,
+    models: WorldModel,
+    actor: Actor,
+    predict: Predict,
+    length: int,
+    team_reward: bool = True,
 ) -> Rollout:
     """k steps from one joint start state; batched by `vmap`. The key is consumed.
 
@@ -65,7 +72,7 @@ def rollout(
             action=action,
             avail=avail,
             log_prob=log_prob(logits, action),
-            reward=outcome.reward.mean(),
+            reward=outcome.reward.mean(keepdims=True) if team_reward else outcome.reward,
             continues=outcome.continues,
             alive=models.alive(state),
             imagined=None,
@@ -86,13 +93,14 @@ def rollouts(
     predict: Predict,
     length: int,
     chunk_size: int,
+    team_reward: bool = True,
 ) -> Rollout:
     """Lines 8-14 from all start states, `chunk_size` of them side by side: `[starts, k, ...]`. The key is consumed."""
     keys = jax.random.split(key, num_states(starts))
 
     def one(inputs: tuple[PRNGKeyArray, State]) -> Rollout:
         key, start = inputs
-        return rollout(key, start, models=models, actor=actor, predict=predict, length=length)
+        return rollout(key, start, models=models, actor=actor, predict=predict, length=length, team_reward=team_reward)
 
     return jax.lax.map(one, (keys, starts), batch_size=min(chunk_size, len(keys)))
 

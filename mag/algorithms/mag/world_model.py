@@ -28,7 +28,7 @@ class Outcome(NamedTuple):
     """What a predicted transition brings."""
 
     reward: Float[Array, " agents"]
-    """Each agent's prediction of the team reward, times `models.reward_scale`."""
+    """Each agent's prediction of the team's reward, or of its own, times `models.reward_scale`."""
     continues: Float[Array, " agents"]
     """Each agent's predicted probability that the episode goes on."""
 

@@ -299,15 +299,17 @@ def segment_returns(
     """Lambda-returns of a segment.
 
     A real end is worth nothing; where the time limit or the segment cuts an episode, its last item's value stands
-    for what would have has_next. The value of a dead agent is the mean of those who live: it learns none itself.
+    for what would have followed. The value of a dead agent is the mean of those who live, with whom it shares the
+    reward, as it learns none itself; where each has its own reward, it is 0.
     """
     steps = segment.arrivals
     alive = steps.alive.astype(value.dtype)
-    living = jax.vmap(weighted_mean)(value, alive)
-    value = jnp.where(steps.alive, value, living[:, None])
+    rewards = steps.rewards
+    of_dead = jax.vmap(weighted_mean)(value, alive)[:, None] if rewards.shape[-1] == 1 else 0.0
+    value = jnp.where(steps.alive, value, of_dead)
     # An item that nothing follows is worth its own value: R_t = v_t + 0.
     has_next = segment.has_next[:, None]
-    reward = jnp.where(has_next, config.reward_scale * steps.reward[1:, None], value[:-1])
+    reward = jnp.where(has_next, config.reward_scale * rewards[1:], value[:-1])
     continues = jnp.where(has_next, steps.continues[1:, None], 0.0) * jnp.ones_like(reward)
     return lambda_returns(reward, continues, value, gamma=config.gamma, gae_lambda=config.gae_lambda)
 

@@ -81,7 +81,7 @@ def draw(figure: Any, battle: Battle, scene: Scene, time: int, title: str) -> No
             draw_dead(axes[name], scene, moment(frames, time))
         axes[name].set_title(name if is_real else imagination(battle, time), fontsize=10)
     if imagined is None:
-        curve = np.cumsum(real.arrivals.reward)
+        curve = np.cumsum(real.arrivals.rewards.mean(-1))
         axes["curve"].plot(curve, color=GREY)
         axes["curve"].set_ylabel("reward so far", fontsize=8)
     else:
@@ -93,7 +93,7 @@ def draw(figure: Any, battle: Battle, scene: Scene, time: int, title: str) -> No
     axes["curve"].tick_params(labelsize=7)
     last = len(battle.fired) - 1
     end = f", {outcome(battle)}" if time == last else ""
-    reward = real.arrivals.reward[: time + 1].sum()
+    reward = real.arrivals.rewards.mean(-1)[: time + 1].sum()
     figure.suptitle(f"{title}, step {time} of {last}, reward {reward:.2f}{end}", fontsize=10)
 
 

@@ -35,7 +35,7 @@ def describe(battle: Battle) -> dict[str, Any]:
         "length": int(real.result.length),
         "result": outcome(battle),
         "kind": real.frames.kind[0].tolist(),
-        "reward": rounded(real.arrivals.reward, digits=4),
+        "reward": rounded(real.arrivals.rewards.mean(-1), digits=4),
         "real": track(battle.real.frames, battle.fired),
         "imagined": None,
     }

@@ -17,7 +17,7 @@ from mag.play.testing import Trial, is_running, start_trial, step_trial
 from mag.reports.diagnose import OBSERVED
 from mag.reports.watch.recording import Recording, record_on_host
 from mag.runtime import compile_options
-from mag.types import Arrival, Episodes
+from mag.types import Arrival
 
 IMAGINATION = 0x1DEA
 """Sets the keys of what is imagined apart from those of what is played."""

@@ -55,9 +55,9 @@ def record(env: HostEnv, agent: Agent, key: PRNGKeyArray, number: int, episodes:
         action = np.asarray(chosen)
         shown = checked(env, env.step(action))
         moments.append((view.frame(env), item(shown, action)))
-    rewards = np.array([arrived.reward for _, arrived in moments], np.float32)
     length = len(moments) - 1
-    result: Any = Episodes(np.bool_(True), np.asarray(shown.won), rewards.sum(), np.int32(length))
+    returns = np.sum([arrived.reward for _, arrived in moments], axis=0, dtype=np.float32)
+    result = Episodes(*map(jnp.asarray, (True, shown.won, returns, length)))
     last = [moments[-1]] * (env.spec.episode_limit - length)
     frames, arrivals = jax.tree.map(lambda *each: np.stack(each), *moments, *last)
     return Recording(frames, arrivals, result)

@@ -100,6 +100,14 @@ def test_returns_by_hand():
     np.testing.assert_allclose(segment_returns(value[:2], cut, LEARNING), [[4]])
 
 
+def test_returns_of_agents_with_their_own_rewards_by_hand():
+    # Rewards count twice, gamma = lambda = 1/2; the dead second agent is worth nothing, yet paid for what follows.
+    segment = segment_of([[0, 0], [1, -1], [3, 2]], [True, True], [1, 1, 0], [[1, 1], [1, 0], [0, 0]])
+    value = jnp.array([[1.0, 2], [4.0, 100], [50.0, 60]])
+    # The last rewards count 6 and 4. Before them 2 + (4 + 6) / 4 and -2 + (0 + 4) / 4.
+    np.testing.assert_allclose(segment_returns(value, segment, LEARNING), [[4.5, -1], [6, 4]])
+
+
 def test_the_value_of_the_dead_is_that_of_the_living():
     alive = [[1, 1, 1], [1, 0, 1], [0, 0, 0]]
     value = jnp.array([[1.0, 2, 3], [4.0, 100, 8], [50.0, 60, 70]])
