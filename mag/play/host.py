@@ -89,6 +89,10 @@ class HostPlayer:
         """See `Player.footprint`: of an episode this process holds a time step."""
         return {"episode": 3 * record_type(self.spec).itemsize}
 
+    def stop_collecting(self, stops: bool = True) -> None:
+        """Let a `collect` under way in another thread raise StoppedError; and no later one, where `stops` is false."""
+        self._training.stop_waiting(stops)
+
     def close(self) -> None:
         """End all processes."""
         _close(self._training, self._tests)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from mag.options import number
+from mag.options import choice, number
 
 
 @dataclass(frozen=True)
@@ -19,3 +19,6 @@ class HostConfig:
     """GiB that a process may take with all that it starts; one that takes more is replaced."""
     failures: int = number(5, least=1, source=None)
     """Failures in a row, without an episode that ends, after which the run is saved and stopped."""
+    overlap: bool = choice(False, source=None)
+    """Whether the next steps are played while learning goes on, by the policy of before it. Algorithms that learn from
+    a replay (mag, mamba) allow that; it may change when a run is resumed."""

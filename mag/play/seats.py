@@ -13,6 +13,7 @@ import shutil
 import socket
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -30,10 +31,16 @@ from mag.play.worker import BROKEN, MAKE, READY, REFUSED, RESET, SHOWN, STEP, Ch
 
 LONGEST_PAUSE = 30.0
 """Seconds before a process is started again, at most."""
+LONGEST_WAIT = 0.5
+"""Seconds after which whoever waits looks whether it is to stop."""
 CLOSE_SECONDS = 5.0
 """Seconds that an environment has to close."""
 LOOK_EVERY = 100
 """Steps between two looks at a process's memory."""
+
+
+class StoppedError(Exception):
+    """Nobody wants what was waited for any more."""
 
 
 @dataclass
@@ -221,6 +228,7 @@ class Seats:
     def __init__(self) -> None:
         self._seats: list[Seat] = []
         self._past = Lost()
+        self._stops = threading.Event()
 
     def __len__(self) -> int:
         return len(self._seats)
@@ -258,14 +266,21 @@ class Seats:
         unless its process is being started again.
 
         Returns what has happened, by seat and in order: the time steps shown, and None where an episode was dropped.
+        Raises StoppedError where another thread calls `stop_waiting`.
         """
         with selectors.DefaultSelector() as selector:
             while self._is_waiting(wanted):
+                if self._stops.is_set():
+                    raise StoppedError
                 self._turn(selector)
         events = [(env, event) for env, seat in enumerate(self._seats) for event in seat.events]
         for seat in self._seats:
             seat.events = []
         return events
+
+    def stop_waiting(self, stops: bool = True) -> None:
+        """Let `wait` raise Stopped, in whichever thread, or wait again."""
+        self._stops.set() if stops else self._stops.clear()
 
     def close(self) -> None:
         """End all processes."""
@@ -287,7 +302,7 @@ class Seats:
         soonest = max(0.0, min((seat.until for seat in waiting), default=now) - time.monotonic())
         for seat in busy:
             selector.register(seat, selectors.EVENT_READ)
-        heard = selector.select(soonest)
+        heard = selector.select(min(soonest, LONGEST_WAIT))
         for seat in busy:
             selector.unregister(seat)
         for key, _ in heard:

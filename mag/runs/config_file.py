@@ -97,6 +97,9 @@ def config_of(file: Path) -> RunConfig:
     values = read_file(file)["config"]
     planner = values.get("planner", {}).get("kind")
     default = default_config(*(values[name] for name in IDENTITY), planner=planner)
+    # Runs of before an option that decides nothing learned have its default.
+    free = {name: to_json(getattr(default, name)) | values[name] for name in FREE if isinstance(values.get(name), dict)}
+    values = values | free
     config: RunConfig = replace(default, values, file)
     return config
 

@@ -11,6 +11,7 @@ from mag.algorithms import registry
 from mag.algorithms.config import RunConfig, validate
 from mag.algorithms.contract import Algorithm
 from mag.learning.parallel import seed_keys
+from mag.play.ahead import AheadPlayer
 from mag.play.host import HostPlayer
 from mag.play.jax_player import JaxPlayer
 from mag.play.player import Player
@@ -65,7 +66,8 @@ def make_player(config: RunConfig, content: dict[str, Any] | None = None) -> Pla
         "workers": config.workers,
     }
     if envs.is_host(config.env):
-        return HostPlayer(envs.spec(config.env, content), config=config.host, content=content, **sizes)
+        player = HostPlayer(envs.spec(config.env, content), config=config.host, content=content, **sizes)
+        return AheadPlayer(player) if config.host.overlap else player
     return JaxPlayer(envs.make(config.env, content), **sizes)
 
 

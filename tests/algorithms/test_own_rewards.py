@@ -13,6 +13,7 @@ from mag.algorithms.mag.model_reward import ModelReward
 from mag.algorithms.mag.replayed import replayed
 from mag.algorithms.registry import default_config
 from mag.errors import UsageError
+from mag.options import override
 from mag.reports.evaluate import evaluate_run, format_result
 from mag.runs.train import train
 from tests.support.small import SPEC, filled, random_batch, random_state, small_models
@@ -74,12 +75,17 @@ def test_agents_that_cannot_choose_for_themselves_are_told_why(changes, message)
         dataclasses.replace(config, **groups).check()
 
 
+EXPLORE = {"ppo.entropy": 0.1, "ppo.entropy_decay": 1.0}
+"""The second agent has to try again what was worse at first."""
+OWN_PLANS = {**EXPLORE, "planner.choice": "own", "networks.joint_events": False, "networks.components": 1}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("algo", "recipe", "choice", "steps"), RUNS)
-def test_rivals_find_their_equilibrium(tmp_path, algo, recipe, choice, steps):
-    config = default_config(algo, "probe/rivals", "debug", recipe)
-    if choice is not None:
-        config = dataclasses.replace(config, planner=dataclasses.replace(config.planner, choice=choice))
+@pytest.mark.parametrize(
+    ("algo", "options", "steps"), [("attention-ppo", {}, 1000), ("mag", EXPLORE, 4000), ("mag", OWN_PLANS, 4000)]
+)
+def test_rivals_find_their_equilibrium(tmp_path, algo, options, steps):
+    config = override(default_config(algo, "probe/rivals", "debug", "tuned"), options)
     config = dataclasses.replace(config, steps=steps, evaluation=EvaluationConfig(every=10**6, episodes=4))
     train(config, tmp_path / "run")
     result = evaluate_run(tmp_path / "run", 100, sampled=True)

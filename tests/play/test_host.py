@@ -17,6 +17,7 @@ import pytest
 from mag import envs
 from mag.errors import PlayError
 from mag.learning.parallel import seed_keys
+from mag.play.ahead import AHEAD, AheadPlayer
 from mag.play.host import HostPlayer, episode_seed
 from mag.play.host_config import HostConfig
 from mag.play.jax_player import JaxPlayer
@@ -262,6 +263,54 @@ def test_a_process_that_is_killed_costs_its_episode(make, folder):
     os.kill(pids(folder)[0], signal.SIGKILL)
     _, played = player.collect(keys, agent, players)
     assert played.arrivals.first[0, 0, 0] and player.metrics()["play/dropped_episodes"] == [1]
+
+
+def test_what_is_played_ahead_is_what_the_agent_of_then_plays(make):
+    ahead, twin = AheadPlayer(make("counter", num_envs=2)), make("counter", num_envs=2)
+    keys, agents = seed_keys(0, 1), [Dicer(jnp.full(1, number)) for number in range(3)]
+    players, seen = ahead.start(keys, agents[0]), []
+    for part, agent in enumerate(agents):
+        own = jax.vmap(lambda key: jax.random.fold_in(key, part))(keys)  # noqa: B023
+        players, played = ahead.collect(own, agent, players)
+        seen.append(jax.tree.map(np.asarray, played))
+        # Learning consumes what the agent is made of.
+        agent.number.delete()
+    kept = jax.tree.map(np.asarray, players)
+    ahead.close()
+
+    players = twin.start(keys, Dicer(jnp.zeros(1, int)))
+    for part, number in enumerate((0, 0, 1)):
+        own = jax.vmap(lambda key: jax.random.fold_in(key, max(part - 1, 0)))(keys)  # noqa: B023
+        if part:
+            own = jax.vmap(lambda key: jax.random.fold_in(key, AHEAD))(own)
+        players, played = twin.collect(own, Dicer(jnp.full(1, number)), players)
+        same(jax.tree.map(np.asarray, played), seen[part])
+    # What a checkpoint keeps is where these items end, whatever is under way.
+    np.testing.assert_array_equal(kept.begun, players.begun)
+    np.testing.assert_array_equal(kept.carry, players.carry)
+
+
+@pytest.mark.parametrize("name", ["counter", "hang-once"])
+def test_playing_ahead_ends_at_once(make, name):
+    player = AheadPlayer(make(name, config=HostConfig(step_seconds=60.0), steps=5))
+    keys, agent = seed_keys(0, 1), Dicer(jnp.zeros(1, int))
+    players, _ = player.collect(keys, agent, player.start(keys, agent))
+    player.test(keys, agent, 1) if name == "counter" else time.sleep(0.5)
+    begin = time.monotonic()
+    player.close()
+    assert time.monotonic() - begin < 20
+    # It can be used again.
+    if name == "counter":
+        assert player.collect(keys, agent, players)[1].arrivals.first[0, 0, 0]
+        player.close()
+
+
+def test_what_fails_while_playing_ahead_is_told_by_the_next_call(make):
+    player = AheadPlayer(make("raise-once", config=HostConfig(failures=1, step_seconds=5.0), steps=5))
+    keys, agent = seed_keys(0, 1), Dicer(jnp.zeros(1, int))
+    players, _ = player.collect(keys, agent, player.start(keys, agent))
+    with pytest.raises(PlayError, match=r"failed 1 times in a row.*the pathfinder is lost"):
+        player.collect(keys, agent, players)
 
 
 PARENT = """

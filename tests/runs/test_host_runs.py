@@ -16,6 +16,8 @@ from mag.errors import PlayError, UsageError
 from mag.play.host_config import HostConfig
 from mag.reports.evaluate import evaluate_run
 from mag.reports.watch import watch
+from mag.runs.config_file import load_config
+from mag.runs.folder import RunFolder
 from mag.runs.logger import read_rows
 from mag.runs.train import train
 from tests.support.starcraft_server import install, launches
@@ -138,6 +140,20 @@ def test_tasks_without_a_view_are_not_watched(folder):
         watch(path, 1)
     made = [line.split()[1] for line in (folder / "log").read_text().splitlines() if line.startswith(str(os.getpid()))]
     assert made == ["made", "closed"]
+
+
+def test_only_algorithms_with_a_replay_play_ahead(folder):
+    with pytest.raises(UsageError, match=r"host\.overlap is true, but commnet learns from what its newest policy has"):
+        train(config_of(f"{FAMILY}/counter", host=HostConfig(overlap=True)), folder / "run")
+
+
+def test_a_run_of_before_an_option_of_processes_is_read(folder):
+    train(config_of("probe/counter", steps=1), folder / "run")
+    file = folder / "run" / "config.json"
+    about = json.loads(file.read_text())
+    del about["config"]["host"]["overlap"]
+    file.write_text(json.dumps(about))
+    assert not load_config(RunFolder(folder / "run")).host.overlap
 
 
 @pytest.mark.slow

@@ -2,7 +2,8 @@
 
 Faults happen at the second step of a process's first episode. Where the map's name ends in `-once` they happen in the
 second episode of the first process that comes to it, which leaves a file in $HOST_ENVS, and never again. `late` fails
-for good once there is a file `closed` in that folder; `wide` has one feature more; `seen` has a view.
+for good once there is a file `closed` in that folder; `wide` has one feature more; `seen` has a view; a step of `slow`
+takes a while.
 """
 
 import os
@@ -19,7 +20,9 @@ from mag.errors import UsageError
 
 host = True
 TASKS = ("counter", "clock", "rivals")
-OTHERS = ("late", "wide", "seen")
+OTHERS = ("late", "wide", "seen", "slow")
+SLOW = 0.02
+"""Seconds that a step of `slow` takes."""
 FAULTS = (
     "crash",
     "hang",
@@ -131,6 +134,8 @@ class Counter:
         assert action.dtype == np.int32 and action.shape == (2,)
         if self.spec.name.endswith("late") and (Path(os.environ["HOST_ENVS"]) / "closed").exists():
             raise RuntimeError("the theatre is closed")
+        if self.spec.name.endswith("slow"):
+            time.sleep(SLOW)
         reward = self.time + action[0] / 4 + action[1] / 16
         self.time, self.action = self.time + 1, action
         if self.fault and self.episode == 1 + self.once and self.time == 2 and self.is_due():

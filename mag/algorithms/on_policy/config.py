@@ -112,10 +112,15 @@ class OnPolicyConfig(RunConfig):
     networks: NetworksConfig = field(default_factory=AttentionNetworksConfig)
 
     def check(self) -> None:
-        """Raise UsageError where there are several workers or the minibatches do not divide the environments."""
+        """Raise UsageError where there are several workers, or learning and playing cannot be shared out."""
         super().check()
         if self.workers != 1:
             raise UsageError(f"workers is {self.workers}; {self.algo} learns with 1 (mag and mamba can have more)")
+        if self.host.overlap:
+            raise UsageError(
+                f"host.overlap is true, but {self.algo} learns from what its newest policy has just played; "
+                "leave it false (mag and mamba can play while they learn)"
+            )
         if self.collect.num_envs % self.learning.minibatches:
             raise UsageError(
                 f"collect.num_envs is {self.collect.num_envs} and learning.minibatches {self.learning.minibatches}; "

@@ -1,0 +1,83 @@
+"""Playing on the host while the algorithm learns.
+
+What is handed on was played during the learning before, by the policy of then: an algorithm that learns from a replay
+allows that. The first call, and the first after a run is resumed, has nothing played ahead and plays itself.
+"""
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Key
+
+from mag.envs import EnvSpec
+from mag.learning.parallel import per_seed
+from mag.play.collecting import Played
+from mag.play.episode import Agent
+from mag.play.host import HostPlayer, Players
+from mag.types import Episodes
+
+AHEAD = 1
+"""Folded into the keys of a call for what is played after it."""
+
+
+class AheadPlayer:
+    """A player on the host that begins to play the next items as soon as it hands on the last.
+
+    Its contract is `mag.play.player.Player`.
+
+    The state that it hands on is that before the items under way: a resumed run plays their episodes anew.
+    """
+
+    def __init__(self, player: HostPlayer) -> None:
+        self._player = player
+        self.num_seeds, self.workers = player.num_seeds, player.workers
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="playing ahead")
+        self._next: Future[tuple[Players, Played]] | None = None
+
+    @property
+    def spec(self) -> EnvSpec:
+        """Sizes of the environment."""
+        return self._player.spec
+
+    def footprint(self) -> dict[str, int]:
+        """See `Player.footprint`."""
+        return self._player.footprint()
+
+    def metrics(self) -> dict[str, Any]:
+        """See `Player.metrics`."""
+        return self._player.metrics()
+
+    def close(self) -> None:
+        """Drop what is being played, and end all processes."""
+        if self._next is not None:
+            self._player.stop_collecting()
+            self._next.exception()  # waits; whatever went wrong, nobody wants the items any more
+            self._player.stop_collecting(False)
+            self._next = None
+        self._player.close()
+
+    def start(self, keys: Key[Array, " seeds"], agent: Agent) -> Players:
+        """See `Player.start`."""
+        players: Players = self._player.start(keys, agent)
+        return players
+
+    def collect(self, keys: Key[Array, " seeds"], agent: Agent, players: Players) -> tuple[Players, Played]:
+        """The items played since the last call, by the agent of then; the next ones are under way. See `Player`."""
+        if self._next is None:
+            result = self._player.collect(keys, agent, players)
+        else:
+            result, self._next = self._next.result(), None
+        # What the agent is made of is consumed by learning.
+        copied = jax.tree.map(jnp.copy, agent)
+        self._next = self._thread.submit(self._player.collect, self._keys_ahead(keys), copied, result[0])
+        return result
+
+    def test(self, keys: Key[Array, " seeds"], agent: Agent, episodes: int) -> Episodes:
+        """See `Player.test`; what is played ahead goes on meanwhile."""
+        return self._player.test(keys, agent, episodes)
+
+    @per_seed()
+    def _keys_ahead(self, key: Key[Array, ""]) -> Key[Array, ""]:
+        return jax.random.fold_in(key, AHEAD)
