@@ -15,8 +15,6 @@ from mag.reports.watch.film import write_film
 from mag.reports.watch.page import page
 from mag.reports.watch.record import battles, outcome
 from mag.runs import zoo
-from mag.runs.config_file import noted_map
-from mag.runs.folder import RunFolder
 from mag.runs.trained import Trained, load_run
 
 ENDINGS = (".html", ".gif", ".mp4")
@@ -62,7 +60,7 @@ def environment(run: Trained, path: Path) -> Any:
     """The environment in which a run was trained; one on the host is made in this process."""
     if isinstance(run.player, JaxPlayer):
         return run.player.env
-    return envs.make(run.config.env, noted_map(RunFolder(path)))
+    return envs.make(run.config.env, zoo.map_at(path))
 
 
 def view_of(name: str, env: Any) -> Any:
