@@ -177,7 +177,7 @@ def _compare(
     ahead = jnp.arange(len(played.over)) - time
     discount = jnp.where(ahead > 0, algorithm.discount ** (ahead - 1.0), 0.0)
     fresh = jnp.concatenate([jnp.zeros(1, bool), played.over[:-1]])  # what repeats after the end brings nothing
-    returns = jnp.where(fresh, 0.0, played.arrivals.reward * discount).sum()
+    returns = jnp.where(fresh, 0.0, played.arrivals.rewards.mean(-1) * discount).sum()
     return Comparison(past, imagined, repeated, decoded, returns, time < steps, played.truncated)
 
 
@@ -196,7 +196,7 @@ def describe(found: Comparison, view: View | None) -> dict[str, Any]:
     columns = {
         "error": _means(error, ~over),
         "estimate": _means(imagined.estimate, ~over),
-        "reward": (repeated.arrivals.reward * ~over).mean(0),
+        "reward": (repeated.arrivals.rewards.mean(-1) * ~over).mean(0),
         "reward_imagined": (imagined.reward * reached).mean(0),
         "over": ended.mean(0),
         "over_imagined": 1 - goes_on.mean(0),

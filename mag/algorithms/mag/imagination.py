@@ -75,7 +75,7 @@ def venture(
         action=imagined.action,
         obs=jax.vmap(models.decode)(arrived),
         alive=None if imagined.alive is None else jax.vmap(models.alive)(arrived),
-        reward=imagined.reward / reward_scale,
+        reward=imagined.reward.mean(-1) / reward_scale,
         continues=imagined.continues.mean(-1),
         estimate=-jax.vmap(model_reward.score)(arrived) / past.obs.shape[1],
         value=critic(start).mean() / reward_scale,
