@@ -72,6 +72,8 @@ class RunConfig:
     precision: Precision = choice("float32", source=None)
     """How an accelerator multiplies matrices: in full `float32`, or in the faster `tensorfloat32` with 10 bits of
     mantissa; a CPU always multiplies in float32."""
+    logger: Literal["files", "wandb"] = choice("files", source=None)
+    """Where metrics go: `files` of the run folder (metrics.jsonl, TensorBoard), or Weights & Biases besides."""
     collect: CollectConfig = field(default_factory=CollectConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)

@@ -98,9 +98,10 @@ def config_of(file: Path) -> RunConfig:
     planner = values.get("planner", {}).get("kind")
     default = default_config(*(values[name] for name in IDENTITY), planner=planner)
     # Runs of before an option that decides nothing learned have its default.
-    free = {name: to_json(getattr(default, name)) | values[name] for name in FREE if isinstance(values.get(name), dict)}
-    values = values | free
-    config: RunConfig = replace(default, values, file)
+    usual = to_json(default)
+    given = {name: values.get(name, usual[name]) for name in FREE}
+    free = {name: usual[name] | each if isinstance(each, dict) else each for name, each in given.items()}
+    config: RunConfig = replace(default, values | free, file)
     return config
 
 

@@ -14,7 +14,7 @@ from mag.errors import UsageError
 from mag.options import values
 
 LOCK = ".lock"
-FREE = ("steps", "checkpoint", "host")
+FREE = ("steps", "checkpoint", "host", "logger")
 """Fields and groups that may differ when a run is resumed: none of them changes what is learned."""
 
 

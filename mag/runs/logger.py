@@ -1,4 +1,4 @@
-"""What a run tells: metrics.jsonl for programs, TensorBoard events for curves, the terminal for people."""
+"""What a run tells: metrics.jsonl for programs, events for TensorBoard (or Weights & Biases), a display for people."""
 
 import collections
 import json
@@ -18,6 +18,7 @@ from tensorboardX.proto.summary_pb2 import Summary
 
 from mag.errors import discard
 from mag.runs.folder import RunFolder
+from mag.runs.wandb_logger import WandbLogger
 
 Row = dict[str, Any]
 """One seed's metrics at one iteration; None where there is no value yet."""
@@ -31,9 +32,18 @@ PLAIN_EVERY = 10.0
 class Logger:
     """Open while entered; `rows` takes the metrics of one iteration."""
 
-    def __init__(self, folder: RunFolder, *, steps: int, offset: int, done: int, has_wins: bool) -> None:
+    def __init__(
+        self,
+        folder: RunFolder,
+        *,
+        steps: int,
+        offset: int,
+        done: int,
+        has_wins: bool,
+        more: WandbLogger | None = None,
+    ) -> None:
         """`offset`: bytes of metrics.jsonl to keep; `done`: environment steps of the slowest seed so far."""
-        self._folder = folder
+        self._folder, self._more = folder, more
         self._offset = offset
         self._terminal = Terminal(steps, done, has_wins)
         self._writers: dict[int, EventsWriter] = {}
@@ -52,6 +62,8 @@ class Logger:
         self._metrics.close()
         for writer in self._writers.values():
             writer.close()
+        if self._more:
+            self._more.close()
 
     def rows(self, rows: list[Row]) -> int:
         """Write one iteration's metrics, one row per seed; returns the new size of metrics.jsonl."""
@@ -60,6 +72,8 @@ class Logger:
         self._metrics.flush()
         for row in rows:
             self._events(row)
+            if self._more:
+                self._more.row(row)
         self._terminal.rows(rows)
         return self._metrics.tell()
 

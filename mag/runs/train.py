@@ -29,6 +29,7 @@ from mag.runs.interrupt import Interrupted, StopRequest
 from mag.runs.logger import Logger, Row
 from mag.runs.progress import Evaluation, Progress
 from mag.runs.setup import RunState, Setup, headline, set_up
+from mag.runs.wandb_logger import WandbLogger
 
 
 def train(config: RunConfig, path: Path | None = None) -> dict[str, Any]:
@@ -55,6 +56,7 @@ def train_in(path: Path, config: RunConfig) -> dict[str, Any]:
         if finished := read_summary(folder, config):
             print(f"{format_summary(finished, folder)}; more --steps extend it")
             return finished
+        more = WandbLogger(folder, config) if config.logger == "wandb" else None
         setup, state = set_up(config)
         print(headline(config, setup, folder.path), flush=True)
         stack.callback(setup.player.close)
@@ -64,7 +66,12 @@ def train_in(path: Path, config: RunConfig) -> dict[str, Any]:
         if progress.iteration and (news := note_resumed(folder)):
             print(news)
         with Logger(
-            folder, steps=config.steps, offset=progress.metrics_bytes, done=progress.slowest, has_wins=has_wins
+            folder,
+            steps=config.steps,
+            offset=progress.metrics_bytes,
+            done=progress.slowest,
+            has_wins=has_wins,
+            more=more,
         ) as logger:
             run = Run(setup, config, state, progress, checkpoints, logger)
             try:

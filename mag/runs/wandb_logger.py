@@ -1,0 +1,74 @@
+"""Metrics to Weights & Biases: a run there for each seed, which goes on under its id when the run here is resumed.
+
+The package `wandb` reads its own settings from the environment: with `WANDB_MODE=offline` nothing is sent and
+`wandb sync` sends it later.
+"""
+
+import json
+import os
+import secrets
+from typing import Any
+
+from mag.algorithms.config import RunConfig
+from mag.errors import UsageError
+from mag.options import values
+from mag.runs.folder import RunFolder, write_json
+
+IDS = "wandb.json"
+"""The ids of the seeds' runs, in the run folder."""
+PROJECT = "mag"
+"""The project where `WANDB_PROJECT` names none."""
+X_AXIS = "env_steps"
+
+
+class WandbLogger:
+    """The seeds' runs at Weights & Biases, begun when they are first written to."""
+
+    def __init__(self, folder: RunFolder, config: RunConfig) -> None:
+        """Raises UsageError where the package is missing."""
+        try:
+            import wandb
+        except ImportError as error:
+            raise UsageError(
+                "--logger wandb needs the package wandb; install it with `pip install models-as-agents[wandb]`, or "
+                "leave the option out"
+            ) from error
+        self._wandb, self._folder, self._config = wandb, folder, config
+        self._runs: dict[int, Any] = {}
+
+    def row(self, row: dict[str, Any]) -> None:
+        """One seed's metrics at one iteration. After a resume, steps played again are written again."""
+        seed = row["seed"]
+        if seed not in self._runs:
+            self._runs[seed] = self._begin(seed)
+        self._runs[seed].log({name: value for name, value in row.items() if value is not None and name != "seed"})
+
+    def close(self) -> None:
+        """End all runs."""
+        for run in self._runs.values():
+            run.finish()
+
+    def _begin(self, seed: int) -> Any:
+        path = self._folder.path.resolve()
+        run = self._wandb.init(
+            project=os.environ.get("WANDB_PROJECT", PROJECT),
+            group=path.name,
+            name=f"{path.name}-{seed}" if self._config.num_seeds > 1 else path.name,
+            id=self._id(seed),
+            resume="allow",
+            reinit="create_new",
+            dir=str(path),
+            config=values(self._config) | {"seed": seed},
+        )
+        run.define_metric(X_AXIS)
+        run.define_metric("*", step_metric=X_AXIS)
+        return run
+
+    def _id(self, seed: int) -> str:
+        """The id of a seed's run, drawn once and kept in the run folder."""
+        file = self._folder.path / IDS
+        ids: dict[str, str] = json.loads(file.read_text()) if file.exists() else {}
+        if str(seed) not in ids:
+            ids[str(seed)] = secrets.token_hex(4)
+            write_json(file, ids)
+        return ids[str(seed)]
