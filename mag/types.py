@@ -51,8 +51,8 @@ class Arrival(NamedTuple):
     state: Float[Array, " state"] | None
 
     @property
-    def rewards(self) -> Float[Array, "*time rewards"]:
-        """The rewards with an axis of agents, of length 1 where all share them."""
+    def rewards(self) -> Any:
+        """The rewards with an axis of agents at the end, of length 1 where all share them."""
         return self.reward if self.reward.ndim > self.first.ndim else self.reward[..., None]
 
 
@@ -68,6 +68,6 @@ class Episodes(NamedTuple):
     """Transitions played."""
 
     @property
-    def mean_returns(self) -> Float[Array, "*episodes"]:
+    def mean_returns(self) -> Any:
         """The returns, means over the agents where each has its own."""
         return self.returns.mean(-1) if self.returns.ndim > self.length.ndim else self.returns
