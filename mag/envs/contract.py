@@ -31,7 +31,8 @@ class EnvSpec:
     reward_scale: float = 1.0
     """Factor on the rewards that algorithms learn from, so that one recipe fits all families."""
     team_reward: bool = True
-    """Whether the agents share one reward. If not, each has its own: they compete, or their interests are mixed."""
+    """Whether the agents share one reward. If not, each has its own: they compete, or their interests are mixed. The
+    methods make no difference in what agents tell one another: opponents hear it, too."""
 
     @property
     def reward_shape(self) -> tuple[int, ...]:
