@@ -69,5 +69,5 @@ class Episodes(NamedTuple):
 
     @property
     def mean_returns(self) -> Any:
-        """The returns `[episodes]`, means over the agents where each has its own."""
+        """The returns, means over the agents where each has its own."""
         return self.returns.mean(-1) if self.returns.ndim > self.length.ndim else self.returns

@@ -1,10 +1,12 @@
 """The contracts of environments and of families of environments."""
 
 import dataclasses
+import re
+from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Array, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from mag.types import TimeStep
 
@@ -29,7 +31,8 @@ class EnvSpec:
     reward_scale: float = 1.0
     """Factor on the rewards that algorithms learn from, so that one recipe fits all families."""
     team_reward: bool = True
-    """Whether the agents share one reward. If not, each has its own: they compete, or their interests are mixed."""
+    """Whether the agents share one reward. If not, each has its own: they compete, or their interests are mixed. The
+    methods make no difference in what agents tell one another: opponents hear it, too."""
 
     @property
     def reward_shape(self) -> tuple[int, ...]:
@@ -40,6 +43,13 @@ class EnvSpec:
 def others_of(count: int) -> Int[np.ndarray, "count others"]:
     """The numbers of all other agents (or units), in order, for each of `count`."""
     return np.array([[j for j in range(count) if j != i] for i in range(count)], int).reshape(count, count - 1)
+
+
+def roles_of(agents: Sequence[str]) -> Float[np.ndarray, "agents roles"]:
+    """The role of each agent, one-hot: its name without its number. No features where all have the same."""
+    names = [re.sub(r"_?\d+$", "", agent) for agent in agents]
+    roles = list(dict.fromkeys(names)) if len(set(names)) > 1 else []
+    return np.array([[name == role for role in roles] for name in names], np.float32).reshape(len(names), len(roles))
 
 
 @runtime_checkable

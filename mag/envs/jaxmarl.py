@@ -42,7 +42,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from mag.envs.contract import EnvSpec
+from mag.envs.contract import EnvSpec, roles_of
 from mag.envs.view import View
 from mag.errors import UsageError
 from mag.types import TimeStep
@@ -139,7 +139,7 @@ class JaxMarlEnv:
         _check_observations(name, obs, self._agents)
         state = obs.get("world_state")
         competes = _compete(env)
-        self._roles = _roles(self._agents) if competes else np.zeros((len(self._agents), 0), np.float32)
+        self._roles = roles_of(self._agents) if competes else np.zeros((len(self._agents), 0), np.float32)
         widest = max(math.prod(obs[agent].shape) for agent in self._agents)
         self.spec = EnvSpec(
             name=name,
@@ -406,13 +406,6 @@ def _compete(env: Any) -> bool:
     classes = {each.__name__ for each in type(env).__mro__}
     both_sides = any(0 < count < len(env.agents) for count in (opponents, len(named)))
     return both_sides or bool(classes & _COMPETITIVE_CLASSES)
-
-
-def _roles(agents: list[str]) -> Float[np.ndarray, "agents roles"]:
-    """The role of each agent, one-hot: its name without its number. No features where all have the same."""
-    names = [re.sub(r"_?\d+$", "", agent) for agent in agents]
-    roles = list(dict.fromkeys(names)) if len(set(names)) > 1 else []
-    return np.array([[name == role for role in roles] for name in names], np.float32)
 
 
 def _check_observations(name: str, obs: Any, agents: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""Family `pettingzoo`: cooperative tasks with discrete actions behind PettingZoo's parallel interface.
+"""Family `pettingzoo`: tasks with discrete actions behind PettingZoo's parallel interface.
 
 | map | task | limit |
 |---|---|---|
@@ -8,6 +8,9 @@
 | `mpe.simple_line_v1` | 4 agents line up between two landmarks | 25 |
 | `mpe.simple_formation_v1` | 4 agents stand in a circle around a landmark | 25 |
 | `mpe.collect_treasure_v1` | 6 agents fetch treasures for 2 that collect them | 25 |
+| `mpe.simple_tag_v3` | 3 agents chase a faster one; each has its own reward | 25 |
+| `mpe.simple_adversary_v3` | 2 agents go to a landmark that an opponent has to guess; own rewards | 25 |
+| `mpe.simple_push_v3` | an agent goes to a landmark, from which another pushes it; own rewards | 25 |
 
 The particles are in the package `mpe2` (extra `pettingzoo`); none of them ends before its limit. Any other environment
 with the interface is played from a module of one's own:
@@ -33,15 +36,15 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from mag.envs.contract import EnvSpec
+from mag.envs.contract import EnvSpec, roles_of
 from mag.envs.host import time_step
 from mag.errors import UsageError
 from mag.types import TimeStep
 
 host = True
-_COMPETE = "its agents compete, and only a team with one common reward can be trained"
+_COMPETE = "its agents compete, and of such tasks only simple_tag, simple_adversary and simple_push were tried"
 _REFUSALS = {
-    r"mpe\.simple_(tag|push|adversary|crypto|world_comm)_v\d+": _COMPETE,
+    r"mpe\.simple_(crypto|world_comm)_v\d+": _COMPETE,
     r"mpe\.simple_v\d+": "it has a single agent",
     r"classic\..+": "its agents take turns, and only tasks with PettingZoo's parallel interface can be played",
     r"atari\..+": _COMPETE,
@@ -58,11 +61,12 @@ class PettingZooEnv:
     - Where agents' numbers of actions differ, all get the largest, and what an agent lacks is never available. Masks
       are read from observations that are dicts (`observation` and `action_mask`), or from `infos`.
     - An agent that leaves is not alive: it sees zeros, and may do anything, or only action 0 if there are masks.
-    - The team reward is the mean of the rewards of all agents, of which those that have left get none.
+    - The team reward is the mean of the rewards of all agents, of which those that have left get none. Without
+      `team_reward` each agent keeps its own, and its observation ends with its role one-hot: its name without number.
     - The episode ends when nobody is left: by the time limit if the last agents were truncated.
     """
 
-    def __init__(self, name: str, env: Any, *, episode_limit: int) -> None:
+    def __init__(self, name: str, env: Any, *, episode_limit: int, team_reward: bool = True) -> None:
         """Wrap `env`. It is truncated at `episode_limit`, where it does not stop before.
 
         Raises UsageError if an agent's actions are not discrete, or its observations are no arrays.
@@ -73,15 +77,17 @@ class PettingZooEnv:
         self._n_actions = [_count_actions(name, agent, env.action_space(agent)) for agent in self._agents]
         has_masks = len(set(self._n_actions)) > 1 or self._shows_masks()
         state_space = getattr(env, "state_space", None)
+        self._roles = np.zeros((len(sizes), 0), np.float32) if team_reward else roles_of(self._agents)
         self.spec = EnvSpec(
             name=name,
             n_agents=len(self._agents),
-            obs_dim=max(sizes),
+            obs_dim=max(sizes) + self._roles.shape[1],
             state_dim=None if state_space is None else math.prod(state_space.shape),
             n_actions=max(self._n_actions),
             episode_limit=episode_limit,
             has_masks=has_masks,
             has_wins=False,
+            team_reward=team_reward,
         )
         self._time = 0
 
@@ -100,7 +106,7 @@ class PettingZooEnv:
         return self._show(
             observations,
             infos,
-            reward=sum(map(float, rewards.values())) / len(self._agents),
+            reward=self._reward(rewards),
             terminated=not self._env.agents and not is_cut,
             truncated=(not self._env.agents and is_cut) or self._time >= self.spec.episode_limit,
         )
@@ -109,10 +115,15 @@ class PettingZooEnv:
         """See `HostEnv.close`."""
         self._env.close()
 
+    def _reward(self, rewards: dict[str, Any]) -> float | Float[np.ndarray, " agents"]:
+        each = [float(rewards.get(agent, 0.0)) for agent in self._agents]
+        return sum(each) / len(each) if self.spec.team_reward else np.array(each, np.float32)
+
     def _show(self, observations: dict[str, Any], infos: dict[str, Any], **rest: Any) -> TimeStep:
         # Agents that stop with a step are still shown their last observation, unless all of them stop.
         there = [agent in self._env.agents or not self._env.agents for agent in self._agents]
         obs = np.zeros((self.spec.n_agents, self.spec.obs_dim), np.float32)
+        obs[:, self.spec.obs_dim - self._roles.shape[1] :] = self._roles
         avail = np.zeros((self.spec.n_agents, self.spec.n_actions), bool)
         for index, agent in enumerate(self._agents):
             if there[index] and agent in observations:
@@ -181,6 +192,7 @@ class _Task:
     n_actions: int
     state_dim: int
     has_masks: bool = False
+    team_reward: bool = True
     limit: int = 25
 
 
@@ -191,6 +203,9 @@ _TASKS = {
     "mpe.simple_line_v1": _Task(4, 8, 5, 32),
     "mpe.simple_formation_v1": _Task(4, 6, 5, 24),
     "mpe.collect_treasure_v1": _Task(8, 86, 5, 684),
+    "mpe.simple_tag_v3": _Task(4, 18, 5, 62, team_reward=False),
+    "mpe.simple_adversary_v3": _Task(3, 12, 5, 28, team_reward=False),
+    "mpe.simple_push_v3": _Task(2, 21, 5, 27, team_reward=False),
 }
 
 
@@ -206,6 +221,7 @@ def specs() -> dict[str, EnvSpec]:
             episode_limit=task.limit,
             has_masks=task.has_masks,
             has_wins=False,
+            team_reward=task.team_reward,
         )
         for map_name, task in _TASKS.items()
     }
@@ -222,10 +238,10 @@ def make(map_name: str) -> PettingZooEnv:
             f"pettingzoo/{map_name} needs packages that are not installed ({error.name}): "
             "pip install 'models-as-agents[pettingzoo]'"
         ) from error
-    limit = _TASKS[map_name].limit
+    limit, team_reward = _TASKS[map_name].limit, _TASKS[map_name].team_reward
     # Its own clock stops later, so that the limit is always ours.
     env = task.parallel_env(max_cycles=limit + 1)
-    return PettingZooEnv(f"pettingzoo/{map_name}", env, episode_limit=limit)
+    return PettingZooEnv(f"pettingzoo/{map_name}", env, episode_limit=limit, team_reward=team_reward)
 
 
 def refusal(map_name: str) -> str | None:

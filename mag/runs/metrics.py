@@ -30,6 +30,10 @@ METRICS = {
         "Mean undiscounted return of those test episodes.",
         "Rises long before the first win; SMAC's rewards add up to about 20 for a victory.",
     ),
+    "eval/return_of_agent_": Metric(
+        "Mean return of agent 0, 1, ... in those test episodes, where each agent has its own reward.",
+        "Compare with the values of the game's equilibrium; in a zero-sum game `eval/return` is always 0.",
+    ),
     "eval/episode_length": Metric("Mean length of those test episodes."),
     "models/loss": Metric(
         "Line 4: the sum of the terms below, reward and reconstruction times their weights.",

@@ -316,8 +316,9 @@ def test_environments_without_wins_are_marked(capsys):
     _, output, _ = run(capsys, "envs", "probe")
     rows = {line.split()[0]: line for line in output.splitlines() if line.startswith("probe/")}
     assert rows["probe/two-step"].endswith("2*") and rows["probe/relay"].endswith("2")
+    assert rows["probe/rivals"].endswith("1*+") and "+ pays each agent its own reward" in output
     assert "* has returns, but no wins" in output
-    assert "*" not in run(capsys, "envs", "smax")[1]
+    assert not {"*", "+"} & set(run(capsys, "envs", "smax")[1])
 
 
 def test_environments_are_filtered(capsys):

@@ -81,6 +81,18 @@ def test_agents_of_different_sizes_are_padded_and_may_leave():
     assert env._env.closed
 
 
+def test_agents_that_compete_keep_their_rewards_and_see_their_roles():
+    env = PettingZooEnv("mine/queue", Queue(), episode_limit=10, team_reward=False)
+    assert env.spec.obs_dim == 5 and env.spec.reward_shape == (2,)
+    first, one, _, three, _ = played(env, [1, 2], 4)
+    np.testing.assert_array_equal(first.reward, [0, 0])
+    # What they see is padded to 3, then comes who they are.
+    np.testing.assert_array_equal(one.obs, [[1, 1, 0, 1, 0], [1, 1, 1, 0, 1]])
+    np.testing.assert_array_equal(one.reward, [1, 2])
+    # An agent that has left gets nothing.
+    np.testing.assert_array_equal(three.reward, [0, 2])
+
+
 def test_the_last_agents_that_are_truncated_are_a_time_limit():
     *_, last = played(PettingZooEnv("mine/queue", Queue("truncated"), episode_limit=10), [0, 1], 4)
     assert last.truncated and not last.terminated
@@ -127,8 +139,8 @@ def test_the_particles_are_what_their_specs_say(name):
 
 
 def test_tasks_that_cannot_be_trained_are_refused_with_the_reason():
-    with pytest.raises(UsageError, match=r"simple_tag_v3': its agents compete"):
-        envs.make("pettingzoo/mpe.simple_tag_v3")
+    with pytest.raises(UsageError, match=r"simple_crypto_v3': its agents compete"):
+        envs.make("pettingzoo/mpe.simple_crypto_v3")
     with pytest.raises(UsageError, match=r"Did you mean 'pettingzoo/mpe.simple_spread_v3'"):
         envs.make("pettingzoo/mpe.simple_sprad_v3")
 

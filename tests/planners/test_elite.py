@@ -158,3 +158,17 @@ def test_bad_sizes_are_named(sizes, message):
 
 def test_both_are_planners():
     assert isinstance(elite.plan, Planner) and isinstance(shooting.plan, Planner)
+
+
+def test_elites_are_the_teams():
+    options = {"num_trajectories": 2, "horizon": 1, "num_elites": 1, "num_rounds": 1}
+    with pytest.raises(ValueError, match="scores trajectories for the team: score has to return one number"):
+        elite.plan(
+            KEY,
+            jnp.zeros(2),
+            jnp.zeros(()),
+            predict=lambda key, state, action: state,
+            act=lambda key, state: jnp.zeros(()),
+            score=lambda state: state,
+            **options,
+        )

@@ -177,5 +177,5 @@ def test_a_run_on_the_game_survives_that_its_games_are_killed(folder, monkeypatc
     killer.join()
     last = rows_of(folder / "run")[-1]
     assert last["env_steps"] >= 1500 and 0 < last["play/restarts"] <= len(killed)
-    assert read_rows(folder / "run" / "metrics.jsonl")
+    assert not read_rows(RunFolder(folder / "run"))[1]
     assert not any(psutil.pid_exists(pid) for pid in launches(folder / "game"))

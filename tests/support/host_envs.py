@@ -21,7 +21,7 @@ from mag.errors import UsageError
 host = True
 TASKS = ("counter", "clock", "rivals")
 OTHERS = ("late", "wide", "seen", "slow")
-SLOW = 0.02
+SLOW = 0.05
 """Seconds that a step of `slow` takes."""
 FAULTS = (
     "crash",

@@ -2,7 +2,7 @@
 
     python -m tests.support.host_overlap > results/host-overlap-cpu.json
 
-A step of the environment (`tests.support.host_envs/slow`) takes 20 ms in which its process only sleeps.
+A step of the environment (`tests.support.host_envs/slow`) takes 50 ms in which its process only sleeps.
 """
 
 import dataclasses
@@ -18,6 +18,7 @@ import numpy as np
 
 from mag.algorithms.config import CheckpointConfig, EvaluationConfig
 from mag.algorithms.registry import default_config
+from mag.runs.folder import RunFolder
 from mag.runs.logger import read_rows
 from mag.runs.train import train
 from mag.runtime import own_cores, setup
@@ -26,7 +27,7 @@ from tests.support.host_envs import SLOW
 STEPS = 24
 """Items of an iteration, 5 of 7 of them a step of the environment."""
 ITERATIONS = 30
-BATCHES = 60
+BATCHES = 20
 """Updates of the models in an iteration."""
 
 
@@ -44,7 +45,7 @@ def seconds(*, overlap: bool, batches: int) -> list[float]:
     )
     with tempfile.TemporaryDirectory() as folder:
         train(config, Path(folder) / "run")
-        rows = read_rows(Path(folder) / "run" / "metrics.jsonl")
+        rows, _ = read_rows(RunFolder(Path(folder) / "run"))
     times = [row["time/iteration"] for row in rows if "models/loss" in row]
     return times[len(times) // 2 :]
 
