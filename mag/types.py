@@ -6,6 +6,7 @@ one sequence of joint states and batched with `vmap` by the caller, so the shape
 
 from typing import Any, NamedTuple
 
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 Metrics = dict[str, Any]
@@ -68,6 +69,6 @@ class Episodes(NamedTuple):
     """Transitions played."""
 
     @property
-    def mean_returns(self) -> Float[Array, "*episodes"]:
+    def mean_returns(self) -> Float[Array | np.ndarray, "*episodes"]:
         """The returns, means over the agents where each has its own."""
         return self.returns.mean(-1) if self.returns.ndim > self.length.ndim else self.returns

@@ -30,6 +30,7 @@ METRICS = {
         "Mean undiscounted return of those test episodes.",
         "Rises long before the first win; SMAC's rewards add up to about 20 for a victory.",
     ),
+    "eval/return_of_agent_": Metric("Where each agent has a reward of its own: each agent's return, by its number."),
     "eval/episode_length": Metric("Mean length of those test episodes."),
     "models/loss": Metric(
         "Line 4: the sum of the terms below, reward and reconstruction times their weights.",
