@@ -14,6 +14,7 @@ from mag.cli import train
 from mag.cli.main import COMMANDS, dispatch
 from mag.errors import UsageError
 from mag.options import options
+from mag.runs import zoo
 from mag.runs.metrics import METRICS
 from tests.support.pages import PAGES, ROOT, blocks, commands, name, names, paths
 
@@ -104,6 +105,7 @@ def test_a_pages_commands_are_understood(page, modules, only_read):
             dispatch(words)
         for word in words:
             assert not word.startswith(("studies/", "results/")) or (ROOT / word).exists()
+            assert not word.startswith("zoo/") or word.removeprefix("zoo/") in zoo.names()
 
 
 def test_a_mistaken_command_would_be_found(modules, only_read):

@@ -3,10 +3,11 @@
 import ast
 import configparser
 import html
+import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-WIDTH, ROW, GAP = 1000, 62, 14
+WIDTH, ROW, GAP = 720, 62, 10
 
 
 def layers() -> list[list[str]]:
@@ -28,7 +29,7 @@ def about(module: str) -> str:
     path = ROOT / module.replace(".", "/")
     file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
     text = ast.get_docstring(ast.parse(file.read_text())) or ""
-    return " ".join(text.split("\n\n")[0].split()).partition(". ")[0].rstrip(".")
+    return re.split(r"\.(?: [A-Z]|$)", " ".join(text.partition("\n\n")[0].replace("`", "").split()))[0]
 
 
 def uses(module: str, known: list[str]) -> list[str]:
@@ -51,13 +52,13 @@ def picture() -> str:
         for index, module in enumerate(floor):
             parts.append(box(module, index * (width + GAP), y, width, uses(module, known)))
         y += ROW + GAP
-    head = f'<svg class="rooms" viewBox="0 0 {WIDTH} {y}" role="img" aria-label="The rooms of mag, floor by floor">'
-    return head + "".join(parts) + "</svg>"
+    head = f'<svg viewBox="0 0 {WIDTH} {y}" role="img" aria-label="The rooms of mag, floor by floor">'
+    return '<div class="rooms">' + head + "".join(parts) + "</svg></div>"
 
 
 def box(module: str, x: float, y: float, width: float, imports: list[str]) -> str:
     """One room."""
-    room = int(width / 7.4)
+    room = int(width / 6.4)
     found = ", ".join(each.removeprefix("mag.") for each in imports)
     lines = (
         (22, "name", f"{module.removeprefix('mag.')} ({len(files(module))})"),

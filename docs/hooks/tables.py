@@ -80,10 +80,10 @@ def options_of(algo: str) -> str:
     groups: dict[str, list[list[str]]] = {}
     unused = tuple(find(algo).unused(default_config(algo, MAP, "paper", "paper")))
     for name, shown in by_preset(algo).items():
-        if not name.startswith(unused):
+        if name not in ("env", "algo") and not name.startswith(unused):
             group, _, _ = name.rpartition(".")
             groups.setdefault(group, []).append(row(shown))
-    head = ("option", "paper", "small, tuned", "debug", "allowed", "meaning")
+    head = ("option", "meaning", "paper", "small, tuned", "debug", "allowed")
     about = {name: docstring(algo, name) for name in groups if name}
     parts = []
     for name, rows in groups.items():
@@ -113,7 +113,7 @@ def row(shown: list[Option]) -> list[str]:
     """One option's cells."""
     first = shown[0]
     values = [f"`{word(each.value)}`" for each in shown]
-    return [f"`--{first.name.replace('_', '-')}`", *values, admitted(first), first.help]
+    return [f"`--{first.name.replace('_', '-')}`", first.help, *values, admitted(first)]
 
 
 def admitted(option: Option) -> str:

@@ -30,6 +30,9 @@ Models as Agents: model-based multi-agent reinforcement learning in JAX.
 commands:
 {chr(10).join(f"  {name:9} {what}" for name, what in COMMANDS.items())}
 
+Battles of a trained policy, at once:
+  mag watch zoo/3s_vs_3z-g2a
+
 A first run, of some minutes:
   mag train --env smac_jax/3s_vs_3z
   mag watch runs/smac_jax_3s_vs_3z-mag-small-tuned-seed0

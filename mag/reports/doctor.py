@@ -5,6 +5,7 @@ import os
 import platform
 import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, NamedTuple
@@ -59,9 +60,21 @@ def is_well(findings: list[Finding]) -> bool:
 
 
 def tell(finding: Finding) -> str:
-    """A finding in a line or two."""
-    line = f"{finding.state:8} {finding.part:10} {finding.told}"
-    return f"{line}\n{'':20}-> {finding.advice}" if finding.advice else line
+    """A finding in lines of 80 columns; words that are longer, such as paths, stay whole."""
+    begin = f"{finding.state:8} {finding.part:10} "
+    parts = [(begin, finding.told)] + ([(" " * len(begin) + "-> ", finding.advice)] if finding.advice else [])
+    return "\n".join(
+        line
+        for start, text in parts
+        for line in textwrap.wrap(
+            text,
+            80,
+            initial_indent=start,
+            subsequent_indent=" " * len(start),
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    )
 
 
 def _python() -> Iterator[Finding]:

@@ -94,3 +94,12 @@ def test_the_game_is_sought_where_the_packages_of_its_client_are_missing(tmp_pat
     (finding,) = found("starcraft")
     assert finding.advice == "pip install 'models-as-agents[starcraft]'"
     assert installed.game_folder() == tmp_path
+
+
+def test_a_finding_fits_80_columns():
+    told = doctor.tell(doctor.Finding("starcraft", "missing", "one two " * 20, "three " * 30))
+    lines = told.splitlines()
+    assert max(map(len, lines)) <= 80 and lines[0].startswith("missing  starcraft  one two")
+    # 20 columns of state and part, or of state, part and arrow.
+    assert [line[:20].strip() for line in lines[1:]] == [""] * (len(lines) - 1)
+    assert sum(line[20:23] == "-> " for line in lines) == 1
