@@ -1,0 +1,133 @@
+"""Every algorithm learns every probe to its documented value, MAG with each planner.
+
+The probes are shown in one size, so that an algorithm compiles once and learns all of them, each from the start.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mag import envs
+from mag.algorithms import registry
+from mag.algorithms.contract import Algorithm
+from mag.algorithms.registry import default_config
+from mag.learning.parallel import seed_keys
+from mag.options import override
+from mag.play.jax_player import JaxPlayer
+from mag.play.testing import evaluation_keys
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("compile_quickly")]
+
+BEST = {"one-step": 1.0, "two-step": 1.0, "relay": 1.0, "memory": 1.0}
+"""The best return of each probe (`mag.envs.probe`)."""
+SPEC = dataclasses.replace(envs.spec("probe/memory"), name="probe/any", n_actions=4, has_masks=True)
+"""The size in which all of them are shown."""
+MODEL_BASED = {
+    "collect.num_envs": 32,
+    "collect.steps": 8,
+    "networks.hidden": 32,
+    "networks.deterministic": 32,
+    "networks.dropout": 0.0,
+    "replay.capacity": 8000,
+    "replay.learning_starts": 1000,
+    "replay.sequence_length": 10,
+    "replay.batch_size": 16,
+    "models.optimiser": "muon",
+    "models.batches": 40,
+    "models.learning_rate": 5e-3,
+    "models.learning_rate_decay": 0.998,
+    "models.ema_decay": 0.9,
+    "models.reward_weight": 10.0,
+    "models.reconstruction_weight": 3.0,
+    "rollout.num_rollouts": 4,
+    "rollout.windows": 64,
+    "rollout.burn_in": 6,
+    "rollout.starts_per_window": 2,
+    "ppo.epochs": 4,
+    "ppo.minibatch": 128,
+    "ppo.actor_learning_rate": 2e-3,
+    "ppo.critic_learning_rate": 2e-3,
+    "ppo.entropy": 0.05,
+    "ppo.entropy_decay": 0.999,
+    "ppo.ema_decay": 0.9,
+    "ppo.weigh_by_continuation": True,
+}
+"""Options, besides those of size `debug`, with which a model-based method learns a probe in a few thousand steps."""
+MODEL_FREE = {"collect.num_envs": 64, "networks.hidden": 32}
+CASES = {
+    "mag with shooting": ("mag", "shooting", MODEL_BASED, 24),
+    "mag with elites": ("mag", "elite", MODEL_BASED, 24),
+    "mamba": ("mamba", None, MODEL_BASED, 24),
+    "attention-ppo": ("attention-ppo", None, MODEL_FREE, 80),
+    "commnet": ("commnet", None, MODEL_FREE, 200),
+    "g2a": ("g2a", None, MODEL_FREE, 80),
+}
+"""Method, planner, options and iterations."""
+
+
+class Padded:
+    """A probe in the size of `SPEC`: more observations, which are zeros, and actions that are never available."""
+
+    spec = SPEC
+
+    def __init__(self, env: Any) -> None:
+        self.env = env
+
+    def reset(self, key: Any) -> Any:
+        state, shown = self.env.reset(key)
+        return state, self.show(shown)
+
+    def step(self, key: Any, state: Any, action: Any) -> Any:
+        state, shown = self.env.step(key, state, action)
+        return state, self.show(shown)
+
+    def show(self, shown: Any) -> Any:
+        features, actions = SPEC.obs_dim - shown.obs.shape[1], SPEC.n_actions - shown.avail.shape[1]
+        return shown._replace(
+            obs=jnp.pad(shown.obs, ((0, 0), (0, features))), avail=jnp.pad(shown.avail, ((0, 0), (0, actions)))
+        )
+
+
+def test_one_size_fits_all_probes() -> None:
+    specs = [envs.spec(f"probe/{name}") for name in BEST]
+    assert max(spec.obs_dim for spec in specs) <= SPEC.obs_dim
+    assert max(spec.n_actions for spec in specs) <= SPEC.n_actions
+    assert {spec.n_agents for spec in specs} == {SPEC.n_agents}
+
+
+@pytest.fixture(scope="module", params=CASES)
+def learn(request: pytest.FixtureRequest) -> Callable[[str], float]:
+    """Trains the method on a probe, and returns its mean return in 128 greedy episodes."""
+    algo, planner, changes, iterations = CASES[request.param]
+    config = default_config(algo, "probe/memory", "debug", "paper", planner=planner, spec=SPEC)
+    config = override(config, changes)
+    algorithm: Algorithm = registry.make(config, SPEC)
+
+    def of_probe(name: str) -> float:
+        env: Any = Padded(envs.make(f"probe/{name}"))
+        sizes = {"num_envs": config.collect.num_envs, "steps": config.collect.steps}
+        player = JaxPlayer(env, **sizes, num_seeds=config.num_seeds)
+        keys = seed_keys(config.seed, config.num_seeds)
+        state = algorithm.init(keys)
+        players = player.start(keys, algorithm.agent(state))
+
+        def play(keys: Any, agent: Any) -> Any:
+            nonlocal players
+            players, played = player.collect(keys, agent, players)
+            return played
+
+        for _ in range(iterations):
+            state, _ = algorithm.iteration(state, play)
+        tests = player.test(evaluation_keys(config.seed, config.num_seeds, iterations), algorithm.agent(state), 128)
+        return float(np.mean(tests.returns))
+
+    return of_probe
+
+
+@pytest.mark.parametrize("probe", BEST)
+def test_every_algorithm_learns_every_probe(learn: Callable[[str], float], probe: str) -> None:
+    assert learn(probe) == pytest.approx(BEST[probe], abs=0.06)
