@@ -52,7 +52,7 @@ def described(run: Trained, index: int, content: dict[str, Any] | None) -> dict[
     config, progress, evaluation = run.config, run.progress, run.progress.evaluation
     alone = dataclasses.replace(config, seed=config.seed + index, num_seeds=1, workers=1)
     made = {
-        "command": command(config),
+        "command": command(dataclasses.replace(config, steps=min(config.steps, progress.slowest))),
         "iteration": progress.iteration,
         "env_steps": progress.env_steps[index],
         "eval_win_rate": evaluation.win_rate[index] if evaluation and run.player.spec.has_wins else None,

@@ -26,12 +26,12 @@ ENV = "probe/one-step"
 
 
 def config(algo="commnet", **changes):
-    return override(default_config(algo, ENV, "debug", "tuned", spec=spec(ENV)), {"steps": 32, **changes})
+    return override(default_config(algo, ENV, "debug", "tuned", spec=spec(ENV)), {"steps": 100, **changes})
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory, compile_quickly):
-    """A run of two seeds that was stopped; nothing was learned."""
+    """A run of two seeds that was stopped after 96 of 100 steps; nothing was learned."""
     path = tmp_path_factory.mktemp("zoo") / "run"
     tested = Evaluation(iteration=3, win_rate=[0.5, 0.25], returns=[0.5, 0.25], length=[1.0, 1.0])
     progress = Progress(3, [96, 97], [8, 9], [[], []], evaluation=tested)
@@ -61,7 +61,7 @@ def test_an_entry_acts_as_its_run(run, kept):
 def test_an_entry_is_small_and_tells_what_made_it(run, kept):
     told = json.loads((kept / "config.json").read_text())
     assert told["made"]["command"] == (
-        f"mag train --env {ENV} --algo commnet --size debug --recipe tuned --seed 0 --steps 32 --num-seeds 2"
+        f"mag train --env {ENV} --algo commnet --size debug --recipe tuned --seed 0 --steps 96 --num-seeds 2"
     )
     assert (told["made"]["env_steps"], told["made"]["iteration"]) == (97, 3)
     assert (told["made"]["eval_win_rate"], told["made"]["eval_return"]) == (0.25, 0.25)
