@@ -5,10 +5,12 @@
 A step of the environment (`tests.support.host_envs/slow`) takes 50 ms in which its process only sleeps.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
 import platform
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -44,7 +46,8 @@ def seconds(*, overlap: bool, batches: int) -> list[float]:
         checkpoint=CheckpointConfig(every=1e9),
     )
     with tempfile.TemporaryDirectory() as folder:
-        train(config, Path(folder) / "run")
+        with contextlib.redirect_stdout(sys.stderr):
+            train(config, Path(folder) / "run")
         rows, _ = read_rows(RunFolder(Path(folder) / "run"))
     times = [row["time/iteration"] for row in rows if "models/loss" in row]
     return times[len(times) // 2 :]
