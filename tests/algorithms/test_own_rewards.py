@@ -77,7 +77,13 @@ def test_agents_that_cannot_choose_for_themselves_are_told_why(changes, message)
 
 EXPLORE = {"ppo.entropy": 0.1, "ppo.entropy_decay": 1.0}
 """The second agent has to try again what was worse at first."""
-OWN_PLANS = {**EXPLORE, "planner.choice": "own", "networks.joint_events": False, "networks.components": 1}
+OWN_PLANS = {
+    **EXPLORE,
+    "ppo.entropy": 0.3,
+    "planner.choice": "own",
+    "networks.joint_events": False,
+    "networks.components": 1,
+}
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@
 | `2s3z-reload` | weapons reload in fixed times |
 | `2s3z-ground` | start places and walls |
 | `2s3z-all` | the three |
+| `2s3z-pass` | the three, and units walk through each other, as they can be made to in SMAClite |
 
 A policy trained on `smac_jax/2s3z` plays them all (`mag evaluate RUN --env tests.support.transfer/2s3z-clock`),
 which tells what changes its win rate. Grounds are known of the maps in `tests/data/smaclite_battles.json`.
@@ -24,7 +25,7 @@ from mag.envs.smac_jax.loading import get_map
 from mag.envs.smac_jax.maps import Rect
 from tests.support.smaclite import CLOCK, RECORDED
 
-WHAT = ("clock", "reload", "ground", "all")
+WHAT = ("clock", "reload", "ground", "all", "pass")
 
 
 def specs() -> dict[str, EnvSpec]:
@@ -40,7 +41,7 @@ def specs() -> dict[str, EnvSpec]:
 def make(map_name: str) -> Any:
     """See `mag.envs.Family`."""
     name, _, what = map_name.rpartition("-")
-    is_theirs = {each: what in (each, "all") for each in WHAT}
+    is_theirs = {each: what in (each, "all", "pass") for each in WHAT}
     ours, ground = get_map(name), RECORDED["grounds"][name]
     played = (
         dataclasses.replace(ours, walls=tuple(Rect(*wall) for wall in ground["walls"])) if is_theirs["ground"] else ours
@@ -49,4 +50,6 @@ def make(map_name: str) -> Any:
     battles = SMAC(own_clock(played, ours.limit), clock, reload_varies=not is_theirs["reload"])
     if is_theirs["ground"]:
         battles.battle = dataclasses.replace(battles.battle, start=np.array(ground["start"], np.float32))
+    if what == "pass":
+        battles.battle = dataclasses.replace(battles.battle, touch=np.full_like(battles.battle.touch, -np.inf))
     return adapt(f"{__name__}/{map_name}", battles, ours.limit)
