@@ -43,5 +43,7 @@ def plan(
 
 if __name__ == "__main__":
     planner = {"kind": "examples.your_planner", "num_predictions": 8}
-    summary = mag.train(env="probe/one-step", algo="mag", planner=planner, size="debug", run="runs/your-planner")
+    summary = mag.train(
+        env="probe/one-step", algo="mag", planner=planner, size="debug", recipe="paper", run="runs/your-planner"
+    )
     print(f"trained for {summary['env_steps']} steps with a planner of one's own")

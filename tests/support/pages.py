@@ -7,7 +7,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
 FENCE = re.compile(r"^( *)```([\w-]*)[^\n]*\n(.*?)^\1```$", re.S | re.M)
-FILES = r"(?:mag|tests|results|studies|docs)/[\w/.-]+\.(?:py|md|json|toml|png|csv)"
+FILES = r"(?:mag|tests|results|studies|docs|examples)/[\w/.-]+\.(?:py|md|json|toml|png|csv)"
 
 
 class Block(NamedTuple):
