@@ -89,3 +89,33 @@ def smooth_l1(difference: Float[Array, "*batch"], threshold: float = 1.0) -> Flo
     size = jnp.abs(difference)
     near = jnp.minimum(size, threshold)
     return near * (size - 0.5 * near)
+
+
+LIMIT = 3.1
+"""Symmetric logarithm of the largest number that bins can stand for: 21, above the sum of all rewards of a battle."""
+
+
+def bin_centres(bins: int) -> Float[Array, " bins"]:
+    """The numbers that bins stand for, evenly spaced in symmetric logarithms (Hafner et al. 2023)."""
+    places = jnp.linspace(-LIMIT, LIMIT, bins)
+    return jnp.sign(places) * jnp.expm1(jnp.abs(places))
+
+
+def two_hot_mean(logits: Float[Array, "*batch bins"]) -> Float[Array, "*batch"]:
+    """The mean of a distribution over bins."""
+    return jax.nn.softmax(logits) @ bin_centres(logits.shape[-1])
+
+
+def two_hot_nll(logits: Float[Array, "*batch bins"], target: Float[Array, "*#batch"]) -> Float[Array, "*batch"]:
+    """Cross-entropy of a distribution over bins and a number, which the two bins around it share.
+
+    Their shares have the number as their mean, so that what is learned is the mean, however rare a number is.
+    """
+    centres = bin_centres(logits.shape[-1])
+    target = jnp.clip(jnp.broadcast_to(target, logits.shape[:-1]), centres[0], centres[-1])
+    above = jnp.clip(jnp.searchsorted(centres, target, side="right"), 1, len(centres) - 1)
+    low, high = centres[above - 1], centres[above]
+    share = (target - low) / (high - low)
+    logs = jax.nn.log_softmax(logits)
+    log_low, log_high = (jnp.take_along_axis(logs, index[..., None], -1)[..., 0] for index in (above - 1, above))
+    return -(1 - share) * log_low - share * log_high

@@ -84,12 +84,20 @@ class ModelsConfig:
     reward_threshold: float = number(1.0, above=0)
     """Error of a predicted reward beyond which its loss grows linearly. Below it the mean is learned, far beyond it
     the median, and a rare win is then never expected."""
+    reward_bins: int = number(0, least=0)
+    """Bins of the distribution over rewards that is learned, whose mean is the predicted reward; 0 learns the reward
+    itself."""
     reward_weight: float = number(1.0, least=0)
     """Weight of the reward's error in the models' loss."""
     reconstruction_weight: float = number(1.0, least=0)
     """Weight of the observation's reconstruction in the models' loss."""
     kl_balance: float = number(0.8, least=0, most=1)
     """Share of the KL term that moves the prior towards the posterior."""
+
+    def check(self) -> None:
+        """Raise UsageError where there is a single bin."""
+        if self.reward_bins == 1:
+            raise UsageError("models.reward_bins is 1; a distribution takes 2 or more, and 0 learns the reward itself")
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ from mag.learning.distributions import (
     sample_categorical,
     smooth_l1,
     straight_through,
+    two_hot_mean,
+    two_hot_nll,
 )
 from mag.learning.networks import (
     ACTIVATIONS,
@@ -115,7 +117,7 @@ class LocalModels(WorldModel):
         self.posterior_output = Linear(next(keys), hidden, latent)
         self.decoder = FeatureMLP(next(keys), latent, deterministic, (hidden, hidden, hidden), "relu")
         self.decoder_output = Linear(next(keys), hidden, spec.obs_dim)
-        self.reward, self.continuation = head(1), head(1)
+        self.reward, self.continuation = head(config.reward_bins or 1), head(1)
         self.available_head = head(spec.n_actions) if spec.has_masks else None
         self.action_features = MLP(next(keys), (hidden, hidden, hidden), "elu")
         self.action_output = Linear(next(keys), hidden, spec.n_actions)
@@ -137,7 +139,7 @@ class LocalModels(WorldModel):
         if self.events is None:
             return ModelState(sample_categorical(key, self.prior_logits(deter)), deter)
         key_event, key_latent = jax.random.split(key)
-        continuation = self.outcome_heads(state.stoch, deter)[1]
+        continuation = self.continuation(ModelState(state.stoch, deter))[..., 0]
         assert state.alive is not None
         event = self.events.draw(key_event, state.alive, deter, continuation)
         return ModelState(sample_categorical(key_latent, self.prior_given(deter, event)), deter, event.alive)
@@ -210,7 +212,8 @@ class LocalModels(WorldModel):
 
         They read (stoch_t, deter_{t+1}): deter_{t+1} already holds the joint action a_t.
         """
-        reward, continuation = self.outcome_heads(before.stoch, after.deter)
+        state = ModelState(before.stoch, after.deter)
+        reward, continuation = self.mean_reward(self.reward(state)), self.continuation(state)[..., 0]
         if after.alive is None:
             return Outcome(reward, jax.nn.sigmoid(continuation))
         goes_on = after.alive.any().astype(reward.dtype)  # the end was drawn with the state
@@ -220,12 +223,18 @@ class LocalModels(WorldModel):
         """See `WorldModel.alive`: known with joint events."""
         return state.alive
 
-    def outcome_heads(
-        self, before: Latent, deter: Float[Array, "agents deterministic"]
-    ) -> tuple[Float[Array, " agents"], Float[Array, " agents"]]:
-        """Reward, times its scale, and the logit of continuing."""
-        state = ModelState(before, deter)
-        return self.reward(state)[..., 0], self.continuation(state)[..., 0]
+    def mean_reward(self, outputs: Float[Array, "*time agents outputs"]) -> Float[Array, "*time agents"]:
+        """The predicted reward, times its scale, from the outputs of its head."""
+        return two_hot_mean(outputs) if self.config.reward_bins else outputs[..., 0]
+
+    def reward_error(
+        self, outputs: Float[Array, "time agents outputs"], reward: Float[Array, " time #agents"]
+    ) -> Float[Array, "time agents"]:
+        """What the head of rewards learns to lower."""
+        target = self.config.reward_scale * reward
+        if self.config.reward_bins:
+            return two_hot_nll(outputs, target)
+        return smooth_l1(outputs[..., 0] - target, self.config.reward_threshold)
 
     def available(self, key: PRNGKeyArray, state: ModelState) -> Bool[Array, "agents actions"] | None:
         """See `WorldModel.available`: independent Bernoullis."""
@@ -335,19 +344,19 @@ def one_step_predictions(models: LocalModels, key: PRNGKeyArray, sequence: Arriv
     posterior_logits, posterior = observe_sequence(models, key_observe, sequence, training=training)
     prior_logits, kl, life = expectations(models, posterior_logits, posterior.deter, sequence)
     prior = posterior._replace(stoch=sample_categorical(key_prior, jax.lax.stop_gradient(prior_logits)))
-    config = models.config
     obs, action_logits = jax.vmap(models.decode_all)(posterior)
     # stoch_{t-1} for deter_t: rolled by one; what wraps around at t = 0 is not `known`.
     before = jax.tree.map(lambda x: jnp.roll(x, 1, axis=0), posterior.stoch)
-    reward, continuation = jax.vmap(models.outcome_heads)(before, posterior.deter)
+    outcome = ModelState(before, posterior.deter)
+    reward, continuation = jax.vmap(models.reward)(outcome), jax.vmap(models.continuation)(outcome)[..., 0]
     if models.available_head is None:
-        available = jnp.zeros_like(reward)
+        available = jnp.zeros_like(continuation)
     else:
         logits = jax.vmap(models.available_head)(posterior)
         available = bernoulli_nll(logits, sequence.avail.astype(jnp.float32)).sum(-1)
     errors = Errors(
         reconstruction=smooth_l1(obs - sequence.obs).sum(-1),
-        reward=smooth_l1(reward - config.reward_scale * sequence.rewards, config.reward_threshold),
+        reward=models.reward_error(reward, sequence.rewards),
         continuation=bernoulli_nll(continuation, sequence.continues[:, None]),
         available_actions=available,
         action_information=-log_prob(action_logits, jnp.maximum(sequence.previous_action, 0)),

@@ -17,6 +17,7 @@ from mag.algorithms.mag.local_models import (
     observe_sequence,
     one_step_predictions,
 )
+from mag.learning import distributions
 from mag.types import Arrival
 from tests.support import reference
 from tests.support.small import NETWORKS, SPEC, float64, random_batch, small_models
@@ -206,3 +207,21 @@ def test_dropout_is_on_in_training_only():
     on, off = memory(models, True), memory(models, False)
     assert not np.allclose(on[0], on[1])
     np.testing.assert_array_equal(off[0], off[1])
+
+
+def test_bins_of_rewards_are_learned_and_read_as_their_mean():
+    models = small_models(**CONFIG | {"reward_bins": 9})
+    predictions = jax.vmap(lambda key, each: one_step_predictions(models, key, each, training=False))(
+        jax.random.split(KEY, 2), BATCH
+    )
+    before = jax.tree.map(lambda x: jnp.roll(x, 1, axis=1), predictions.posterior.stoch)
+    outputs = jax.vmap(jax.vmap(models.reward))(ModelState(before, predictions.posterior.deter))
+    logs = np.asarray(jax.nn.log_softmax(outputs), np.float64)
+    centres = np.asarray(distributions.bin_centres(9), np.float64)
+    target = CONFIG["reward_scale"] * np.asarray(BATCH.reward)
+    shares = np.stack([np.interp(target, centres, row) for row in np.eye(9)], -1)  # hats around the centres
+    np.testing.assert_allclose(predictions.errors.reward, -(shares[:, :, None] * logs).sum(-1), rtol=1e-4)
+    state = jax.tree.map(lambda x: x[0, 0], predictions.posterior)
+    following = jax.tree.map(lambda x: x[0, 1], predictions.posterior)
+    mean = np.exp(logs[0, 1]) @ centres
+    np.testing.assert_allclose(models.outcome(state, following).reward, mean, rtol=1e-4)
