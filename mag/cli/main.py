@@ -48,6 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     (Ctrl-C), 143 (SIGTERM), 141 (nobody reads the output). Stopped at once: 130.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if "" not in sys.path:
+        sys.path.append("")  # methods, environments and planners of a user's own may stand in the current folder
     try:
         try:
             dispatch(words)

@@ -399,6 +399,16 @@ def test_a_method_or_planner_that_computes_when_it_is_imported_has_its_threads(t
         assert done.stdout.strip() == found
 
 
+def test_an_installed_mag_finds_modules_in_the_current_folder(tmp_path):
+    (tmp_path / "my_method.py").write_text("from tests.support.fake import METHOD as METHOD\n")
+    # As an installed `mag` begins: with the packages, but without the current folder (-P).
+    script = "import sys; sys.path.append(sys.argv.pop(1)); from mag.cli import main; main()"
+    command = [sys.executable, "-P", "-c", script, os.getcwd(), "train", "--algo", "my_method", "--help"]
+    surroundings = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=surroundings)
+    assert (done.returncode, done.stderr) == (0, "") and "my_method" in done.stdout
+
+
 @pytest.mark.parametrize("words", [["envs"], ["--help"], ["train", "--help"], ["watch", "--help"]])
 def test_an_output_that_cannot_be_written_is_told(words):
     with open("/dev/full", "w") as full:
