@@ -55,6 +55,8 @@ def modules(tmp_path, monkeypatch):
                 (tmp_path / ("3m.toml" if "[starcraft]" in block.text else "my_map.toml")).write_text(block.text)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
+    for each in [module for module in sys.modules if module.startswith("my_")]:  # of other tests
+        monkeypatch.delitem(sys.modules, each)
     before = set(sys.modules)
     yield tmp_path
     for each in set(sys.modules) - before:

@@ -90,11 +90,6 @@ class Venture(NamedTuple):
 class ModelBased(Protocol):
     """An algorithm with a world model, whose imagination can be watched and measured. All is of one seed."""
 
-    @property
-    def discount(self) -> float:
-        """The discount of the critic's values."""
-        ...
-
     def can_learn(self, state: State) -> bool:
         """Whether D_e, of all seeds, holds enough to learn from."""
         ...
@@ -105,6 +100,16 @@ class ModelBased(Protocol):
 
     def imagine(self, key: PRNGKeyArray, state: State, episode: Arrival, *, observed: int) -> Imagination:
         """A real episode `[time, ...]` predicted from its first `observed` arrivals on. The key is consumed."""
+        ...
+
+
+@runtime_checkable
+class Venturing(ModelBased, Protocol):
+    """A model-based algorithm whose rollouts can be compared with the simulator."""
+
+    @property
+    def discount(self) -> float:
+        """The discount of the critic's values."""
         ...
 
     def model_reward(self, key: PRNGKeyArray, state: State) -> Any:

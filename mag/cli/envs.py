@@ -16,7 +16,7 @@ PAPER = tuple(f"smac_jax/{map_name}" for map_name in TABLE_1)
 """The paper's maps."""
 COLUMNS = "The columns are agents, features of an observation, actions, and the steps after which an episode is cut."
 NO_WINS = "* has returns, but no wins."
-OWN_REWARDS = "+ pays each agent its own reward: they compete, or their interests are mixed."
+OWN_REWARDS = "+ pays each agent its own reward: they compete, or their interests are mixed; no wins."
 FIRST = "The paper's eight maps come first."
 OWN = """Maps of your own: smac_jax/FILE.toml, a map in a file, or PACKAGE.MODULE/MAP, a module with the functions
 `specs` and `make` (`mag.envs.Family`)."""
@@ -38,15 +38,25 @@ def run(words: list[str]) -> None:
     if not found:
         near = did_you_mean(given[0], dict.fromkeys(part for name in names for part in (*name.split("/"), name)))
         raise UsageError(f"no environment's name contains {given[0]!r}{near}; `mag envs` lists all")
-    notes = [] if all(spec.has_wins for spec in found) else [NO_WINS]
+    notes = [] if all(spec.has_wins or not spec.team_reward for spec in found) else [NO_WINS]
     notes += [] if all(spec.team_reward for spec in found) else [OWN_REWARDS]
-    print("\n".join([*table(found), "", *wrap(COLUMNS if given else f"{COLUMNS} {FIRST}"), *notes, *wrap(OWN)]))
+    print(
+        "\n".join(
+            [
+                *table(found),
+                "",
+                *wrap(COLUMNS if given else f"{COLUMNS} {FIRST}"),
+                *(line for note in notes for line in wrap(note)),
+                *wrap(OWN),
+            ]
+        )
+    )
 
 
 def table(specs: list["EnvSpec"]) -> Iterator[str]:
     """The rows: name, agents, observation, actions and steps."""
     width = max(len(spec.name) for spec in specs)
-    yield f"{'':{width}} {'agents':>6} {'obs':>4} {'actions':>7} {'steps':>5}"
+    yield f"{'':{width}} {'agents':>6} {'obs':>3} {'actions':>7} {'steps':>5}"
     for spec in specs:
-        mark = ("" if spec.has_wins else "*") + ("" if spec.team_reward else "+")
-        yield f"{spec.name:{width}} {spec.n_agents:6} {spec.obs_dim:4} {spec.n_actions:7} {spec.episode_limit:5}{mark}"
+        mark = "+" if not spec.team_reward else "" if spec.has_wins else "*"
+        yield f"{spec.name:{width}} {spec.n_agents:6} {spec.obs_dim:3} {spec.n_actions:7} {spec.episode_limit:5}{mark}"

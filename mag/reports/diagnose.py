@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from mag.algorithms.contract import Imagination, ModelBased
+from mag.algorithms.contract import Imagination, ModelBased, Venturing
 from mag.errors import UsageError
 from mag.learning.parallel import first_seed
 from mag.play.jax_player import JaxPlayer
@@ -55,6 +55,7 @@ def diagnose_run(path: Path, batches: int, rollouts: int = 0) -> dict[str, Any]:
             keys, sequences
         )
 
+    can_venture = isinstance(player, JaxPlayer) and isinstance(algorithm, Venturing)
     key = jax.random.fold_in(jax.random.key(config.seed), STREAM)
     compiled = jax.jit(batch, compiler_options=compile_options())
     found = [compiled(key, states.learner) for key in jax.random.split(key, batches)]
@@ -70,7 +71,7 @@ def diagnose_run(path: Path, batches: int, rollouts: int = 0) -> dict[str, Any]:
         "sequences": len(real.first),
         "observed": OBSERVED,
         **compare(real, imagined, OBSERVED),
-        "realism": realism(run, rollouts=rollouts) if rollouts and isinstance(player, JaxPlayer) else None,
+        "realism": realism(run, rollouts=rollouts) if rollouts and can_venture else None,
         "warnings": warnings,
     }
 

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from scipy import stats
 
-from mag.algorithms.contract import Algorithm, ModelBased, Venture
+from mag.algorithms.contract import Algorithm, Venture, Venturing
 from mag.envs import Env
 from mag.envs.view import View
 from mag.errors import UsageError
@@ -87,7 +87,7 @@ def rollout_errors(path: Path, rollouts: int = 512) -> dict[str, list[float]]:
 
 def compare_rollouts(algorithm: Algorithm, env: Env, state: Any, seed: int, rollouts: int, length: int) -> Comparison:
     """Rollouts of `length` steps from real episodes, and what the simulator makes of their actions."""
-    assert isinstance(algorithm, ModelBased)
+    assert isinstance(algorithm, Venturing)
     key_reward, key_play = jax.random.split(jax.random.fold_in(jax.random.key(seed), STREAM))
     model_reward = algorithm.model_reward(key_reward, state)
 
@@ -155,7 +155,7 @@ def repeat(key: PRNGKeyArray, env: Env, env_state: Any, actions: Array) -> Repea
 
 
 def _compare(
-    algorithm: ModelBased,
+    algorithm: Venturing,
     env: Env,
     state: Any,
     model_reward: Any,

@@ -235,7 +235,7 @@ def test_help_names_every_command(capsys):
 @pytest.mark.parametrize("word", ["--help", "-h"])
 def test_help_of_train_is_short_and_names_the_groups(capsys, word):
     code, output, _ = run(capsys, "train", word)
-    assert code == 0 and len(output.splitlines()) < 60
+    assert code == 0 and len(output.splitlines()) < 66
     assert all(len(line) <= 80 for line in output.splitlines())
     assert "--run DIR" in output and "in size small, recipe" in output
     assert "--ppo.*" in output and "--planner.*" in output and "--ppo.gamma" not in output
@@ -316,7 +316,7 @@ def test_environments_without_wins_are_marked(capsys):
     _, output, _ = run(capsys, "envs", "probe")
     rows = {line.split()[0]: line for line in output.splitlines() if line.startswith("probe/")}
     assert rows["probe/two-step"].endswith("2*") and rows["probe/relay"].endswith("2")
-    assert rows["probe/rivals"].endswith("1*+") and "+ pays each agent its own reward" in output
+    assert rows["probe/rivals"].endswith("1+") and "+ pays each agent its own reward" in output
     assert "* has returns, but no wins" in output
     assert not {"*", "+"} & set(run(capsys, "envs", "smax")[1])
 

@@ -137,7 +137,7 @@ def test_a_team_of_adversaries_alone_does_not_compete():
 def test_equal_rewards_are_not_rounded():
     env = jaxmarl.JaxMarlEnv("toy/toy", Toy(), episode_limit=9)
     tenth = jnp.float32(0.1)
-    assert env._team_reward({"short": tenth, "long": tenth}) == tenth
+    assert env._reward({"short": tenth, "long": tenth}) == tenth
 
 
 def test_particles_are_truncated_after_25_steps():

@@ -32,7 +32,7 @@ def shapes_by_spec(spec):
         "obs": ((spec.n_agents, spec.obs_dim), jnp.float32),
         "avail": ((spec.n_agents, spec.n_actions), jnp.bool_),
         "alive": (per_agent, jnp.bool_),
-        "reward": (scalar, jnp.float32),
+        "reward": (spec.reward_shape, jnp.float32),
         "first": (scalar, jnp.bool_),
         "terminated": (scalar, jnp.bool_),
         "truncated": (scalar, jnp.bool_),

@@ -15,7 +15,6 @@ import numpy as np
 
 from mag.envs import EnvSpec
 from mag.envs.host import time_step
-from mag.envs.view import NOBODY, Frame, Kind, Scene, Sight
 from mag.errors import UsageError
 
 host = True
@@ -86,19 +85,31 @@ class Rivals:
 
 
 class CounterView:
-    """Two allies that walk to the east, a step at a time."""
+    """Two allies that walk to the east, a step at a time.
 
-    scene = Scene(8.0, 8.0, (), (), (Kind("walker", 0.5, 10.0, 0.0),), allies=2)
+    `mag.envs.view` loads JAX, which processes that only play must not: it is imported where something is drawn.
+    """
+
+    @property
+    def scene(self):
+        """See `mag.envs.view.View`."""
+        from mag.envs.view import Kind, Scene
+
+        return Scene(8.0, 8.0, (), (), (Kind("walker", 0.5, 10.0, 0.0),), allies=2)
 
     def frame(self, state):
         """See `mag.envs.view.View`."""
+        from mag.envs.view import NOBODY, Frame
+
         nothing = np.zeros(2, np.float32)
         place = np.array([[1.0 + state.time, 2.0], [1.0 + state.time, 4.0]], np.float32)
         return Frame(np.zeros(2, np.int32), place, nothing + 10, nothing, np.full(2, NOBODY, np.int32), nothing)
 
     def sight(self, obs):
         """See `mag.envs.view.View`: each agent sees both where they are."""
-        import jax.numpy as jnp  # not where the environment is played
+        import jax.numpy as jnp
+
+        from mag.envs.view import Sight
 
         offset = jnp.array([[[0.0, 0.0], [0.0, 2.0]], [[0.0, -2.0], [0.0, 0.0]]])
         return Sight(jnp.ones((2, 2), bool), offset, jnp.ones((2, 2)), jnp.zeros((2, 2)), own_position=None)

@@ -255,11 +255,11 @@ class MAG:
 
     @property
     def discount(self) -> float:
-        """See `ModelBased.discount`."""
+        """See `Venturing.discount`."""
         return self.config.ppo.gamma
 
     def model_reward(self, key: PRNGKeyArray, state: MAGState) -> ModelReward | RatioReward:
-        """See `ModelBased.model_reward`. The key is consumed."""
+        """See `Venturing.model_reward`. The key is consumed."""
         fitted = state.model_reward
         if fitted is None:
             keys = jax.random.split(key, (2, self.num_seeds))
@@ -282,7 +282,7 @@ class MAG:
         *,
         length: int,
     ) -> Venture:
-        """See `ModelBased.venture`. The key is consumed."""
+        """See `Venturing.venture`. The key is consumed."""
         models: Any = state.models.weights
         actor = state.policy.actor.params
         planned = None if state.model_reward is None else model_reward

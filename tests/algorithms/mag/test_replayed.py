@@ -48,7 +48,7 @@ def test_real_steps_are_told_as_transitions():
     np.testing.assert_array_equal(found.state["obs"], batch.obs[:, 2:5])
     np.testing.assert_array_equal(found.last["obs"], batch.obs[:, 5])
     np.testing.assert_array_equal(found.action, batch.previous_action[:, 3:])
-    np.testing.assert_allclose(found.reward, 10 * batch.reward[:, 3:])
+    np.testing.assert_allclose(found.reward[..., 0], 10 * batch.reward[:, 3:])
     policy, value = weights(found)
     # The first sequence ends with its second transition: what follows does not count. No action counts.
     np.testing.assert_array_equal(value[..., 0], [[1, 1, 0], [1, 1, 1]])
