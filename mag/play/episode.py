@@ -124,6 +124,11 @@ def absorb(timestep: TimeStep) -> TimeStep:
     return where(timestep.terminated, shown, timestep)
 
 
+def kept(timestep: TimeStep, previous_action: Int[Array, " agents"]) -> Arrival:
+    """The arrival as D_e keeps it for world models: absorbed where the episode really ended, without global state."""
+    return arrival(absorb(timestep), previous_action)._replace(state=None)
+
+
 def where(condition: Bool[Array, ""], yes: Any, no: Any) -> Any:
     """`jnp.where` on pytrees."""
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), yes, no)

@@ -1,6 +1,7 @@
 """Tests: whole greedy episodes in separate environments with their own random stream."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -9,11 +10,14 @@ from jaxtyping import Array, Bool, Float, Key, PRNGKeyArray
 
 from mag.envs import Env
 from mag.learning.parallel import seed_keys
-from mag.play.episode import Agent, Choose, Episode, chosen_by, result, start_episode, step_episode
+from mag.play.episode import Agent, Choose, Episode, chosen_by, result, start_episode, step_episode, where
 from mag.types import Episodes
 
 STREAM = 0x7E57
 """Sets the keys of tests apart from all keys that training derives from the same seed."""
+
+Moments = TypeVar("Moments")
+"""What is shown of an episode's time steps, a pytree of arrays."""
 
 
 class Trial(NamedTuple):
@@ -47,6 +51,23 @@ def play_episode(trial: Trial, *, env: Env, choose: Choose) -> Episode:
     return jax.lax.while_loop(
         lambda trial: is_running(env, trial), lambda trial: step_trial(trial, env=env, choose=choose), trial
     ).episode
+
+
+def play_through(
+    trial: Trial, *, env: Env, choose: Choose, show: Callable[[Trial], Moments]
+) -> tuple[Episode, Moments]:
+    """An episode played to its end, and what is shown of each of its time steps, `[time, ...]`.
+
+    All are as long as the episode limit allows: after the end the last time step repeats.
+    """
+
+    def step(trial: Trial, _: None) -> tuple[Trial, Moments]:
+        trial = where(is_running(env, trial), step_trial(trial, env=env, choose=choose), trial)
+        return trial, show(trial)
+
+    last, rest = jax.lax.scan(step, trial, length=env.spec.episode_limit)
+    moments = jax.tree.map(lambda one, more: jnp.concatenate([one[None], more]), show(trial), rest)
+    return last.episode, moments
 
 
 def start_trial(key: PRNGKeyArray, env: Env, agent: Agent) -> Trial:

@@ -20,9 +20,9 @@ from mag.envs.view import View
 from mag.errors import UsageError
 from mag.learning.distributions import smooth_l1
 from mag.learning.parallel import first_seed
-from mag.play.episode import Agent, absorb, arrival, chosen_by, where
+from mag.play.episode import Agent, chosen_by, kept, where
 from mag.play.jax_player import JaxPlayer
-from mag.play.testing import Trial, is_running, start_trial, step_trial
+from mag.play.testing import Trial, is_running, play_through, start_trial
 from mag.reports.classifier import held_out_accuracy
 from mag.runs.trained import Trained, load_run
 from mag.runtime import compile_options
@@ -118,40 +118,31 @@ class Played(NamedTuple):
 
 def play(key: PRNGKeyArray, env: Env, agent: Agent) -> Played:
     """Play one episode as in training, drawing actions. The key is consumed."""
-    choose = chosen_by(agent, greedy=False)
 
-    def shown(trial: Trial) -> tuple[Any, Arrival, Array]:
+    def show(trial: Trial) -> tuple[Any, Arrival, Array]:
         episode = trial.episode
-        item = arrival(absorb(episode.timestep), episode.previous_action)._replace(state=None)
-        return episode.env_state, item, ~is_running(env, trial)
+        return episode.env_state, kept(episode.timestep, episode.previous_action), ~is_running(env, trial)
 
-    def step(trial: Trial, _: None) -> tuple[Trial, tuple]:
-        trial = where(is_running(env, trial), step_trial(trial, env=env, choose=choose), trial)
-        return trial, shown(trial)
-
-    start = start_trial(key, env, agent)
-    last, rest = jax.lax.scan(step, start, length=env.spec.episode_limit)
-    steps = jax.tree.map(lambda one, more: jnp.concatenate([one[None], more]), shown(start), rest)
-    return Played(steps[0], steps[1], steps[2], ~last.episode.timestep.terminated)
+    start, choose = start_trial(key, env, agent), chosen_by(agent, greedy=False)
+    last, (env_states, arrivals, over) = play_through(start, env=env, choose=choose, show=show)
+    return Played(env_states, arrivals, over, ~last.timestep.terminated)
 
 
-def repeat(key: PRNGKeyArray, env: Env, env_state: Any, actions: Array) -> Repeated:
-    """What the simulator, set to a state, makes of the joint actions `[k, agents]`. The key is consumed."""
+def repeat(key: PRNGKeyArray, env: Env, env_state: Any, before: Arrival, actions: Array) -> Repeated:
+    """What the simulator, set to a state at which `before` was the arrival, makes of the joint actions `[k, agents]`.
+
+    After the end the last arrival repeats. The key is consumed.
+    """
 
     def step(carry: tuple, inputs: tuple) -> tuple[tuple, Repeated]:
-        env_state, ended, before = carry
         key, action = inputs
-        after, timestep = env.step(key, env_state, action)
-        item = arrival(absorb(timestep), action)._replace(state=None)
-        item = where(ended, before, item) if before is not None else item
-        env_state = where(ended, env_state, after)
-        ended = ended | timestep.terminated | timestep.truncated
-        return (env_state, ended, item), Repeated(item, ended)
+        after, timestep = env.step(key, carry[0], action)
+        ended = timestep.terminated | timestep.truncated
+        carry = where(carry[1], carry, (after, ended, kept(timestep, action)))
+        return carry, Repeated(arrivals=carry[2], ended=carry[1])
 
-    keys = jax.random.split(key, len(actions))
-    first, repeated = step((env_state, jnp.zeros((), bool), None), (keys[0], actions[0]))
-    _, rest = jax.lax.scan(step, first, (keys[1:], actions[1:]))
-    return jax.tree.map(lambda one, more: jnp.concatenate([one[None], more]), repeated, rest)
+    start = (env_state, jnp.zeros((), bool), before)
+    return jax.lax.scan(step, start, (jax.random.split(key, len(actions)), actions))[1]
 
 
 def _compare(
@@ -171,7 +162,8 @@ def _compare(
     past = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, time - PAST + 1, PAST), played.arrivals)
     imagined = algorithm.venture(key_venture, state, model_reward, past, length=length)
     env_state = jax.tree.map(lambda x: x[time], played.env_state)
-    repeated = repeat(key_repeat, env, env_state, imagined.action)
+    before = jax.tree.map(lambda x: x[-1], past)
+    repeated = repeat(key_repeat, env, env_state, before, imagined.action)
     whole = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), past, repeated.arrivals)
     decoded = algorithm.imagine(key_decode, state, whole, observed=PAST + length).obs[PAST:]
     ahead = jnp.arange(len(played.over)) - time

@@ -12,8 +12,8 @@ from mag.algorithms.contract import Algorithm, Imagination, ModelBased
 from mag.envs.host import HostEnv
 from mag.envs.view import NOBODY, Frame, View, place
 from mag.learning.parallel import first_seed
-from mag.play.episode import Agent, Episode, absorb, arrival, chosen_by, result, where
-from mag.play.testing import Trial, is_running, start_trial, step_trial
+from mag.play.episode import Agent, chosen_by, kept, result
+from mag.play.testing import Trial, play_through, start_trial
 from mag.reports.diagnose import OBSERVED
 from mag.reports.watch.recording import Recording, record_on_host
 from mag.runtime import compile_options
@@ -77,22 +77,14 @@ def jit(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def record(env: Any, agent: Agent, key: PRNGKeyArray) -> Recording:
     """Play one greedy episode, as tests do. The key is consumed."""
-    choose = chosen_by(agent, greedy=True)
 
-    def step(trial: Trial, _: None) -> tuple[Trial, tuple[Frame, Arrival]]:
-        trial = where(is_running(env, trial), step_trial(trial, env=env, choose=choose), trial)
-        return trial, _shown(env, trial.episode)
+    def show(trial: Trial) -> tuple[Frame, Arrival]:
+        episode = trial.episode
+        return env.view.frame(episode.env_state), kept(episode.timestep, episode.previous_action)
 
-    start = start_trial(key, env, agent)
-    last, rest = jax.lax.scan(step, start, length=env.spec.episode_limit)
-    moments = jax.tree.map(lambda one, more: jnp.concatenate([one[None], more]), _shown(env, start.episode), rest)
-    return Recording(moments[0], moments[1], result(last.episode, jnp.ones((), bool)))
-
-
-def _shown(env: Any, episode: Episode) -> tuple[Frame, Arrival]:
-    """The frame of a time step, and the item that D_e would keep of it."""
-    item = arrival(absorb(episode.timestep), episode.previous_action)._replace(state=None)
-    return env.view.frame(episode.env_state), item
+    start, choose = start_trial(key, env, agent), chosen_by(agent, greedy=True)
+    last, (frames, arrivals) = play_through(start, env=env, choose=choose, show=show)
+    return Recording(frames, arrivals, result(last, jnp.ones((), bool)))
 
 
 def imagined_frames(view: View, prediction: Imagination, real: Frame) -> Frame:

@@ -10,7 +10,7 @@ from jaxtyping import PRNGKeyArray
 from mag.envs.host import HostEnv, record_of, time_steps
 from mag.envs.view import Frame
 from mag.errors import PlayError, UsageError
-from mag.play.episode import Agent, absorb, arrival
+from mag.play.episode import Agent, kept
 from mag.play.host import act_in_trial, begin_trial, test_seed
 from mag.types import Arrival, Episodes, TimeStep
 
@@ -71,7 +71,7 @@ def checked(env: HostEnv, shown: TimeStep) -> TimeStep:
 
 def item(shown: TimeStep, action: np.ndarray) -> Arrival:
     """What D_e would keep of a time step."""
-    return jax.tree.map(np.asarray, arrival(absorb(shown), jnp.asarray(action))._replace(state=None))
+    return jax.tree.map(np.asarray, kept(shown, jnp.asarray(action)))
 
 
 _act = jax.jit(act_in_trial)
