@@ -91,6 +91,11 @@ def smooth_l1(difference: Float[Array, "*batch"], threshold: float = 1.0) -> Flo
     return near * (size - 0.5 * near)
 
 
+def distance(obs: Float[Array, "*batch agents obs"], real: Float[Array, "*batch agents obs"]) -> Float[Array, "*batch"]:
+    """Distance of joint observations: smooth L1 summed over features, mean over agents."""
+    return smooth_l1(obs - real).sum(-1).mean(-1)
+
+
 LIMIT = 3.1
 """Symmetric logarithm of the largest number that bins can stand for: 21, above the sum of all rewards of a battle."""
 

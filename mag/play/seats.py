@@ -279,7 +279,7 @@ class Seats:
         return events
 
     def stop_waiting(self, stops: bool = True) -> None:
-        """Let `wait` raise Stopped, in whichever thread, or wait again."""
+        """Let `wait` raise StoppedError, in whichever thread, or wait again."""
         self._stops.set() if stops else self._stops.clear()
 
     def close(self) -> None:

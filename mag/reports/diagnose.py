@@ -7,11 +7,10 @@ import jax
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from mag.algorithms.contract import Imagination, ModelBased, Venturing
+from mag.algorithms.contract import Imagination, ModelBased
 from mag.errors import UsageError
 from mag.learning.parallel import first_seed
-from mag.play.jax_player import JaxPlayer
-from mag.reports.realism import format_realism, realism
+from mag.reports.realism import can_be_compared, format_realism, realism
 from mag.runs.trained import load_run
 from mag.runtime import compile_options
 from mag.types import Arrival
@@ -35,7 +34,7 @@ def diagnose_run(path: Path, batches: int, rollouts: int = 0) -> dict[str, Any]:
     compare them with.
     """
     run = load_run(path)
-    config, algorithm, player, states, progress, warnings = run
+    config, algorithm, _, states, progress, warnings = run
     if not isinstance(algorithm, ModelBased):
         raise UsageError(f"{path} is a run of {config.algo}, which has no models; give one of mag or mamba")
     length = jax.eval_shape(
@@ -55,7 +54,6 @@ def diagnose_run(path: Path, batches: int, rollouts: int = 0) -> dict[str, Any]:
             keys, sequences
         )
 
-    can_venture = isinstance(player, JaxPlayer) and isinstance(algorithm, Venturing)
     key = jax.random.fold_in(jax.random.key(config.seed), STREAM)
     compiled = jax.jit(batch, compiler_options=compile_options())
     found = [compiled(key, states.learner) for key in jax.random.split(key, batches)]
@@ -71,7 +69,7 @@ def diagnose_run(path: Path, batches: int, rollouts: int = 0) -> dict[str, Any]:
         "sequences": len(real.first),
         "observed": OBSERVED,
         **compare(real, imagined, OBSERVED),
-        "realism": realism(run, rollouts=rollouts) if rollouts and can_venture else None,
+        "realism": realism(run, rollouts=rollouts) if rollouts and can_be_compared(run) else None,
         "warnings": warnings,
     }
 

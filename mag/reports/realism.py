@@ -6,7 +6,7 @@ simulator, set to the state of that step, is given the same joint actions. What 
 
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -14,11 +14,11 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from scipy import stats
 
-from mag.algorithms.contract import Algorithm, Venture, Venturing
+from mag.algorithms.contract import Venture, Venturing
 from mag.envs import Env
 from mag.envs.view import View
 from mag.errors import UsageError
-from mag.learning.distributions import smooth_l1
+from mag.learning.distributions import distance
 from mag.learning.parallel import first_seed
 from mag.play.episode import Agent, chosen_by, kept, where
 from mag.play.jax_player import JaxPlayer
@@ -65,18 +65,28 @@ class Comparison(NamedTuple):
     """Whether the time limit cut the real episode, which leaves its discounted return open."""
 
 
+def can_be_compared(run: Trained) -> bool:
+    """Whether a run has a world model to play in, and a simulator that can be set to a state."""
+    return isinstance(run.algorithm, Venturing) and isinstance(run.player, JaxPlayer)
+
+
 def realism(run: Trained, *, rollouts: int, length: int = LENGTH) -> dict[str, Any]:
     """The realism of a run's world model, of the first seed, over about `rollouts` rollouts.
 
-    Raises UsageError where the environment cannot be set to a state, or episodes are too short.
+    Raises UsageError where it cannot be compared with the simulator, or episodes are too short.
     """
-    if not isinstance(run.player, JaxPlayer):
-        raise UsageError(f"{run.config.env} cannot be set to a state, so that rollouts cannot be compared with it")
-    found = compare_rollouts(run.algorithm, run.player.env, run.state.learner, run.config.seed, rollouts, length)
+    if not can_be_compared(run):
+        raise UsageError(
+            f"{run.config.algo} on {run.config.env} cannot be compared with the simulator: that takes a world model, "
+            "and an environment in JAX, which can be set to a state"
+        )
+    algorithm, player, learner = cast(Any, run.algorithm), cast(JaxPlayer, run.player), run.state.learner
+    agent = algorithm.agent(learner)
+    found = compare_rollouts(algorithm, agent, player.env, learner, run.config.seed, rollouts, length)
     if not found.known.any():
         raise UsageError(f"no episode of {run.config.env} was longer than {PAST} steps; nothing to roll out from")
-    kept = jax.tree.map(lambda x: x[found.known], found)
-    return describe(kept, getattr(run.player.env, "view", None))
+    found = jax.tree.map(lambda x: x[found.known], found)
+    return describe(found, getattr(player.env, "view", None))
 
 
 def rollout_errors(path: Path, rollouts: int = 512) -> dict[str, list[float]]:
@@ -85,9 +95,10 @@ def rollout_errors(path: Path, rollouts: int = 512) -> dict[str, list[float]]:
     return {"learned": [row["estimate"] for row in rows], "true": [row["error"] for row in rows]}
 
 
-def compare_rollouts(algorithm: Algorithm, env: Env, state: Any, seed: int, rollouts: int, length: int) -> Comparison:
+def compare_rollouts(
+    algorithm: Venturing, agent: Agent, env: Env, state: Any, seed: int, rollouts: int, length: int
+) -> Comparison:
     """Rollouts of `length` steps from real episodes, and what the simulator makes of their actions."""
-    assert isinstance(algorithm, Venturing)
     key_reward, key_play = jax.random.split(jax.random.fold_in(jax.random.key(seed), STREAM))
     model_reward = algorithm.model_reward(key_reward, state)
 
@@ -102,7 +113,7 @@ def compare_rollouts(algorithm: Algorithm, env: Env, state: Any, seed: int, roll
 
     compiled = jax.jit(all_episodes, compiler_options=compile_options())
     keys = jax.random.split(key_play, -(-rollouts // STARTS))
-    found = compiled(keys, state, algorithm.agent(state), model_reward)
+    found = compiled(keys, state, agent, model_reward)
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), found)
 
 
@@ -184,7 +195,7 @@ def describe(found: Comparison, view: View | None) -> dict[str, Any]:
     over = jnp.concatenate([jnp.zeros_like(ended[:, :1]), ended[:, :-1]], 1)  # before the step
     goes_on = jnp.cumprod(imagined.continues, axis=1)
     reached = jnp.concatenate([jnp.ones_like(goes_on[:, :1]), goes_on[:, :-1]], 1)
-    error = smooth_l1(imagined.obs - repeated.arrivals.obs).sum(-1).mean(-1)
+    error = distance(imagined.obs, repeated.arrivals.obs)
     columns = {
         "error": _means(error, ~over),
         "estimate": _means(imagined.estimate, ~over),

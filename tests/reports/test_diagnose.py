@@ -12,6 +12,7 @@ from mag.algorithms.contract import Imagination
 from mag.algorithms.registry import default_config
 from mag.errors import UsageError
 from mag.reports.diagnose import compare, diagnose_run, format_result
+from mag.reports.realism import rollout_errors
 from mag.runs.train import train
 from mag.types import Arrival
 from tests.support.fake import fake_config
@@ -98,6 +99,8 @@ def test_runs_without_models_are_refused(tmp_path):
     train(fake_config(), tmp_path)
     with pytest.raises(UsageError, match="has no models; give one of mag or mamba"):
         diagnose_run(tmp_path, 1)
+    with pytest.raises(UsageError, match="cannot be compared with the simulator"):
+        rollout_errors(tmp_path)
 
 
 @pytest.mark.slow

@@ -73,10 +73,8 @@ class MAG:
         config, networks = self.config, self.config.networks
         keys = jax.random.split(key, 4)
         models = self.make_models(keys[0], self.spec, config)
-        model_reward = None
-        if config.planner.kind != "none":
-            net = make_model_reward(keys[1], models, config)
-            model_reward = Trainable.create(net, self.model_reward_optimiser)
+        init_model_reward: Any = self.init_model_reward
+        model_reward = init_model_reward.of_one_seed(keys[1], models) if config.planner.kind != "none" else None
         return MAGState(
             key=keys[2],
             models=Trainable.create(models, self.models_optimiser, config.models.ema_decay),

@@ -2,7 +2,7 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import PRNGKeyArray
 
 from mag.algorithms.contract import Imagination, Venture
 from mag.algorithms.mag.model_reward import ModelReward
@@ -10,7 +10,7 @@ from mag.algorithms.mag.policy import Actor, Critic
 from mag.algorithms.mag.ratio import RatioReward
 from mag.algorithms.mag.rollout import rollout
 from mag.algorithms.mag.world_model import Predict, State, WorldModel
-from mag.learning.distributions import smooth_l1
+from mag.learning.distributions import distance
 from mag.types import Arrival
 
 
@@ -49,8 +49,8 @@ def imagine(
         obs=obs,
         reward=jnp.where(time == 0, 0.0, reward),
         continues=jnp.where(time == 0, 1.0, continues),
-        error=_distance(obs, episode.obs),
-        one_step=_distance(obs_ahead, episode.obs),
+        error=distance(obs, episode.obs),
+        one_step=distance(obs_ahead, episode.obs),
     )
 
 
@@ -80,7 +80,3 @@ def venture(
         estimate=-jax.vmap(model_reward.score)(arrived) / past.obs.shape[1],
         value=critic(start).mean() / reward_scale,
     )
-
-
-def _distance(obs: Float[Array, "time agents obs"], real: Float[Array, "time agents obs"]) -> Float[Array, " time"]:
-    return smooth_l1(obs - real).sum(-1).mean(-1)
