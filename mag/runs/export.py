@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from mag.algorithms.config import RunConfig
-from mag.algorithms.registry import default_config
-from mag.envs import spec
 from mag.errors import UsageError
 from mag.options import values
 from mag.runs import zoo
 from mag.runs.folder import write_json
-from mag.runs.resolve import planner_of
+from mag.runs.resolve import changed_options
 from mag.runs.trained import Trained, load_run
 from mag.runs.weights import weights, write_weights
 
@@ -64,13 +62,9 @@ def described(run: Trained, index: int, content: dict[str, Any] | None) -> dict[
 
 def command(config: RunConfig) -> str:
     """The command that trains such a run: its identity, and the options that differ from size's and recipe's."""
-    default = default_config(
-        config.algo, config.env, config.size, config.recipe, planner=planner_of(config), spec=spec(config.env)
-    )
-    usual = values(default) | {"planner.kind": planner_of(default_config(config.algo, config.env, config.size))}
     words = [f"--{name} {getattr(config, name)}" for name in IDENTITY]
-    for name, value in values(config).items():
-        if name not in IDENTITY and value != usual.get(name):
+    for name, value in changed_options(config).items():
+        if name not in IDENTITY:
             words.append(f"--{name.replace('_', '-')} {value}")
     return " ".join(["mag train", *words])
 

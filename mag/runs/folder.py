@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mag.algorithms.config import RunConfig
-from mag.algorithms.registry import default_config
 from mag.errors import UsageError
-from mag.options import values
+from mag.runs.resolve import changed_options
 
 LOCK = ".lock"
 FREE = ("steps", "checkpoint", "host", "logger")
@@ -59,18 +58,10 @@ def default_path(config: RunConfig) -> Path:
     Options that do not change what is learned (`FREE`) are left out. Raises UsageError where there is no such
     environment.
     """
-    from mag import envs  # with JAX, for which a mistaken folder does not wait
-
-    planner = getattr(getattr(config, "planner", None), "kind", None)
-    default = default_config(
-        config.algo, config.env, config.size, config.recipe, planner=planner, spec=envs.spec(config.env)
-    )
-    own = values(default_config(config.algo, config.env, config.size, config.recipe))
-    usual = {**values(default), "planner.kind": own.get("planner.kind")}
     changed = [
         f"{name}={value}"
-        for name, value in values(config).items()
-        if name.partition(".")[0] not in (*FREE, "seed") and value != usual[name]
+        for name, value in changed_options(config).items()
+        if name.partition(".")[0] not in (*FREE, "seed")
     ]
     label = "-".join(changed).replace("/", "_")
     if len(label) > LONGEST:

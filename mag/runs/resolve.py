@@ -86,6 +86,19 @@ def planner_of(config: RunConfig) -> str | None:
     return getattr(getattr(config, "planner", None), "kind", None)
 
 
+def changed_options(config: RunConfig) -> dict[str, Any]:
+    """The options of a configuration that differ from its size's and recipe's on its environment.
+
+    Raises UsageError where there is no such environment.
+    """
+    from mag import envs  # with JAX, for which a mistaken folder does not wait
+
+    identity = (config.algo, config.env, config.size, config.recipe)
+    usual = values(default_config(*identity, planner=planner_of(config), spec=envs.spec(config.env)))
+    usual["planner.kind"] = values(default_config(*identity)).get("planner.kind")
+    return {name: value for name, value in values(config).items() if value != usual[name]}
+
+
 def read(given: Given, default: RunConfig, spell: Spell) -> dict[str, Any]:
     """The values given, as the types of their options, without what `default` was chosen by."""
     known = {option.name: option for option in options(default)}
