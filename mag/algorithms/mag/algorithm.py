@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 from jaxtyping import Array, PRNGKeyArray
@@ -65,7 +65,11 @@ class MAG:
 
     def footprint(self) -> dict[str, int]:
         """See `Algorithm.footprint`."""
-        return footprint.estimate(self)
+        key, init = jax.eval_shape(lambda: jax.random.key(0)), cast(Any, self.init)
+        state = jax.eval_shape(init.of_one_seed, key)
+        sequences = jax.eval_shape(self.sequences, key, state.data)
+        chunk_size = self.chunk_size(footprint.num_starts(self.config))
+        return footprint.estimate(self.config, self.spec, state, sequences, chunk_size)
 
     @per_seed()
     def init(self, key: PRNGKeyArray) -> MAGState:
@@ -189,7 +193,7 @@ class MAG:
 
     def predictor(self, models: WorldModel, model_reward: ModelReward | RatioReward | None, actor: Actor) -> Predict:
         """Lines 10-12: how the world model predicts, planned in MAG and as it is in MAMBA."""
-        if model_reward is None:
+        if model_reward is None or self.config.planner.kind == "none":
             return models.predict
         options = plan_options(self.config.planner)
         score: Any = model_reward.score
@@ -283,7 +287,6 @@ class MAG:
         """See `Venturing.venture`. The key is consumed."""
         models: Any = state.models.weights
         actor = state.policy.actor.params
-        planned = None if state.model_reward is None else model_reward
         return venture(
             key,
             past,
@@ -291,7 +294,7 @@ class MAG:
             actor=actor,
             critic=state.policy.critic.params,
             model_reward=model_reward,
-            predict=self.predictor(models, planned, actor),
+            predict=self.predictor(models, model_reward, actor),
             length=length,
             reward_scale=self.config.models.reward_scale,
         )

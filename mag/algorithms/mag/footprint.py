@@ -1,31 +1,27 @@
 """The memory that a run of MAG takes, from the shapes of what is computed; nothing is computed for it."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 
+from mag.algorithms.mag.config import MAGConfig
+from mag.envs import EnvSpec
 from mag.learning.sizes import size_of, size_of_gradient
 from mag.planners.config import plan_options
 
-if TYPE_CHECKING:
-    from mag.algorithms.mag.algorithm import MAG
 
-
-def estimate(algorithm: "MAG") -> dict[str, int]:
+def estimate(config: MAGConfig, spec: EnvSpec, state: Any, sequences: Any, chunk_size: int) -> dict[str, int]:
     """Bytes of one seed by part: what is held, and the largest thing computed at once. Right to a factor of 2.
 
-    Each worker has a D_e and networks of its own, and computes its part of every batch.
+    Each worker has a D_e and networks of its own, and computes its part of every batch: `state` is one worker's,
+    `sequences` its part of a batch, and of the start states it rolls out `chunk_size` side by side.
     """
-    config, workers = algorithm.config, algorithm.config.workers
+    workers, models = config.workers, state.models.params
     key = jax.eval_shape(lambda: jax.random.key(0))
-    init: Any = algorithm.init
-    state = jax.eval_shape(init.of_one_seed, key)
-    models = state.models.params
-    sequences = jax.eval_shape(algorithm.sequences, key, state.data)
     one_state = jax.eval_shape(lambda models: models.initial(), models)
-    action = jax.ShapeDtypeStruct((algorithm.spec.n_agents,), "int32")
-    starts = config.replay.batch_size * (config.replay.sequence_length - 2)
-    side_by_side = min(starts, workers * algorithm.chunk_size(starts))
+    action = jax.ShapeDtypeStruct((spec.n_agents,), "int32")
+    starts = num_starts(config)
+    side_by_side = min(starts, workers * chunk_size)
     trajectories = plan_options(config.planner).get("num_trajectories", 1)
     loss = size_of_gradient(lambda models, key, batch: models.loss(key, batch), models, key, sequences)
     one, two = (predictions_size(models, (key, one_state, action), count) for count in (1, 2))
@@ -34,8 +30,16 @@ def estimate(algorithm: "MAG") -> dict[str, int]:
         "replay": workers * size_of(state.data),
         "networks": workers * (held + loss),
         "planning": side_by_side * trajectories * (two - one),
-        "rollouts": 2 * starts * config.rollout.length * (size_of(one_state) + algorithm.spec.n_actions),
+        "rollouts": 2 * starts * config.rollout.length * (size_of(one_state) + spec.n_actions),
     }
+
+
+def num_starts(config: MAGConfig) -> int:
+    """Start states of a rollout, of all workers."""
+    rollout, replay = config.rollout, config.replay
+    if rollout.windows:
+        return rollout.windows * rollout.starts_per_window
+    return replay.batch_size * (replay.sequence_length - 2)
 
 
 def predictions_size(models: Any, arguments: Any, count: int) -> int:
