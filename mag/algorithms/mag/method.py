@@ -87,8 +87,8 @@ TUNED: Changes = {
     "models.learning_rate": 5e-3,
     "models.learning_rate_decay": 0.99993,
     "models.ema_decay": 0.98,
-    "models.reward_threshold": 10.0,
-    "models.reward_weight": 30.0,
+    "models.reward_bins": 41,
+    "models.reward_threshold": 10.0,  # where --models.reward-bins 0 learns the reward itself
     "models.reconstruction_weight": 10.0,
     "rollout.windows": 288,
     "ppo.weigh_by_continuation": True,
@@ -101,11 +101,11 @@ TUNED: Changes = {
 
 Many environments play, and D_e keeps every step. Deaths and ends are drawn whole, once for the team; rollouts start
 from the last posteriors of many windows, and what is imagined after an end does not count. The models learn first what
-the policy lives on: rewards, the rare win at its mean, and the observation, whose features are small. Muon takes them
-there in less than half of Adam's updates, with steps so large that the damage they expect sways by half; their moving
-average does not sway. Play swings, too, so the actor has a moving average as well. Learning rates decay so that in the
-end neither runs away from the other. Dropout takes a quarter of the models' time, and a fit to the same D_e is no
-better with it.
+the policy lives on: the observation, whose features are small, and a distribution over rewards. Its mean expects the
+rare win, whose squared error would outweigh everything else. Muon takes the models there in less than half of Adam's
+updates, with steps so large that the damage they expect sways by half; their moving average does not sway. Play swings,
+too, so the actor has a moving average as well. Learning rates decay so that in the end neither runs away from the
+other. Dropout takes a quarter of the models' time, and a fit to the same D_e is no better with it.
 """
 
 
