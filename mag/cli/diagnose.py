@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from mag.cli.parsing import parse
+from mag.cli.parsing import parse, split
 from mag.errors import UsageError
 from mag.options import choice, number
 from mag.runs.zoo import config_at
@@ -15,7 +15,10 @@ PICTURES = (".png", ".svg", ".pdf")
 
 @dataclass(frozen=True)
 class Options:
-    """Compare what the world model of the run in folder RUN predicts with what D_e holds, and with the simulator."""
+    """Compare what the world model of the run in folder RUN predicts with what D_e holds, and with the simulator.
+
+    The planner's options (`--planner.kind`, `--planner.horizon`, ...) may be given, too: the run's models then predict
+    as planned otherwise than in training."""
 
     batches: int = number(40, least=1, source=None)
     """Batches of sequences, of the run's first seed."""
@@ -29,6 +32,7 @@ class Options:
 
 def run(words: list[str]) -> None:
     """Diagnose a run."""
+    words, planner = take_planner(words)
     (path,), options = parse(words, Options(), "mag diagnose", ("RUN",))
     out = picture_file(options)
     config_at(Path(path))  # a folder without a run does not wait for JAX
@@ -36,12 +40,28 @@ def run(words: list[str]) -> None:
     from mag.reports.diagnose import diagnose_run, format_result
     from mag.reports.realism import write_picture
 
-    result = diagnose_run(Path(path), options.batches, options.rollouts)
+    result = diagnose_run(Path(path), options.batches, options.rollouts, planner)
     if out and result["realism"] is None:
         raise UsageError(f"{result['env']} is not an environment in JAX, so there is no picture to write to {out}")
     if out:
         write_picture(result["realism"], out, f"{result['algo']} on {result['env']}, {result['env_steps']} env steps")
     print(json.dumps(result, allow_nan=False) if options.json else format_result(result))
+
+
+def take_planner(words: list[str]) -> tuple[list[str], dict[str, str]]:
+    """The other words, and the planner's options by name."""
+    others: list[str] = []
+    planner: list[str] = []
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("--planner."):
+            others.append(word)
+            continue
+        planner.append(word)
+        if "=" not in word and rest:
+            planner.append(rest.pop(0))
+    return others, split(planner, "mag diagnose").given
 
 
 def picture_file(options: Options) -> Path | None:

@@ -1,5 +1,6 @@
 """`mag diagnose`: how well the world model of a run predicts what D_e holds, by steps ahead."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -7,11 +8,14 @@ import jax
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
+from mag.algorithms import registry
 from mag.algorithms.contract import Imagination, ModelBased
 from mag.errors import UsageError
 from mag.learning.parallel import first_seed
+from mag.options import values
 from mag.reports.realism import can_be_compared, format_realism, realism
-from mag.runs.trained import load_run
+from mag.runs.resolve import resolve
+from mag.runs.trained import Trained, load_run
 from mag.runtime import compile_options
 from mag.types import Arrival
 
@@ -25,15 +29,20 @@ WORST = 5
 """How many features of the observation are named."""
 
 
-def diagnose_run(path: Path, batches: int, rollouts: int = 0) -> dict[str, Any]:
+def diagnose_run(
+    path: Path, batches: int, rollouts: int = 0, planner: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """What `compare` finds for `batches` batches of D_e, of the newest checkpoint's first seed.
 
-    With `rollouts`, and an environment in JAX, also the `realism` of about so many rollouts.
+    With `rollouts`, and an environment in JAX, also the `realism` of about so many rollouts. With options of a
+    `planner`, by name, the run's models predict as planned by it.
 
     Raises UsageError where `path` holds no run, no usable checkpoint, an algorithm without models or too little to
     compare them with.
     """
     run = load_run(path)
+    if planner:
+        run = planned(run, planner, path)
     config, algorithm, _, states, progress, warnings = run
     if not isinstance(algorithm, ModelBased):
         raise UsageError(f"{path} is a run of {config.algo}, which has no models; give one of mag or mamba")
@@ -64,6 +73,7 @@ def diagnose_run(path: Path, batches: int, rollouts: int = 0) -> dict[str, Any]:
         "algo": config.algo,
         "size": config.size,
         "recipe": config.recipe,
+        "planner": values(config.planner) if hasattr(config, "planner") else None,
         "seed": config.seed,
         "env_steps": progress.env_steps[0],
         "sequences": len(real.first),
@@ -72,6 +82,14 @@ def diagnose_run(path: Path, batches: int, rollouts: int = 0) -> dict[str, Any]:
         "realism": realism(run, rollouts=rollouts) if rollouts and can_be_compared(run) else None,
         "warnings": warnings,
     }
+
+
+def planned(run: Trained, planner: Mapping[str, Any], path: Path) -> Trained:
+    """A run whose models predict as planned otherwise. UsageError where no model reward was learned to plan by."""
+    if getattr(run.state.learner, "model_reward", None) is None:
+        raise UsageError(f"{path} is a run of {run.config.algo} without a model reward to plan by; give one of mag")
+    config = resolve(planner, run.config, lambda name: "--" + name.replace("_", "-"))
+    return run._replace(config=config, algorithm=registry.make(config, run.algorithm.spec))
 
 
 def compare(real: Arrival, imagined: Imagination, observed: int) -> dict[str, Any]:

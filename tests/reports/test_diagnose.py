@@ -112,3 +112,21 @@ def test_a_run_is_compared_with_what_it_saw(tmp_path):
     assert [row["ahead"] for row in found["by_steps_ahead"]] == [0, 1]
     assert np.isfinite([row["obs_unexplained"] for row in found["by_steps_ahead"]]).all()
     assert "8 sequences of D_e, 5 steps seen" in format_result(found)
+    with pytest.raises(UsageError, match="without a model reward to plan by; give one of mag"):
+        diagnose_run(tmp_path, 2, planner={"planner.kind": "elite"})
+
+
+@pytest.mark.slow
+def test_a_run_is_planned_otherwise(tmp_path):
+    train(default_config("mag", "probe/memory", "debug", "tuned"), tmp_path)
+    own, other, same = (diagnose_run(tmp_path, 2, planner=planner) for planner in (None, OTHER, {"planner.horizon": 2}))
+    assert own["planner"]["kind"] == "shooting"
+    assert own == same
+    assert (other["planner"]["kind"], other["planner"]["num_rounds"]) == ("elite", 3)
+    assert own["by_steps_ahead"][0] == other["by_steps_ahead"][0]
+    assert own["by_steps_ahead"][1] != other["by_steps_ahead"][1]
+    with pytest.raises(UsageError, match=r"--planner\.num-rounds belongs to --planner\.kind elite"):
+        diagnose_run(tmp_path, 2, planner={"planner.num_rounds": 2})
+
+
+OTHER = {"planner.kind": "elite", "planner.num_rounds": "3"}
