@@ -64,6 +64,11 @@ def own_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def cores_told() -> str:
+    """The number of those cores in words: `1 core`, `2 cores`."""
+    return f"{own_cores()} core{'s' if own_cores() != 1 else ''}"
+
+
 def seeds_at_once(num_seeds: int, workers: int, most: int = MOST_THREADS) -> int:
     """How many seeds a CPU trains side by side, all in equal turns: the fewest that fill its cores.
 

@@ -1,5 +1,6 @@
 """What is installed from the built package is whole: it plays without the repository beside it."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -9,8 +10,10 @@ import sysconfig
 import tarfile
 import tomllib
 import zipfile
+from importlib import metadata
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 from mag.runs import zoo
 from tests.support.pages import ROOT
@@ -51,10 +54,10 @@ def test_the_wheel_holds_all_files_of_the_package(built):
 def test_the_wheel_describes_the_project(built):
     with zipfile.ZipFile(built[1]) as wheel:
         name = next(name for name in wheel.namelist() if name.endswith("METADATA"))
-        metadata = wheel.read(name).decode()
-    assert "License-Expression: MIT" in metadata
-    assert metadata.count("\nProvides-Extra: ") == len(PROJECT["optional-dependencies"])
-    assert "# mag\n" in metadata  # the README
+        described = wheel.read(name).decode()
+    assert "License-Expression: MIT" in described
+    assert described.count("\nProvides-Extra: ") == len(PROJECT["optional-dependencies"])
+    assert "# mag\n" in described  # the README
 
 
 def test_versions_agree():
@@ -75,6 +78,24 @@ def test_the_lock_holds_what_the_project_needs():
     wanted = [*PROJECT["dependencies"], *extras["dev"], *extras["docs"]]
     needed = {re.split(r"[\[>=<]", each)[0].lower() for each in wanted}
     assert needed - locked == set()
+
+
+def test_the_lock_installs_on_the_first_python_that_is_allowed():
+    lowest = PROJECT["requires-python"].removeprefix(">=") + ".0"
+    locked = dict(re.findall(r"^([\w.-]+)==(\S+)$", lock(), re.M))
+    installed = [metadata.distribution(name) for name, version in locked.items() if version == version_of(name)]
+    assert len(installed) > len(locked) / 2
+    assert [
+        f"{each.name} needs Python {each.metadata['Requires-Python']}"
+        for each in installed
+        if lowest not in SpecifierSet(each.metadata["Requires-Python"] or "")
+    ] == []
+
+
+def version_of(name):
+    """The installed version of a package; None where it is not installed."""
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        return metadata.version(name)
 
 
 def lock():

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from mag.cli.parsing import parse, split
+from mag.cli.parsing import announce, parse, split
 from mag.errors import UsageError
 from mag.options import choice, number
 from mag.runs.zoo import config_at
@@ -36,6 +36,7 @@ def run(words: list[str]) -> None:
     (path,), options = parse(words, Options(), "mag diagnose", ("RUN",))
     out = picture_file(options)
     config_at(Path(path))  # a folder without a run does not wait for JAX
+    announce(f"predicting and playing with the models of {path}")
     setup()
     from mag.reports.diagnose import diagnose_run, format_result
     from mag.reports.realism import write_picture

@@ -1,6 +1,6 @@
-"""`mag envs`: the environments, the paper's maps first."""
+"""`mag envs`: the environments by family, the paper's maps first."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,45 +12,70 @@ from mag.options import did_you_mean
 if TYPE_CHECKING:
     from mag.envs import EnvSpec
 
-PAPER = tuple(f"smac_jax/{map_name}" for map_name in TABLE_1)
-"""The paper's maps."""
+FAMILIES = {
+    "smac_jax": "SMAC's maps of the paper in JAX, without StarCraft II",
+    "smax": "JaxMARL's StarCraft-like battles, a simpler game",
+    "starcraft": "SMAC's maps on StarCraft II itself, which has to be installed",
+    "smaclite": "SMAC's maps in SMAClite, which has to be installed",
+    "jaxmarl": "JaxMARL's other tasks: particles, Overcooked, Hanabi",
+    "pettingzoo": "PettingZoo's particles, with the extra pettingzoo",
+    "probe": "tiny tasks with known values, to test methods",
+}
+"""What each family is, the paper's maps first."""
 COLUMNS = "The columns are agents, features of an observation, actions, and the steps after which an episode is cut."
 NO_WINS = "* has returns, but no wins."
 OWN_REWARDS = "+ pays each agent its own reward: they compete, or their interests are mixed; no wins."
-FIRST = "The paper's eight maps come first."
+TITLE = "Environments are named FAMILY/MAP, such as smac_jax/3s_vs_3z. By family:"
+SIZES = (
+    "`mag envs WORD` shows the sizes of those whose name contains WORD, such as `mag envs smac_jax` or `mag envs 2s3z`."
+)
 OWN = """Maps of your own: smac_jax/FILE.toml, a map in a file, or PACKAGE.MODULE/MAP, a module with the functions
 `specs` and `make` (`mag.envs.Family`)."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """List the environments; with FILTER those whose name contains that word, such as `mag envs smax`."""
+    """List the environments by family; with WORD the sizes of those whose name contains it: `mag envs smax`."""
 
 
 def run(words: list[str]) -> None:
-    """Print a line for each environment."""
-    given, _ = parse(words, Options(), "mag envs", ("[FILTER]",))
+    """Print the families and their maps, or a line for each environment whose name contains the given word."""
+    given, _ = parse(words, Options(), "mag envs", ("[WORD]",))
     from mag import envs
 
     specs = envs.specs()
-    names = [*PAPER, *(name for name in specs if name not in PAPER)]
-    found = [specs[name] for name in names if all(word in name for word in given)]
+    print("\n".join(sizes(specs, given[0]) if given else overview(specs)))
+
+
+def overview(names: Iterable[str]) -> Iterator[str]:
+    """Every family with its maps."""
+    maps = {family: [*TABLE_1] if family == "smac_jax" else [] for family in FAMILIES}
+    for family, _, map_name in (name.partition("/") for name in names):
+        if map_name not in maps[family]:
+            maps[family].append(map_name)
+    yield from wrap(TITLE)
+    for family, meaning in FAMILIES.items():
+        yield from ("", *wrap(f"{family}: {meaning}"), *wrap(" ".join(maps[family]), 4))
+    yield from ("", *wrap(SIZES), *wrap(OWN))
+
+
+def sizes(specs: dict[str, "EnvSpec"], word: str) -> Iterator[str]:
+    """A table of the environments whose names contain `word`. Raises UsageError if there are none."""
+    order = list(FAMILIES)
+    found = sorted((spec for name, spec in specs.items() if word in name), key=lambda spec: order.index(family(spec)))
     if not found:
-        near = did_you_mean(given[0], dict.fromkeys(part for name in names for part in (*name.split("/"), name)))
-        raise UsageError(f"no environment's name contains {given[0]!r}{near}; `mag envs` lists all")
-    notes = [] if all(spec.has_wins or not spec.team_reward for spec in found) else [NO_WINS]
-    notes += [] if all(spec.team_reward for spec in found) else [OWN_REWARDS]
-    print(
-        "\n".join(
-            [
-                *table(found),
-                "",
-                *wrap(COLUMNS if given else f"{COLUMNS} {FIRST}"),
-                *(line for note in notes for line in wrap(note)),
-                *wrap(OWN),
-            ]
-        )
-    )
+        near = did_you_mean(word, dict.fromkeys(part for name in specs for part in (*name.split("/"), name)))
+        raise UsageError(f"no environment's name contains {word!r}{near}; `mag envs` lists all")
+    yield from (*table(found), "", *wrap(COLUMNS))
+    if not all(spec.has_wins or not spec.team_reward for spec in found):
+        yield from wrap(NO_WINS)
+    if not all(spec.team_reward for spec in found):
+        yield from wrap(OWN_REWARDS)
+
+
+def family(spec: "EnvSpec") -> str:
+    """The family of an environment."""
+    return spec.name.partition("/")[0]
 
 
 def table(specs: list["EnvSpec"]) -> Iterator[str]:

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from mag.cli.parsing import parse
+from mag.cli.parsing import announce, parse
 from mag.options import choice, number
 from mag.runtime import setup
 
@@ -32,7 +32,9 @@ def run(words: list[str]) -> None:
     (path,), options = parse(words, Options(), "mag evaluate", ("RUN",))
     from mag.runs.zoo import config_at
 
-    setup(config_at(Path(path)).num_seeds)
+    num_seeds = config_at(Path(path)).num_seeds  # a folder without a run does not wait for JAX
+    announce(f"playing {options.episodes} test episodes of {path}")
+    setup(num_seeds)
     from mag.reports.evaluate import evaluate_run, format_result
 
     result = evaluate_run(

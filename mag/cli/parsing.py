@@ -1,6 +1,7 @@
 """From words to options: `--option value`, `--option=value`, `-` and `_` alike; flags take no value."""
 
 import shutil
+import sys
 import textwrap
 import typing
 from collections.abc import Callable, Mapping
@@ -138,6 +139,12 @@ def shown(value: Any, kind: Any) -> str:
     if value is None or value == "":
         return PLACEHOLDERS.get(alternatives(kind)[0], "VALUE")
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def announce(what: str) -> None:
+    """Tell a person at a terminal what is going on before the first result; a pipe is told nothing."""
+    if sys.stderr.isatty():
+        print(f"{what}; compiling takes up to a minute the first time", file=sys.stderr)
 
 
 def wrap(text: str, indent: int = 0, begin: str = "") -> list[str]:

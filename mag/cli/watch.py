@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from mag.cli.parsing import parse
+from mag.cli.parsing import announce, parse
 from mag.options import choice, number
 from mag.runs.zoo import config_at
 from mag.runtime import setup
@@ -24,6 +24,7 @@ def run(words: list[str]) -> None:
     """Write the battles."""
     (path,), options = parse(words, Options(), "mag watch", ("RUN",))
     config_at(Path(path))  # a folder without a run does not wait for JAX
+    announce(f"playing battles of {path}")
     setup()
     from mag.reports.watch import watch
 

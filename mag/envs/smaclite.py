@@ -2,8 +2,10 @@
 
 It is on no package registry: `pip install` its repository (github.com/uoe-agents/smaclite), which brings its own
 dependencies. Sizes, limits, the order of the agents and of the enemies are those of `smac_jax`, so that a policy
-trained on one plays the other. SMAClite numbers the enemies' unit types as the allies'; they are shown in SMAC's order.
-What differs are the rules of play (no path-finding, a clock of 16 ticks to the second) and the ground.
+trained on one plays the other. Three features of SMAClite's are shown as SMAC has them: the enemies' unit types
+(SMAClite numbers them as the allies'), the cooldowns in the state (SMAClite divides them by other maxima), and the last
+actions in the state of an episode's start (SMAClite keeps those of the episode before). What differs are the rules of
+play (no path-finding, a clock of 16 ticks to the second) and the ground.
 """
 
 import contextlib
@@ -17,7 +19,9 @@ from jaxtyping import Float, Int
 
 from mag.envs.contract import EnvSpec
 from mag.envs.host import time_step
+from mag.envs.smac_jax.battle import LOOPS_PER_SECOND
 from mag.envs.smac_jax.loading import get_map
+from mag.envs.smac_jax.maps import Map
 from mag.envs.smac_jax.observe import Layout, make_layout, num_actions, observation_size, sight, state_size
 from mag.envs.view import NOBODY, Frame, Kind, Rectangle, Scene, Sight
 from mag.errors import UsageError
@@ -32,9 +36,11 @@ MOVES = 4
 class SMACliteEnv:
     """One of SMAClite's maps as a `HostEnv`."""
 
-    def __init__(self, spec: EnvSpec, layout: Layout, inner: Any) -> None:
+    def __init__(self, spec: EnvSpec, game_map: Map, inner: Any) -> None:
         """Wrap `inner`, SMAClite's environment. Raises UsageError where its sizes are not those of `spec`."""
-        self.spec, self._layout, self._inner = spec, layout, inner
+        self.spec, self._layout, self._inner = spec, make_layout(game_map), inner
+        self._longest = np.array([kind.state_cooldown for kind in game_map.ally_types]) / LOOPS_PER_SECOND
+        """Seconds by which SMAC divides each agent's cooldown."""
         theirs = (inner.n_agents, inner.obs_size, inner.n_actions, inner.state_size)
         ours = (spec.n_agents, spec.obs_dim, spec.n_actions, spec.state_dim)
         if theirs != ours:
@@ -42,7 +48,7 @@ class SMACliteEnv:
                 f"{spec.name}: this version of SMAClite has agents, observations, actions and state of the sizes "
                 f"{theirs}, and SMAC {ours}; install its current version"
             )
-        self.view = SMACliteView(inner, layout)
+        self.view = SMACliteView(inner, self._layout)
         self._time = 0
 
     def reset(self, seed: int) -> TimeStep:
@@ -78,9 +84,19 @@ class SMACliteEnv:
             obs=self._in_smacs_order(np.array(obs, np.float32), MOVES, 5),
             avail=np.asarray(self._inner.get_avail_actions(), bool),
             alive=np.array([agent in self._inner.agents for agent in range(self.spec.n_agents)]),
-            state=self._in_smacs_order(self._inner.get_state()[None].astype(np.float32), self._enemies_in_state, 3)[0],
+            state=self._state(first=bool(rest.get("first"))),
             **rest,
         )
+
+    def _state(self, *, first: bool) -> Float[np.ndarray, " features"]:
+        """The global state, with the enemies' types, the cooldowns and the last actions as SMAC shows them."""
+        start, agents = self._enemies_in_state, self.spec.n_agents
+        state = self._in_smacs_order(self._inner.get_state()[None].astype(np.float32), start, 3)[0]
+        for agent, unit in self._inner.agents.items():
+            state[agent * (start // agents) + 1] = unit.cooldown / self._longest[agent]
+        if first:
+            state[-agents * self.spec.n_actions :] = 0
+        return state
 
     @property
     def _enemies_in_state(self) -> int:
@@ -176,7 +192,7 @@ def make(map_name: str) -> SMACliteEnv:
             f"smaclite/{map_name} needs SMAClite, of which {error.name} is not installed: pip install its repository "
             "(github.com/uoe-agents/smaclite), as it is on no registry"
         ) from error
-    return SMACliteEnv(_spec(map_name), make_layout(get_map(map_name)), inner)
+    return SMACliteEnv(_spec(map_name), get_map(map_name), inner)
 
 
 def _spec(map_name: str) -> EnvSpec:

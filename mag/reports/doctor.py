@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 from mag.envs.starcraft import install
 from mag.envs.starcraft.client import Game, GameError, protocol
 from mag.errors import UsageError
-from mag.runtime import cache_folder, is_writable, own_cores
+from mag.runtime import cache_folder, cores_told, is_writable
 
 OLDEST_PYTHON = (3, 11)
 PACKAGES = ("jax", "jaxlib", "equinox", "optax", "flashbax", "orbax-checkpoint", "jaxmarl", "numpy")
@@ -21,7 +21,7 @@ LEAST_MEMORY = 4 * 2**30
 """Bytes in which the smaller presets run, with what a laptop needs besides."""
 SMAC_MAPS = ("2s_vs_1sc", "2s3z", "3s_vs_3z", "3s_vs_4z", "3s_vs_5z", "2c_vs_64zg", "corridor", "3s5z_vs_3s6z")
 
-State = Literal["ok", "differs", "missing", "unused"]
+State = Literal["ok", "differs", "missing", "optional"]
 
 
 class Finding(NamedTuple):
@@ -29,7 +29,7 @@ class Finding(NamedTuple):
 
     part: str
     state: State
-    """`differs` works, but not as in published results; `unused` is missing, and nothing asks for it here."""
+    """`differs` works, but not as in published results; `optional` is missing, and nothing asks for it here."""
     told: str
     advice: str = ""
     """What to do; empty where all is well."""
@@ -113,7 +113,7 @@ def _jax() -> Iterator[Finding]:
         advice = "pip install 'models-as-agents[cuda]', where training is to use it"
         yield Finding("jax", "differs", "on the CPU, though there is an NVIDIA driver", advice)
     else:
-        yield Finding("jax", "ok", f"on the CPU, {own_cores()} cores")
+        yield Finding("jax", "ok", f"on the CPU, {cores_told()}")
 
 
 def _memory() -> Iterator[Finding]:
@@ -143,7 +143,7 @@ def _ffmpeg() -> Iterator[Finding]:
         yield Finding("ffmpeg", "ok", found)
     else:
         advice = "install ffmpeg where `mag watch` is to write .mp4; pages and .gif need none"
-        yield Finding("ffmpeg", "unused", "not installed", advice)
+        yield Finding("ffmpeg", "optional", "not installed", advice)
 
 
 def _starcraft() -> Iterator[Finding]:
@@ -153,7 +153,7 @@ def _starcraft() -> Iterator[Finding]:
         root = install.game_folder()
     except UsageError as error:
         advice = "" if wanted else "only environments starcraft/... need it"
-        yield Finding("starcraft", "missing" if wanted else "unused", str(error), advice)
+        yield Finding("starcraft", "missing" if wanted else "optional", str(error), advice)
         return
     try:
         protocol()

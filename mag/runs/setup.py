@@ -16,7 +16,7 @@ from mag.play.host import HostPlayer
 from mag.play.jax_player import JaxPlayer
 from mag.play.player import Player
 from mag.runs.footprint import check_memory, gib
-from mag.runtime import own_cores, set_precision
+from mag.runtime import cores_told, set_precision
 
 PLAYERS = 4
 """The key of a seed's players is this one of the keys split from the seed's; the others are the algorithm's."""
@@ -90,5 +90,5 @@ def headline(config: RunConfig, setup: Setup, folder: Path) -> str:
 def device() -> str:
     """The accelerator that is used, or the CPU with the cores given to this process."""
     if jax.default_backend() == "cpu":
-        return f"CPU ({own_cores()} cores)"
+        return f"CPU ({cores_told()})"
     return f"{jax.default_backend().upper()} ({jax.devices()[0].device_kind})"

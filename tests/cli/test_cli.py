@@ -186,7 +186,7 @@ BAD_INPUT = [
     ("bench speed", "unknown benchmark 'speed'; there are planning, world-model, ppo, env, iteration"),
     ("envs --all", "unknown option --all"),
     ("envs smx", "no environment's name contains 'smx' (did you mean smax?)"),
-    ("envs smax probe", "'probe' is one word too many; the command is `mag envs [FILTER]`"),
+    ("envs smax probe", "'probe' is one word too many; the command is `mag envs [WORD]`"),
     ("evaluate one two", "'two' is one word too many; the command is `mag evaluate RUN`"),
     ("train --num_sed 4", "unknown option --num_sed (did you mean --num_seeds?)"),
     ("train --num-sed 4", "unknown option --num-sed (did you mean --num-seeds?)"),
@@ -299,17 +299,26 @@ def test_help_and_mistakes_do_not_wait_for_jax():
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
 
 
-def test_environments_are_listed_the_papers_maps_first(capsys):
+def test_environments_are_listed_by_family_the_papers_maps_first(capsys):
     code, output, _ = run(capsys, "envs")
-    assert code == 0
-    lines = output.splitlines()
-    assert all(len(line) <= 80 for line in lines)
-    assert lines[1].split() == ["smac_jax/2s_vs_1sc", "2", "17", "7", "300"]
+    assert code == 0 and all(len(line) <= 80 for line in output.splitlines())
+    _, *families, _ = output.split("\n\n")
+    listed = [
+        f"{heading.partition(':')[0]}/{map_name}"
+        for heading, _, maps in (family.partition("\n") for family in families)
+        for map_name in maps.split()
+    ]
     paper = "2s_vs_1sc 3s_vs_3z 2s3z 3s_vs_4z 3s_vs_5z 2c_vs_64zg corridor 3s5z_vs_3s6z".split()
-    assert [line.split()[0] for line in lines[1:9]] == [f"smac_jax/{name}" for name in paper]
-    names = [line.split()[0] for line in output.partition("\n\n")[0].splitlines()[1:]]
-    assert sorted(names) == sorted(envs.names())
+    assert listed[:8] == [f"smac_jax/{name}" for name in paper]
+    assert sorted(listed) == sorted(envs.names())
     assert "smac_jax/FILE.toml" in output
+
+
+def test_the_sizes_of_an_environment_are_shown(capsys):
+    _, output, _ = run(capsys, "envs", "2s3z")
+    rows = [line.split() for line in output.splitlines()[1:5]]
+    assert rows[0] == ["smac_jax/2s3z", "5", "80", "11", "120"]
+    assert [row[0].partition("/")[0] for row in rows] == ["smac_jax", "smax", "starcraft", "smaclite"]
 
 
 def test_environments_without_wins_are_marked(capsys):

@@ -67,6 +67,8 @@ class Inner:
         state = np.zeros(120, np.float32)
         # 5 allies of 4 + 1 + 2; per enemy 3 + 1 + 2.
         state[35 + 4 * 6 + 5] = 1
+        state[7 + 1] = 0.5  # agent 1's cooldown, as SMAClite scales it
+        state[65 + 11 * 2 + 3] = 1  # agent 2's last action
         return state
 
     def get_avail_actions(self):
@@ -80,7 +82,7 @@ class Inner:
 
 
 def test_enemies_types_are_shown_as_smac_numbers_them():
-    env = SMACliteEnv(SPEC, make_layout(get_map("2s3z")), Inner())
+    env = SMACliteEnv(SPEC, get_map("2s3z"), Inner())
     shown = env.reset(3)
     record_of(SPEC, shown)
     # SMAC numbers enemies' types by StarCraft's numbers: Zealots (73) before Stalkers (74).
@@ -89,9 +91,20 @@ def test_enemies_types_are_shown_as_smac_numbers_them():
     assert shown.state[35:65].reshape(5, 6)[4].tolist() == [0, 0, 0, 0, 1, 0]
 
 
+def test_the_state_has_smacs_cooldowns_and_no_actions_of_the_episode_before():
+    inner = Inner()
+    env = SMACliteEnv(SPEC, get_map("2s3z"), inner)
+    assert not env.reset(0).state[65:].any()
+    inner.agents[1].cooldown, inner.agents[2].cooldown = 1.0, 0.5
+    state = env.step(np.ones(5, int)).state
+    # SMAC divides game loops, 22.4 a second, by 35 for a Stalker and by 22 for a Zealot.
+    np.testing.assert_allclose(state[1:35:7], [0, 22.4 / 35, 11.2 / 22, 0, 0], rtol=1e-6)
+    assert state[65 + 11 * 2 + 3] == 1 and state[65:].sum() == 1
+
+
 def test_what_is_drawn_are_smaclites_units_the_dead_included():
     inner = Inner()
-    env = SMACliteEnv(SPEC, make_layout(get_map("2s3z")), inner)
+    env = SMACliteEnv(SPEC, get_map("2s3z"), inner)
     env.reset(0)
     inner.agents[0].target = inner.enemies[3]
     inner.enemies[3].hp, inner.enemies[3].cooldown = 0, 0.5
@@ -107,7 +120,7 @@ def test_what_is_drawn_are_smaclites_units_the_dead_included():
 
 def test_actions_that_are_not_available_are_a_stop_and_ends_are_told_apart():
     inner = Inner()
-    env = SMACliteEnv(SPEC, make_layout(get_map("2s3z")), inner)
+    env = SMACliteEnv(SPEC, get_map("2s3z"), inner)
     env.reset(0)
     shown = env.step(np.array([1, 6, 2, 1, 3]))
     assert inner.actions == [1, 1, 1, 1, 0] and shown.reward == 2.5 and not shown.terminated
@@ -116,7 +129,7 @@ def test_actions_that_are_not_available_are_a_stop_and_ends_are_told_apart():
     inner.agents = {}
     lost = env.step(np.ones(5, int))
     assert lost.terminated and not lost.won and not lost.alive.any()
-    inner.agents = inner.enemies = {0: None}
+    inner.agents = inner.enemies = {0: unit(0, 0)}
     env._time = SPEC.episode_limit - 1
     assert env.step(np.ones(5, int)).truncated
 
@@ -124,7 +137,7 @@ def test_actions_that_are_not_available_are_a_stop_and_ends_are_told_apart():
 def test_another_version_with_other_sizes_is_refused(monkeypatch):
     monkeypatch.setattr(Inner, "obs_size", 81)
     with pytest.raises(UsageError, match=r"sizes \(5, 81, 11, 120\), and SMAC \(5, 80, 11, 120\)"):
-        SMACliteEnv(SPEC, make_layout(get_map("2s3z")), Inner())
+        SMACliteEnv(SPEC, get_map("2s3z"), Inner())
 
 
 @pytest.mark.skipif(importlib.util.find_spec("smaclite") is not None, reason="SMAClite is installed")

@@ -26,7 +26,7 @@ def test_a_machine_without_the_game_is_well(capsys):
     findings = list(examine())
     assert is_well(findings)
     states = {finding.part: finding.state for finding in findings}
-    assert states["python"] == states["packages"] == states["jax"] == "ok" and states["starcraft"] == "unused"
+    assert states["python"] == states["packages"] == states["jax"] == "ok" and states["starcraft"] == "optional"
     cli.main(["doctor"])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("ok       python")
@@ -70,7 +70,7 @@ def test_what_is_little_or_absent_is_told(monkeypatch, tmp_path):
     monkeypatch.setattr(doctor, "PACKAGES", ("jax", "no-such-package"))
     findings = {finding.part: finding for finding in examine()}
     assert (findings["memory"].state, findings["memory"].told) == ("differs", "1.0 GiB, little")
-    assert "MAG_CACHE" in findings["cache"].advice and findings["ffmpeg"].state == "unused"
+    assert "MAG_CACHE" in findings["cache"].advice and findings["ffmpeg"].state == "optional"
     assert findings["packages"].told == "there is no no-such-package"
 
 

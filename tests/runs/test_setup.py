@@ -12,7 +12,7 @@ def test_the_first_line_says_what_runs_where_and_how_large_it_is():
     setup = set_up(config)[0]._replace(size=3 * 2**20)
     assert re.fullmatch(
         r"training tests\.support\.fake on tests\.support\.fake_env/four_steps, size debug, recipe tuned, "
-        r"seeds 4 to 5, on CPU \(\d+ cores\), about 3 MiB of memory, in runs/x",
+        r"seeds 4 to 5, on CPU \(\d+ cores?\), about 3 MiB of memory, in runs/x",
         headline(config, setup, Path("runs/x")),
     )
     single = fake_config(seed=4, num_seeds=1)

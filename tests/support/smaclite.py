@@ -57,7 +57,7 @@ class ScatteredSMAC(SMAC):
 
     def __init__(self, ground: Ground, *, collide: bool) -> None:
         walls = tuple(Rect(*wall) for wall in ground["walls"])
-        game_map = dataclasses.replace(get_map(ground["map"]), walls=walls)
+        game_map = dataclasses.replace(get_map(ground["map"]), walls=walls, cliffs=())
         super().__init__(own_clock(game_map, game_map.limit), CLOCK, reload_varies=False)
         start = np.array(ground["start"], np.float32)
         touch = self.battle.touch if collide else np.full_like(self.battle.touch, -np.inf)

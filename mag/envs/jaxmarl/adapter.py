@@ -1,29 +1,4 @@
-"""Family `jaxmarl`: JaxMARL's tasks with discrete actions, behind one adapter.
-
-| map | task | limit | ends before it |
-|---|---|---|---|
-| `MPE_simple_spread_v3` | 3 agents cover 3 landmarks without bumping into each other | 25 | never |
-| `MPE_simple_reference_v3` | 2 agents tell each other, by 10 words, which landmark to go to | 25 | never |
-| `MPE_simple_speaker_listener_v4` | one agent speaks, the other goes | 25 | never |
-| `MPE_simple_tag_v3` | 3 agents chase a faster one; each has its own reward | 25 | never |
-| `MPE_simple_adversary_v3` | 2 agents go to a landmark that an opponent has to guess; own rewards | 25 | never |
-| `MPE_simple_push_v3` | an agent goes to a landmark, from which another pushes it; own rewards | 25 | never |
-| `switch_riddle` | 3 prisoners and a light bulb | 6 | somebody tells |
-| `hanabi`, `hanabi_3` to `_5` | the card game; out of turn only the last action is available | 90 | the game is over |
-| `overcooked`, `overcooked_<layout>` | 2 cooks; reward 20 for a soup delivered | 400 | never |
-| `overcooked_v2`, `overcooked_v2_<layout>` | the same, by its successor's rules | 400 | never |
-
-Plain `overcooked` and `overcooked_v2` are the layout `cramped_room`. Hanabi's rules end every game of 2 within 90
-moves (40 cards to draw, 8 hint tokens and one more for each of them, 2 moves of the last round), of 3, 4 and 5 within
-81, 80 and 73, so that its limit never cuts one.
-
-In the last three agents are opponents, or compete: no reward is the team's.
-
-Refused, with the reason: other tasks whose agents compete (simple_crypto, storm, coin_game), with continuous actions
-(facmac, world_comm, mabrax, jaxnav) or with a single agent.
-
-JaxMARL is imported when an environment is made, not before: the import takes seconds.
-"""
+"""JaxMARL's environments behind the contract `Env`, and JaxMARL's import, which takes seconds."""
 
 import contextlib
 import dataclasses
@@ -32,7 +7,6 @@ import io
 import math
 import re
 import sys
-import warnings
 from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -47,23 +21,6 @@ from mag.envs.view import View
 from mag.errors import UsageError
 from mag.types import TimeStep
 
-_BEYOND = 1_000_000
-"""Episode limit given to JaxMARL, which no episode reaches: the adapter counts the steps."""
-
-_COMPETE = "its agents compete, and of such tasks only simple_tag, simple_adversary and simple_push were tried"
-_CONTINUOUS = "its actions are continuous, and only discrete ones can be played"
-_REFUSALS = {
-    r"MPE_simple_crypto_v\d+": _COMPETE,
-    r"MPE_simple_world_comm_v\d+": _CONTINUOUS,
-    r"storm\w*|coin_game": _COMPETE,
-    r"MPE_simple_facmac\w*": _CONTINUOUS,
-    r"(ant|halfcheetah|hopper|humanoid|walker2d)_.+": _CONTINUOUS,
-    r"jaxnav": _CONTINUOUS,
-    r"MPE_simple_v\d+": "it has a single agent",
-    r"\w*SMAX": "its battles are those of the family `smax`, such as `smax/3m`",
-    r"JaxRobotarium_\w+": "it needs a simulator that is not among the dependencies",
-}
-"""Why JaxMARL's other tasks are refused, by patterns of their names."""
 _COMPETITIVE_CLASSES = {"CoinGame", "InTheGrid", "InTheGrid_2p", "InTheMatrix"}
 """JaxMARL's competitive tasks whose agents' names do not tell the sides apart."""
 
@@ -229,37 +186,6 @@ class JaxMarlEnv:
         return obs, jax.tree.map(lambda a, b: jnp.promote_types(a.dtype, b.dtype), before, after)
 
 
-def specs() -> dict[str, EnvSpec]:
-    """The spec of every map, by its name; JaxMARL is not imported."""
-    return {
-        map_name: EnvSpec(
-            name=f"jaxmarl/{map_name}",
-            n_agents=task.n_agents,
-            obs_dim=task.obs_dim,
-            state_dim=None,
-            n_actions=task.n_actions,
-            episode_limit=task.limit,
-            has_masks=task.has_masks,
-            has_wins=False,
-            team_reward=task.team_reward,
-        )
-        for map_name, task in _TASKS.items()
-    }
-
-
-def make(map_name: str) -> JaxMarlEnv:
-    """The environment of one of the maps in `specs()`."""
-    task = _TASKS[map_name]
-    env, rules = task.build(task)
-    return JaxMarlEnv(f"jaxmarl/{map_name}", env, episode_limit=task.limit, rules=rules)
-
-
-def refusal(map_name: str) -> str | None:
-    """Why one of JaxMARL's other tasks cannot be made; None for a name that is none of them."""
-    reasons = (reason for pattern, reason in _REFUSALS.items() if re.fullmatch(pattern, map_name))
-    return next(reasons, None)
-
-
 @functools.cache
 def import_jaxmarl() -> ModuleType:
     """JaxMARL, imported at its first use. Anything that the import prints is dropped."""
@@ -285,109 +211,6 @@ def _quiet_import() -> Iterator[None]:
     finally:
         for name, stream in before.items():
             setattr(sys, name, stream)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Task:
-    """A map of this family: its builder and its sizes (a test compares them with the environment's)."""
-
-    build: Callable[["_Task"], tuple[Any, Rules]]
-    n_agents: int
-    obs_dim: int
-    n_actions: int
-    limit: int
-    has_masks: bool = False
-    team_reward: bool = True
-    env_id: str = ""
-    layout: str = ""
-
-
-def _particles(task: _Task) -> tuple[Any, Rules]:
-    # JaxMARL by itself plays one step more than its limit.
-    return import_jaxmarl().make(task.env_id, max_steps=_BEYOND), Rules(ends=False)
-
-
-def _riddle(task: _Task) -> tuple[Any, Rules]:
-    env = import_jaxmarl().make("switch_riddle", num_agents=task.n_agents)
-    env.max_steps = _BEYOND
-    return env, Rules()
-
-
-def _hanabi(task: _Task) -> tuple[Any, Rules]:
-    env = import_jaxmarl().make("hanabi", num_agents=task.n_agents)
-    return env, Rules(avail=env.get_legal_moves)
-
-
-def _overcooked(task: _Task) -> tuple[Any, Rules]:
-    # Observations contain the time left in the last 40 steps, so JaxMARL's own limit stays.
-    module = import_jaxmarl().environments.overcooked
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "OvercookedV2 is now released", DeprecationWarning)
-        env = module.Overcooked(layout=module.overcooked_layouts[task.layout], max_steps=task.limit)
-    return env, Rules(ends=False)
-
-
-def _overcooked_v2(task: _Task) -> tuple[Any, Rules]:
-    env = import_jaxmarl().make("overcooked_v2", layout=task.layout, max_steps=task.limit)
-    return env, Rules(ends=False)
-
-
-def _cooks(version: str, layout: str, obs_dim: int) -> tuple[str, _Task]:
-    build = {"overcooked": _overcooked, "overcooked_v2": _overcooked_v2}[version]
-    map_name = version if layout == "cramped_room" else f"{version}_{layout}"
-    return map_name, _Task(build, n_agents=2, obs_dim=obs_dim, n_actions=6, limit=400, layout=layout)
-
-
-def _particle_task(env_id: str, **sizes: Any) -> tuple[str, _Task]:
-    return env_id, _Task(_particles, limit=25, env_id=env_id, **sizes)
-
-
-def _hanabi_task(map_name: str, **sizes: Any) -> tuple[str, _Task]:
-    return map_name, _Task(_hanabi, has_masks=True, **sizes)
-
-
-_TASKS: dict[str, _Task] = dict(
-    [
-        _particle_task("MPE_simple_spread_v3", n_agents=3, obs_dim=18, n_actions=5),
-        _particle_task("MPE_simple_reference_v3", n_agents=2, obs_dim=21, n_actions=50),
-        _particle_task("MPE_simple_speaker_listener_v4", n_agents=2, obs_dim=11, n_actions=5, has_masks=True),
-        _particle_task("MPE_simple_tag_v3", n_agents=4, obs_dim=18, n_actions=5, team_reward=False),
-        _particle_task("MPE_simple_adversary_v3", n_agents=3, obs_dim=12, n_actions=5, team_reward=False),
-        _particle_task("MPE_simple_push_v3", n_agents=2, obs_dim=21, n_actions=5, team_reward=False),
-        ("switch_riddle", _Task(_riddle, n_agents=3, obs_dim=2, n_actions=3, limit=6)),
-        _hanabi_task("hanabi", n_agents=2, obs_dim=658, n_actions=21, limit=90),
-        _hanabi_task("hanabi_3", n_agents=3, obs_dim=956, n_actions=31, limit=81),
-        _hanabi_task("hanabi_4", n_agents=4, obs_dim=1041, n_actions=39, limit=80),
-        _hanabi_task("hanabi_5", n_agents=5, obs_dim=1280, n_actions=49, limit=73),
-        _cooks("overcooked", "cramped_room", 520),
-        _cooks("overcooked", "asymm_advantages", 1170),
-        _cooks("overcooked", "coord_ring", 650),
-        _cooks("overcooked", "forced_coord", 650),
-        _cooks("overcooked", "counter_circuit", 1040),
-        _cooks("overcooked_v2", "cramped_room", 600),
-        _cooks("overcooked_v2", "asymm_advantages", 1350),
-        _cooks("overcooked_v2", "coord_ring", 750),
-        _cooks("overcooked_v2", "forced_coord", 750),
-        _cooks("overcooked_v2", "counter_circuit", 1200),
-        _cooks("overcooked_v2", "cramped_room_v2", 700),
-        _cooks("overcooked_v2", "asymm_advantages_recipes_center", 1575),
-        _cooks("overcooked_v2", "asymm_advantages_recipes_right", 1575),
-        _cooks("overcooked_v2", "asymm_advantages_recipes_left", 1575),
-        _cooks("overcooked_v2", "two_rooms", 1575),
-        _cooks("overcooked_v2", "two_rooms_both", 1575),
-        _cooks("overcooked_v2", "fun_coordination", 2025),
-        _cooks("overcooked_v2", "more_fun_coordination", 2160),
-        _cooks("overcooked_v2", "fun_symmetries", 1400),
-        _cooks("overcooked_v2", "fun_symmetries1", 1600),
-        _cooks("overcooked_v2", "fun_symmetries_plates", 1225),
-        _cooks("overcooked_v2", "grounded_coord_simple", 1600),
-        _cooks("overcooked_v2", "grounded_coord_ring", 3240),
-        _cooks("overcooked_v2", "test_time_simple", 1600),
-        _cooks("overcooked_v2", "test_time_wide", 1890),
-        _cooks("overcooked_v2", "demo_cook_simple", 2200),
-        _cooks("overcooked_v2", "demo_cook_wide", 2970),
-    ]
-)
 
 
 def _count_actions(name: str, space: Any, agent: str) -> int:
