@@ -24,8 +24,10 @@ MAG = (sys.executable, "-m", "mag")
 BENCHMARKS = ("env", "planning", "world-model", "ppo", "iteration")
 BENCH_SHARE = 0.2
 """Of the time, for all benchmarks."""
+SAVE_SECONDS = 60
+"""At the end, for the runs to finish an iteration and save; then they stop at once."""
 REPORT_SECONDS = 60
-"""At the end, for saving and for the report."""
+"""After that, for the report."""
 
 
 def bench(names: list[str], out: Path, seconds: float) -> None:
@@ -44,15 +46,17 @@ def bench(names: list[str], out: Path, seconds: float) -> None:
 
 
 def sweep(study: Path, runs: Path, jobs: int, end: float) -> None:
-    """Train a study until a moment (`time.monotonic`), at which the runs save and stop."""
+    """Train a study until the runs have to save and stop for all to be over at a moment (`time.monotonic`)."""
     memory = {"XLA_PYTHON_CLIENT_MEM_FRACTION": f"{0.9 / jobs:.2f}"}  # of the GPU, for each process
     words = [*MAG, "sweep", str(study), "--seeds-together", "--jobs", str(jobs), "--runs", str(runs)]
     process = subprocess.Popen(words, env=memory | os.environ)
-    try:
-        process.wait(max(1.0, end - time.monotonic()))
-    except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGINT)
-        process.wait()
+    for moment in (end - SAVE_SECONDS, end):
+        try:
+            process.wait(max(1.0, moment - time.monotonic()))
+            return
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGINT)
+    process.wait()
 
 
 def main() -> int:
