@@ -123,7 +123,10 @@ def make_notes(material: Material, analysis: Analysis) -> list[str]:
     notes = [f"damaged: {problem}" for problem in material.problems]
     if material.missing:
         shown = ", ".join(material.missing[:5]) + (", ..." if len(material.missing) > 5 else "")
-        notes.append(f"{len(material.missing)} runs of the study are missing: {shown}")
+        told = (
+            "1 run of the study is" if len(material.missing) == 1 else f"{len(material.missing)} runs of the study are"
+        )
+        notes.append(f"{told} missing: {shown}")
     budgets = set(analysis.budgets.values())
     each = [f"{env}: {budget}" for env, budget in analysis.budgets.items()]
     steps = str(budgets.pop()) if len(budgets) == 1 else ", ".join(each)
