@@ -77,13 +77,13 @@ def decorate(axes: Any, title: str, metric: str) -> None:
 
 
 def legend(figure: Any, hues: dict[str, str]) -> None:
-    """One legend above all panels, with as many columns as there is room for."""
+    """One legend above all panels, in as many columns as there is room for; on the left, where a phone shows it."""
     from matplotlib.lines import Line2D
 
     lines = [Line2D([], [], color=hue, linewidth=2, label=curve) for curve, hue in hues.items()]
     room = figure.get_figwidth() * 13
     columns = max(1, min(len(lines), int(room / (max(map(len, hues)) + 7))))
-    figure.legend(handles=lines, loc="outside upper center", ncols=columns, frameon=False, fontsize=8)
+    figure.legend(handles=lines, loc="outside upper left", ncols=columns, frameon=False, fontsize=8)
 
 
 def single(analysis: Analysis, x_label: str, y_label: str) -> tuple[Any, Any]:
@@ -110,7 +110,7 @@ def performance_profile(analysis: Analysis) -> Any:
     every = np.concatenate([scores[curve][env] for curve in analysis.curves for env in envs])
     low, high = (0.0, 1.0) if analysis.metric.endswith("win_rate") else (every.min(), every.max())
     taus = np.linspace(low, high, 101)
-    figure, axes = single(analysis, f"{NAMES[analysis.metric]} $\\tau$", "share of runs above $\\tau$")
+    figure, axes = single(analysis, f"{NAMES[analysis.metric]} τ", "share of runs above τ")
     for curve, hue in colours(analysis.curves).items():
         value, below, above = statistics.profile([scores[curve][env] for env in envs], taus)
         axes.plot(taus, value, color=hue, linewidth=1.7)

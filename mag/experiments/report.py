@@ -123,8 +123,13 @@ def make_notes(material: Material, analysis: Analysis) -> list[str]:
     notes = [f"damaged: {problem}" for problem in material.problems]
     if material.missing:
         shown = ", ".join(material.missing[:5]) + (", ..." if len(material.missing) > 5 else "")
-        notes.append(f"{len(material.missing)} runs of the study are missing: {shown}")
-    steps = ", ".join(f"{env}: {budget}" for env, budget in analysis.budgets.items())
+        told = (
+            "1 run of the study is" if len(material.missing) == 1 else f"{len(material.missing)} runs of the study are"
+        )
+        notes.append(f"{told} missing: {shown}")
+    budgets = set(analysis.budgets.values())
+    each = [f"{env}: {budget}" for env, budget in analysis.budgets.items()]
+    steps = str(budgets.pop()) if len(budgets) == 1 else ", ".join(each)
     notes.append(f"environment steps compared, which every run has reached: {steps}")
     return notes
 
@@ -150,7 +155,7 @@ def write_tables(out: Path, tables: dict[str, tuple[str, pd.DataFrame]]) -> None
 def markdown(tables: dict[str, tuple[str, pd.DataFrame]]) -> str:
     """All tables with their headings."""
     parts = [
-        f"## {heading[0].upper()}{heading[1:]}\n\n{export.as_markdown(export.for_people(frame))}"
+        f"## {page.capital(heading)}\n\n{export.as_markdown(export.for_people(frame))}"
         for heading, frame in tables.values()
         if not frame.empty
     ]
@@ -189,15 +194,15 @@ def write_summary(
     for name, (heading, frame) in tables.items():
         body = "" if frame.empty else export.as_html(export.for_people(frame), folded=name in LONG)
         more = shown.pop(name, "")
-        sections.append(page.Section(heading[0].upper() + heading[1:], body + more))
-    sections += [page.Section("More figures", "".join(shown.values())), page.Section("Notes", page.paragraphs(notes))]
+        sections.append(page.Section(page.capital(heading), body + more))
+    sections.append(page.Section("More figures", "".join(shown.values())))
     runs = len({(record.origin, record.env, record.algo, record.seed) for record in material.records})
     methods = len({record.algo for record in material.records})
     envs = len({record.env for record in material.records})
     lead = (
         f"{runs} runs: {methods} methods on {envs} environments. IQM: interquartile mean, with bootstrap 95 % interval."
     )
-    page.write_page(out / "index.html", material.title, lead, sections)
+    page.write_page(out / "index.html", material.title, [lead, *notes], sections)
 
 
 def keep(material: Material, out: Path, results: Path) -> Path:

@@ -204,8 +204,10 @@ def check_counts(file: StudyFile) -> None:
     numbers = [seeds] if isinstance(seeds, int) else seeds
     least = 1 if isinstance(seeds, int) else 0
     for seed in numbers:
-        if type(seed) is not int or seed < least or numbers.count(seed) > 1:
-            raise file.error("seeds", f"{seed!r} must be a different whole number, at least {least}", seed)
+        if type(seed) is not int or seed < least:
+            raise file.error("seeds", f"{seed!r} must be a whole number, at least {least}", seed)
+        if numbers.count(seed) > 1:
+            raise file.error("seeds", f"{seed} stands there twice; leave one out", seed)
     if not numbers:
         raise file.error("seeds", "the list is empty; give at least one")
     for name, value in steps.items() if isinstance(steps, dict) else [("", steps)]:
@@ -235,7 +237,10 @@ def grid_points(file: StudyFile) -> Iterator[Options]:
 
 def usable(file: StudyFile, env: str, method: str, grid: Options) -> Options:
     """The grid's options that a method has: MAMBA, for one, has none of planning's."""
-    default = default_of(file, env, method, grid)
+    try:
+        default = default_of(file, env, method, grid)
+    except UsageError as error:
+        raise file.error("grid." + next(name for name in grid if name.endswith(PLANNER)), str(error)) from error
     everything = flatten(file.values.get("grid", {}))
     return {
         name: value

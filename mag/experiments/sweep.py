@@ -155,7 +155,10 @@ class Sweep:
         elif is_in_use(job.path):  # another process was faster
             self.elsewhere.append(job)
             return
-        elif not self._stopping:
+        elif self._stopping:
+            self._display.say(f"stopped {job.name}: {outcome.reason.partition(': ')[2] or outcome.reason}")
+            return
+        else:
             self.failed.append(outcome)
         self._display.ended(outcome, glance(job.path), seconds)
 

@@ -1,15 +1,15 @@
 """Seeds trained side by side, and workers that share the learning of one seed.
 
-Seeds are an axis of every array of a run. A seed may have several workers, each a device of JAX's (on a CPU a thread):
-every worker holds all of the seed's state, draws its own part of every batch and takes the step of the workers' mean
-gradient. What is not divided is computed by every worker.
+Seeds are an axis of every array of a run. A seed may have several workers, each a device of JAX's (on a CPU a thread,
+elsewhere an accelerator, as far as there are so many): every worker holds all of the seed's state, draws its own part
+of every batch and takes the step of the workers' mean gradient. What is not divided is computed by every worker.
 """
 
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import jax
 import jax.flatten_util
@@ -65,16 +65,34 @@ ALONE = Workers(1)
 
 
 def most_workers() -> int:
-    """The greatest number of workers of a seed: JAX's devices (on a CPU its threads)."""
+    """The greatest number of workers of a seed that have a device of JAX's each (on a CPU a thread)."""
     return len(jax.devices())
 
 
-def _check_devices(workers: int) -> None:
-    """Raise UsageError where the machine cannot have so many workers."""
-    if workers > (most := most_workers()):
-        on_cpu = jax.default_backend() == "cpu"
-        why = "call `mag.runtime.setup(workers=...)` before JAX is used" if on_cpu else "one for each accelerator"
-        raise UsageError(f"workers is {workers}; here it can be at most {most} ({why}); give --workers {most}")
+class Grid(NamedTuple):
+    """The devices that compute a run."""
+
+    seeds: int
+    """Seeds side by side, each with its workers; a multiple of them takes turns or, on an accelerator, is one array."""
+    workers: int
+    """Devices of a seed: one for each worker, or one for all."""
+
+
+def device_grid(num_seeds: int, workers: int) -> Grid:
+    """How seeds and their workers are laid over JAX's devices.
+
+    A CPU has a thread for each worker, and no more than fill its cores. Several accelerators take a worker each, or
+    equal numbers of seeds; where there are fewer than a seed has workers, one accelerator computes them all, to the
+    same end. Raises UsageError where a CPU has too few threads.
+    """
+    most = most_workers()
+    if jax.default_backend() == "cpu":
+        if workers > most:
+            why = "call `mag.runtime.setup(workers=...)` before JAX is used"
+            raise UsageError(f"workers is {workers}; here it can be at most {most} ({why}); give --workers {most}")
+        return Grid(seeds_at_once(num_seeds, workers, most), workers)
+    apart = workers if workers <= most else 1
+    return Grid(max(count for count in range(1, most // apart + 1) if num_seeds % count == 0), apart)
 
 
 def over_seeds(
@@ -88,8 +106,8 @@ def over_seeds(
 ) -> Callable[..., Any]:
     """Compile a function of one seed to take and return arrays with a leading seed axis.
 
-    An accelerator runs all seeds at once (`vmap`). A CPU runs them in threads (JAX's devices on a CPU), each as if it
-    were alone: small products do not fill several cores, and products with a seed axis are slower than as many
+    An accelerator runs all of its seeds at once (`vmap`). A CPU runs them in threads (JAX's devices on a CPU), each as
+    if it were alone: small products do not fill several cores, and products with a seed axis are slower than as many
     without. Threads take equal shares, and no more of them than fill the cores: on two cores 8 seeds run in 2 threads,
     9 in 3, 11 in turn; all of them in turn where `mag.runtime.setup` was not told of them.
 
@@ -97,8 +115,10 @@ def over_seeds(
     sharded over a seed's workers along their first axis; all else is replicated. Raises UsageError where there cannot
     be so many workers.
     """
-    _check_devices(workers)
+    grid = device_grid(num_seeds, workers)
     names = list(inspect.signature(function).parameters)
+    if grid.workers < workers:
+        function = _on_one_device(function, workers, tuple(name in divided for name in names), divides)
 
     def one(*args: Any) -> Any:
         result = function(*first_seed(args))
@@ -108,17 +128,16 @@ def over_seeds(
         return jax.lax.map(lambda args: function(*args), args)
 
     on_cpu = jax.default_backend() == "cpu"
-    lanes = seeds_at_once(num_seeds, workers, len(jax.devices())) if on_cpu else 1
     many = in_turn if on_cpu else jax.vmap(function)
-    part = one if lanes == num_seeds else many
+    part = one if grid.seeds == num_seeds else many
     options: dict[str, Any] = {
         "donate_argnums": tuple(names.index(name) for name in donate),
         "compiler_options": compile_options(),
     }
-    if lanes * workers == 1:
+    if grid.seeds * grid.workers == 1:
         return jax.jit(part, **options)
     axes = (AxisType.Auto, AxisType.Auto)
-    mesh = jax.make_mesh((lanes, workers), ("seeds", AXIS), axes, devices=jax.devices()[: lanes * workers])
+    mesh = jax.make_mesh(grid, ("seeds", AXIS), axes, devices=jax.devices()[: grid.seeds * grid.workers])
     whole, parted = P("seeds"), P("seeds", AXIS)
     takes = tuple(parted if name in divided else whole for name in names)
     gives = parted if divides else whole
@@ -127,6 +146,26 @@ def over_seeds(
         options["compiler_options"]["xla_cpu_multi_thread_eigen"] = False  # seeds and workers fill the cores
     placed = jax.tree.map(lambda spec: NamedSharding(mesh, spec), (takes, gives), is_leaf=lambda x: isinstance(x, P))
     return jax.jit(seeds, in_shardings=placed[0], out_shardings=placed[1], **options)
+
+
+def _on_one_device(
+    function: Callable[..., Any], workers: int, divided: tuple[bool, ...], divides: bool
+) -> Callable[..., Any]:
+    """A function of one seed whose workers are an axis of its arrays, in place of a device each."""
+
+    def apart(x: Array) -> Array:
+        return x.reshape(workers, -1, *x.shape[1:])
+
+    def together(x: Array) -> Array:
+        return x.reshape(-1, *x.shape[2:]) if divides else x[0]
+
+    def of_all(*args: Any) -> Any:
+        parts = [jax.tree.map(apart, arg) if split else arg for arg, split in zip(args, divided, strict=True)]
+        axes = tuple(0 if split else None for split in divided)
+        result = jax.vmap(function, axes, axis_name=AXIS, axis_size=workers)(*parts)
+        return jax.tree.map(together, result)
+
+    return of_all
 
 
 class Compiled:

@@ -143,7 +143,9 @@ def read_file(file: Path) -> dict[str, Any]:
             raise TypeError
         return values
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{file} is not a run's configuration; choose another folder with --run") from error
+        raise UsageError(
+            f"{file} is not a run's configuration; restore it, delete the folder, or choose another with --run"
+        ) from error
 
 
 def write_config(folder: RunFolder, config: RunConfig, about: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import jax
 
 from mag.errors import UsageError
+from mag.learning.parallel import device_grid
 
 CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 """Where Linux keeps the most bytes that a container may take; `max` where that is all there are."""
@@ -22,9 +23,9 @@ ADVICE = {
 """What to change, by the part that takes most."""
 
 
-def check_memory(parts: dict[str, int], num_seeds: int) -> int:
+def check_memory(parts: dict[str, int], num_seeds: int, workers: int = 1) -> int:
     """Bytes of a run whose parts are given for each seed; UsageError where the machine has fewer."""
-    needed, limit = num_seeds * sum(parts.values()), available()
+    needed, limit = num_seeds * sum(parts.values()), available(num_seeds, workers)
     if needed > limit:
         largest = max(parts, key=lambda part: parts[part])
         raise UsageError(
@@ -34,11 +35,12 @@ def check_memory(parts: dict[str, int], num_seeds: int) -> int:
     return needed
 
 
-def available() -> int:
-    """Bytes a run may take: of the accelerator, or of main memory (its container's limit, where there is one)."""
+def available(num_seeds: int = 1, workers: int = 1) -> int:
+    """Bytes a run may take: of its accelerators, or of main memory (its container's limit, where there is one)."""
     stats = jax.devices()[0].memory_stats() if jax.default_backend() != "cpu" else None
     if stats:
-        return int(stats["bytes_limit"])
+        grid = device_grid(num_seeds, workers)
+        return grid.seeds * grid.workers * int(stats["bytes_limit"])
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     try:
         return min(physical, int(CONTAINER_LIMIT.read_text()))

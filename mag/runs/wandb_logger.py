@@ -1,7 +1,8 @@
 """Metrics to Weights & Biases: a run there for each seed, which goes on under its id when the run here is resumed.
 
 The package `wandb` reads its own settings from the environment: with `WANDB_MODE=offline` nothing is sent and
-`wandb sync` sends it later.
+`wandb sync` sends it later. A run that was resumed offline has a folder for each part; `wandb sync --append` sends
+them, the oldest first. Environment steps are the steps there, too, so parts follow each other.
 """
 
 import json
@@ -37,11 +38,12 @@ class WandbLogger:
         self._runs: dict[int, Any] = {}
 
     def row(self, row: dict[str, Any]) -> None:
-        """One seed's metrics at one iteration. After a resume, steps played again are written again."""
+        """One seed's metrics at one iteration. After a resume, Weights & Biases ignores steps that it has already."""
         seed = row["seed"]
         if seed not in self._runs:
             self._runs[seed] = self._begin(seed)
-        self._runs[seed].log({name: value for name, value in row.items() if value is not None and name != "seed"})
+        told = {name: value for name, value in row.items() if value is not None and name != "seed"}
+        self._runs[seed].log(told, step=row[X_AXIS])
 
     def close(self) -> None:
         """End all runs."""

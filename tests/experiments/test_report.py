@@ -16,7 +16,6 @@ from mag.experiments.analysis import Analysis
 from mag.experiments.jobs import Processes
 from mag.experiments.records import load_records
 from mag.experiments.report import add_others, keep, of_runs, of_study, write_report
-from mag.experiments.study import AXES
 from mag.experiments.sweep import sweep
 from mag.experiments.table import read_other, to_table
 from tests.experiments.support import STUDY, fake_program, write_study
@@ -86,6 +85,8 @@ def test_every_file_of_a_report(written):
 def test_the_page_needs_nothing_else(written):
     text = (written[1] / "index.html").read_text()
     assert text.count("<svg") == 6 and "prefers-color-scheme: dark" in text
+    # All of a picture's text has the page's colour, none matplotlib's black.
+    assert "share of runs above τ" in text and "<text>" not in text
     outside = [word for word in ("<script", "<link", "<img", "src=", "@import") if word in text]
     assert not outside
     ids = [part.split('"')[0] for part in text.split('id="')[1:]]
@@ -189,7 +190,8 @@ def test_wrong_words_are_told(swept, capsys, words, message):
     assert exit_.value.code == 2 and message in capsys.readouterr().err
 
 
-def test_two_hundred_runs_are_read_within_seconds(swept, tmp_path):
+@pytest.mark.slow
+def test_a_report_of_two_hundred_runs_takes_less_than_half_a_minute(swept, tmp_path):
     folder, study = swept
     source = folder / "runs" / study.cells[0].name
     about = json.loads((source / "config.json").read_text())
@@ -200,12 +202,11 @@ def test_two_hundred_runs_are_read_within_seconds(swept, tmp_path):
     ]
     text = "".join(json.dumps(line) + "\n" for line in lines)
     for number in range(200):
-        run = tmp_path / f"run{number}"
-        run.mkdir()
+        run = tmp_path / "runs" / f"run{number}"
+        run.mkdir(parents=True)
         (run / "config.json").write_text(json.dumps({**about, "config": {**about["config"], "seed": number}}))
         (run / "metrics.jsonl").write_text(text.replace('"seed": 0', f'"seed": {number}'))
-    begin = time.monotonic()
-    material = of_runs([tmp_path])
-    to_table(material.records)
-    assert len(material.records) == 200 and time.monotonic() - begin < 15
-    assert all(axis in to_table(material.records) for axis in AXES)
+    begin = time.process_time()
+    material = of_runs([tmp_path / "runs"])
+    write_report(material, tmp_path / "report")
+    assert len(material.records) == 200 and time.process_time() - begin < 30

@@ -52,8 +52,8 @@ WRONG = {
     "unknown key": ("seeds = 2", "sedes = 2", "line 4: sedes: unknown key (did you mean seeds?)"),
     "missing key": ("seeds = 2\n", "", "seeds is missing"),
     "type of a key": ("seeds = 2", 'seeds = "2"', "line 4: seeds: '2' must be a whole number or a list"),
-    "no seeds": ("seeds = 2", "seeds = 0", "line 4: seeds: 0 must be a different whole number, at least 1"),
-    "a seed twice": ("seeds = 2", "seeds = [1, 1]", "line 4: seeds: 1 must be a different whole number"),
+    "no seeds": ("seeds = 2", "seeds = 0", "line 4: seeds: 0 must be a whole number, at least 1"),
+    "a seed twice": ("seeds = 2", "seeds = [1, 1]", "line 4: seeds: 1 stands there twice"),
     "unknown method": (
         '"commnet"]',
         '\n  "comnet"]',
@@ -93,6 +93,7 @@ WRONG_OPTIONS = {
     "the study's own": ("[options]\nseed = 3", "line 9: options.seed: seed is no option"),
     "method without options": ("[method_options.g2a]\nworkers = 1", "line 8: method_options.g2a: not in the study"),
     "grid of nobody": ("[grid]\nplanner.horizon = [1, 3]", "line 9: grid.planner.horizon: no method of the study"),
+    "planner of the grid": ("[grid]\nplanner.kind = ['magic']", "line 9: grid.planner.kind: planner.kind is 'magic'"),
     "grid without list": ("[grid]\nppo.gamma = 0.9", "line 9: grid.ppo.gamma: 0.9 must be a list of values"),
 }
 

@@ -127,6 +127,7 @@ def test_ctrl_c_stops_the_runs_which_save_and_the_same_command_goes_on(tmp_path)
     running.send_signal(signal.SIGINT)
     output, errors = running.communicate(timeout=60)
     assert (running.returncode, errors) == (130, "")
+    assert "stopped probe_two-step-mamba-debug-tuned-seed0: saved" in output and "FAILED" not in output
     assert "stopped: 0 of 8 runs are finished; the same command goes on" in output
     assert "saved" in (runs / "probe_two-step-mamba-debug-tuned-seed0.log").read_text()
     assert sweep(study, runs, tmp_path / "results", Processes(2)) == 0

@@ -55,14 +55,33 @@ def test_jax_gets_the_threads_of_the_cores_or_of_what_runs_side_by_side(options,
     assert done.stdout.strip() == str(threads)
 
 
-def test_seeds_take_threads_and_on_an_accelerator_one_program(monkeypatch):
+@pytest.mark.parametrize("count", [1, 3, 4])
+def test_seeds_take_threads_and_on_accelerators_equal_shares(count, monkeypatch):
     monkeypatch.setattr(runtime, "own_cores", lambda: 4)
     found = parallel.over_seeds(drift, 8)(parallel.seed_keys(0, 8), states(8))[1]
     assert len(found["x"].sharding.device_set) == 4
-    monkeypatch.setattr(parallel.jax, "default_backend", lambda: "gpu")
+    accelerators(monkeypatch, count)
     at_once = parallel.over_seeds(drift, 8)(parallel.seed_keys(0, 8), states(8))[1]
-    assert len(at_once["x"].sharding.device_set) == 1
+    # Three cannot share 8 seeds equally; two can.
+    assert len(at_once["x"].sharding.device_set) == (2 if count == 3 else count)
     np.testing.assert_allclose(at_once["x"], found["x"], rtol=1e-6)
+
+
+def accelerators(monkeypatch, count):
+    """JAX's first devices, taken for accelerators."""
+    devices = jax.devices()[:count]
+    monkeypatch.setattr(parallel.jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(parallel.jax, "devices", lambda: devices)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "workers", "devices", "grid"),
+    [(1, 1, 8, (1, 1)), (1, 8, 8, (1, 8)), (4, 2, 8, (4, 2)), (6, 2, 8, (3, 2)), (5, 1, 4, (1, 1)), (4, 8, 2, (2, 1))],
+)
+def test_accelerators_take_a_worker_or_a_share_of_the_seeds(seeds, workers, devices, grid, monkeypatch):
+    monkeypatch.setattr(parallel.jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(parallel, "most_workers", lambda: devices)
+    assert parallel.device_grid(seeds, workers) == grid
 
 
 def test_jax_may_be_in_use_before_the_program_starts(monkeypatch):
@@ -72,9 +91,12 @@ def test_jax_may_be_in_use_before_the_program_starts(monkeypatch):
     assert len(jax.devices()) == before
 
 
+@pytest.mark.parametrize("devices", [None, 1, 2, 4])
 @pytest.mark.parametrize(("count", "workers"), [(1, 2), (2, 2), (1, 4), (6, 2), (9, 2)])
-def test_workers_share_what_is_divided_and_agree_on_the_rest(count, workers, monkeypatch):
+def test_workers_share_what_is_divided_and_agree_on_the_rest(count, workers, devices, monkeypatch):
     monkeypatch.setattr(runtime, "own_cores", lambda: 4)  # two seeds with two workers each, side by side
+    if devices:
+        accelerators(monkeypatch, devices)  # one for each worker, or one for all
 
     def find(key, whole, part):
         share = parallel.Workers(workers)

@@ -24,7 +24,8 @@ class Run:
     def define_metric(self, name, step_metric=None):
         self.metrics[name] = step_metric
 
-    def log(self, row):
+    def log(self, row, step):
+        assert step == row["env_steps"]
         self.rows.append(row)
 
     def finish(self):
