@@ -69,7 +69,7 @@ def cpu_model() -> str:
 
 def revision() -> str | None:
     """The source's git commit, with `+changes` where files differ from it; None outside a repository."""
-    source = Path(__file__).parent
+    source = Path(__file__).parents[1]
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(source), *arguments]

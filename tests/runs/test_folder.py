@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,12 @@ from tests.support.fake import fake_config
 def take(path, config):
     with claim(path, config):
         pass
+
+
+@pytest.mark.skipif(not (Path(__file__).parents[2] / ".git").exists(), reason="not in a repository")
+def test_the_revision_is_the_commit_of_the_source():
+    commit, _, changes = (surroundings.revision() or "").partition("+")
+    assert len(commit) == 40 and changes in ("", "changes")
 
 
 def test_the_configuration_is_written_with_versions_and_hardware(tmp_path):
