@@ -10,7 +10,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from mag.algorithms.contract import Imagination, Play, Venture
 from mag.algorithms.mag import footprint
-from mag.algorithms.mag.config import MAGConfig, ReplayConfig
+from mag.algorithms.mag.config import MAGConfig, ReplayConfig, RolloutConfig
 from mag.algorithms.mag.imagination import imagine, venture
 from mag.algorithms.mag.local_models import LocalModels
 from mag.algorithms.mag.model_reward import ModelReward
@@ -185,7 +185,7 @@ class MAG:
             key_sample,
             data,
             count=rollout.replayed // self.config.workers,
-            length=rollout.burn_in + rollout.length + 1,
+            length=replayed_length(rollout),
             newest=rollout.newest // num_envs,
         )
         scale = self.config.models.reward_scale
@@ -235,7 +235,10 @@ class MAG:
 
     def can_learn(self, state: MAGState) -> bool:
         """Whether D_e, of all seeds, holds enough to learn from."""
-        items = int(size(state.data)[0]) * self.config.collect.num_envs
+        rollout, steps = self.config.rollout, int(size(state.data)[0])
+        if rollout.replayed and steps < replayed_length(rollout):
+            return False
+        items = steps * self.config.collect.num_envs
         return items >= self.config.replay.learning_starts and bool(self.replay.can_sample(state.data)[0])
 
     def draw_sequences(self, key: PRNGKeyArray, state: MAGState) -> Arrival:
@@ -310,6 +313,11 @@ def make_model_reward(key: PRNGKeyArray, models: WorldModel, config: MAGConfig) 
     if config.model_reward.kind == "ratio":
         return RatioReward(key, models, hidden=hidden, layers=layers, heads=config.networks.heads)
     return ModelReward(key, models, hidden=hidden, layers=layers)
+
+
+def replayed_length(rollout: RolloutConfig) -> int:
+    """Steps of a real sequence from which the critic learns: a rollout's, those only observed, and the last."""
+    return rollout.burn_in + rollout.length + 1
 
 
 def start_windows(config: MAGConfig, share: ReplayConfig) -> ReplayConfig:

@@ -91,6 +91,7 @@ TUNED: Changes = {
     "models.reward_threshold": 10.0,  # where --models.reward-bins 0 learns the reward itself
     "models.reconstruction_weight": 10.0,
     "rollout.windows": 288,
+    "rollout.replayed": 64,
     "ppo.weigh_by_continuation": True,
     "ppo.learning_rate_decay": 0.99996,
     "ppo.ema_decay": 0.998,
@@ -100,9 +101,10 @@ TUNED: Changes = {
 """What learns best from few steps and updates.
 
 Many environments play, and D_e keeps every step. Deaths and ends are drawn whole, once for the team; rollouts start
-from the last posteriors of many windows, and what is imagined after an end does not count. The models learn first what
-the policy lives on: the observation, whose features are small, and a distribution over rewards. Its mean expects the
-rare win, whose squared error would outweigh everything else. Muon takes the models there in less than half of Adam's
+from the last posteriors of many windows, and what is imagined after an end does not count. The critic learns from real
+sequences besides, because small errors of the models pile up in the values of rollouts. The models learn first what the
+policy lives on: the observation, whose features are small, and a distribution over rewards. Its mean expects the rare
+win, whose squared error would outweigh everything else. Muon takes the models there in less than half of Adam's
 updates, with steps so large that the damage they expect sways by half; their moving average does not sway. Play swings,
 too, so the actor has a moving average as well. Learning rates decay so that in the end neither runs away from the
 other. Dropout takes a quarter of the models' time, and a fit to the same D_e is no better with it.
