@@ -78,18 +78,21 @@ def scores(algo: str) -> str:
     rows = [
         [f"[{name}](../results/{name}.md)", f"`{row['env']}`", row["seeds"], row["mean"], row["IQM"], row["by seed"]]
         for name in found()
-        for row in first_table(RESULTS / name / "table.md")
+        for row in table_of_curves(RESULTS / name / "table.md")
         if row["curve"] == LABELS[algo]
     ]
     head = ("study", "environment", "seeds", "mean", "interquartile mean (95 %)", "by seed")
     return table(head, rows) if rows else "No study of it is kept yet."
 
 
-def first_table(path: Path) -> Iterator[dict[str, str]]:
-    """The rows of the first table in a Markdown file, by column."""
-    lines = [line for line in path.read_text().partition("\n## ")[0].splitlines() if line.startswith("|")]
-    head, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    return (dict(zip(head, row, strict=True)) for row in rows)
+def table_of_curves(path: Path) -> Iterator[dict[str, str]]:
+    """The rows, by column, of the first table in a Markdown file that has a row for each curve."""
+    for part in path.read_text().split("\n## "):
+        lines = [line for line in part.splitlines() if line.startswith("|")]
+        head, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines] or [[], []]
+        if "curve" in head:
+            return (dict(zip(head, row, strict=True)) for row in rows)
+    return iter(())
 
 
 def heading(path: Path) -> str:

@@ -44,7 +44,7 @@ def plan(
         num_rounds: Rounds, at least 1.
 
     Returns:
-        The first state with the greatest mean return, and the mean return of each of the L first states.
+        The elite of the last round with the greatest mean return, and the mean return of each of the L first states.
 
     Raises:
         ValueError: a size below 1, more elites than trajectories, or a score for each agent.
@@ -57,19 +57,19 @@ def plan(
     returns = returns_from(keys[-1], first, predict=predict, act=act, score=score, horizon=horizon)
     if returns.ndim != 1:
         raise ValueError("elite resampling scores trajectories for the team: score has to return one number")
-    total, count = returns, jnp.ones(num_trajectories)
+    everyone = jnp.ones(num_trajectories, bool)
 
-    def next_round(carry: tuple[Array, Array], key: PRNGKeyArray) -> tuple[tuple[Array, Array], None]:
-        total, count = carry
+    def next_round(carry: tuple[Array, Array, Array], key: PRNGKeyArray) -> tuple[tuple[Array, Array, Array], None]:
+        total, count, _ = carry
         elites = jax.lax.top_k(total / count, num_elites)[1]
         chosen = elites[jnp.arange(num_trajectories) % num_elites]
         starts = jax.tree.map(lambda x: x[chosen], first)
         returns = returns_from(key, starts, predict=predict, act=act, score=score, horizon=horizon)
-        return (total.at[chosen].add(returns), count.at[chosen].add(1.0)), None
+        return (total.at[chosen].add(returns), count.at[chosen].add(1.0), ~everyone.at[chosen].set(False)), None
 
     round_keys = jax.random.split(jax.random.fold_in(keys[-1], 1), num_rounds - 1)
-    (total, count), _ = jax.lax.scan(next_round, (total, count), round_keys)
+    (total, count, last), _ = jax.lax.scan(next_round, (returns, jnp.ones(num_trajectories), everyone), round_keys)
     means: Float[Array, " trajectories"] = total / count
-    # Only first states whose mean was taken over the most futures are compared: a single future may be lucky.
-    best = jnp.argmax(jnp.where(count == count.max(), means, -jnp.inf))
+    # Only the elites of the last round are compared: the single future of another first state may be lucky.
+    best = jnp.argmax(jnp.where(last, means, -jnp.inf))
     return Plan(jax.tree.map(lambda x: x[best], first), means)

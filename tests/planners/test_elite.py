@@ -68,6 +68,18 @@ def test_elite_resampling_has_to_be_lucky_in_every_round(num_rounds, chance):
     assert shares(num_rounds)[1] == pytest.approx(chance, abs=0.03)
 
 
+def test_elites_count_alike_though_futures_do_not_divide():
+    # Three futures for two elites: the first gets two of them, and must not be chosen for that.
+    keys = jax.random.split(jax.random.key(1), 2000)
+    sizes = {"num_trajectories": 3, "horizon": 2}
+    plans = (
+        functools.partial(planned, shooting.plan, **sizes),
+        functools.partial(planned, elite.plan, num_elites=2, num_rounds=2, **sizes),
+    )
+    shot, chosen = (np.asarray(jax.jit(jax.vmap(plan))(keys).state["risky"]).mean() for plan in plans)
+    assert chosen < shot - 0.1
+
+
 def test_it_finds_the_best_first_state_among_many():
     keys = jax.random.split(jax.random.key(1), 1000)
 
