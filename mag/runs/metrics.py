@@ -1,7 +1,8 @@
 """Every metric that a run writes, and how to read it: the one table behind the documentation's glossary.
 
-Numbers said to be of "a run that won" are of MAG on `smac_jax/3s_vs_3z`, size `small`, recipe `tuned`, one seed, 34 138
-steps (`results/lab-book/3s_vs_3z-mag-tuned.json`, with its command). All others are marked as rules of thumb.
+Numbers said to be of "a run that won" are of MAG on `smac_jax/3s_vs_3z`, size `small`, one seed, 34 138 steps
+(`results/lab-book/3s_vs_3z-mag-tuned.json`, with its command), in recipe `tuned` before it learned a distribution over
+rewards. All others are marked as rules of thumb.
 """
 
 from typing import NamedTuple
