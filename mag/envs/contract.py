@@ -2,12 +2,13 @@
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from mag.errors import UsageError
 from mag.types import TimeStep
 
 
@@ -50,6 +51,16 @@ def roles_of(agents: Sequence[str]) -> Float[np.ndarray, "agents roles"]:
     names = [re.sub(r"_?\d+$", "", agent) for agent in agents]
     roles = list(dict.fromkeys(names)) if len(set(names)) > 1 else []
     return np.array([[name == role for role in roles] for name in names], np.float32).reshape(len(names), len(roles))
+
+
+def count_actions(name: str, agent: str, space: Any) -> int:
+    """How many actions `agent` of environment `name` has. UsageError unless `space` is discrete."""
+    if not hasattr(space, "n"):
+        raise UsageError(
+            f"environment {name!r}: the actions of {agent!r} are of type {type(space).__name__}, and only Discrete "
+            "ones can be played"
+        )
+    return int(space.n)
 
 
 @runtime_checkable
@@ -108,9 +119,8 @@ class TakesFiles(Protocol):
 class Refuses(Protocol):
     """A family that knows of maps that it cannot make."""
 
-    def refusal(self, map_name: str) -> str | None:
-        """The reason why a map cannot be made, as a sentence; None for an unknown map."""
-        ...
+    refusals: Mapping[str, str]
+    """Why they cannot be made, as a sentence, by a regular expression for the whole name of a map."""
 
 
 @runtime_checkable

@@ -30,26 +30,25 @@ import dataclasses
 import importlib
 import math
 import os
-import re
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from mag.envs.contract import EnvSpec, roles_of
+from mag.envs.contract import EnvSpec, count_actions, roles_of
 from mag.envs.host import time_step
 from mag.errors import UsageError
 from mag.types import TimeStep
 
 host = True
 _COMPETE = "its agents compete, and of such tasks only simple_tag, simple_adversary and simple_push were tried"
-_REFUSALS = {
+refusals = {
     r"mpe\.simple_(crypto|world_comm)_v\d+": _COMPETE,
     r"mpe\.simple_v\d+": "it has a single agent",
     r"classic\..+": "its agents take turns, and only tasks with PettingZoo's parallel interface can be played",
     r"atari\..+": _COMPETE,
 }
-"""Why other tasks are refused, by patterns of their names."""
+"""See `Refuses`."""
 _MASKS = ("action_mask", "avail_actions", "legal_moves")
 """Names under which environments tell the available actions, in `infos` or in observations that are dicts."""
 
@@ -74,7 +73,7 @@ class PettingZooEnv:
         self._env = env
         self._agents: list[str] = list(env.possible_agents)
         sizes = [_observation_size(name, agent, env.observation_space(agent)) for agent in self._agents]
-        self._n_actions = [_count_actions(name, agent, env.action_space(agent)) for agent in self._agents]
+        self._n_actions = [count_actions(name, agent, env.action_space(agent)) for agent in self._agents]
         has_masks = len(set(self._n_actions)) > 1 or self._shows_masks()
         state_space = getattr(env, "state_space", None)
         self._roles = np.zeros((len(sizes), 0), np.float32) if team_reward else roles_of(self._agents)
@@ -174,15 +173,6 @@ def _observation_size(name: str, agent: str, space: Any) -> int:
     return math.prod(space.shape)
 
 
-def _count_actions(name: str, agent: str, space: Any) -> int:
-    if not hasattr(space, "n"):
-        raise UsageError(
-            f"environment {name!r}: the actions of {agent!r} are of type {type(space).__name__}, and only Discrete "
-            "ones can be played"
-        )
-    return int(space.n)
-
-
 @dataclasses.dataclass(frozen=True)
 class _Task:
     """A map of this family and its sizes (a test compares them with what is made)."""
@@ -242,9 +232,3 @@ def make(map_name: str) -> PettingZooEnv:
     # Its own clock stops later, so that the limit is always ours.
     env = task.parallel_env(max_cycles=limit + 1)
     return PettingZooEnv(f"pettingzoo/{map_name}", env, episode_limit=limit, team_reward=team_reward)
-
-
-def refusal(map_name: str) -> str | None:
-    """Why one of PettingZoo's other tasks cannot be made; None for a name that is none of them."""
-    reasons = (reason for pattern, reason in _REFUSALS.items() if re.fullmatch(pattern, map_name))
-    return next(reasons, None)

@@ -3,6 +3,7 @@
 import difflib
 import importlib
 import importlib.util
+import re
 from typing import Any
 
 from mag.envs.contract import Env, EnvSpec, Family, Notes, Refuses, TakesFiles
@@ -90,13 +91,19 @@ def _find(name: str) -> tuple[Family, str]:
     known = family.specs()
     if map_name in known or (map_name.endswith(".toml") and isinstance(family, TakesFiles)):
         return family, map_name
-    if isinstance(family, Refuses) and (reason := family.refusal(map_name)):
+    if reason := _refusal(family, map_name):
         raise UsageError(f"environment {name!r}: {reason}")
     allowed = [f"{family_name}/{each}" for each in known]
     raise UsageError(
         f"environment {name!r}: family {family_name!r} has no map {map_name!r}. Allowed: "
         f"{', '.join(known)}.{_nearest(name, allowed)}"
     )
+
+
+def _refusal(family: Family, map_name: str) -> str | None:
+    """Why a family cannot make a map of which it knows; None if it knows of none."""
+    refusals = family.refusals if isinstance(family, Refuses) else {}
+    return next((reason for pattern, reason in refusals.items() if re.fullmatch(pattern, map_name)), None)
 
 
 def _family(name: str, family_name: str) -> Family:

@@ -25,13 +25,11 @@ Refused, with the reason: other tasks whose agents compete (simple_crypto, storm
 JaxMARL is imported when an environment is made, not before: the import takes seconds.
 """
 
-import re
-
 from mag.envs.contract import EnvSpec
 from mag.envs.jaxmarl.adapter import JaxMarlEnv, Rules, State, battle_rules, import_jaxmarl
-from mag.envs.jaxmarl.tasks import REFUSALS, TASKS
+from mag.envs.jaxmarl.tasks import TASKS, refusals
 
-__all__ = ["JaxMarlEnv", "Rules", "State", "battle_rules", "import_jaxmarl", "make", "refusal", "specs"]
+__all__ = ["JaxMarlEnv", "Rules", "State", "battle_rules", "import_jaxmarl", "make", "refusals", "specs"]
 
 
 def specs() -> dict[str, EnvSpec]:
@@ -57,9 +55,3 @@ def make(map_name: str) -> JaxMarlEnv:
     task = TASKS[map_name]
     env, rules = task.build(task)
     return JaxMarlEnv(f"jaxmarl/{map_name}", env, episode_limit=task.limit, rules=rules)
-
-
-def refusal(map_name: str) -> str | None:
-    """Why one of JaxMARL's other tasks cannot be made; None for a name that is none of them."""
-    reasons = (reason for pattern, reason in REFUSALS.items() if re.fullmatch(pattern, map_name))
-    return next(reasons, None)

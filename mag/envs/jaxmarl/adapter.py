@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from mag.envs.contract import EnvSpec, roles_of
+from mag.envs.contract import EnvSpec, count_actions, roles_of
 from mag.envs.view import View
 from mag.errors import UsageError
 from mag.types import TimeStep
@@ -91,7 +91,7 @@ class JaxMarlEnv:
         self.view = view
         self._rules = Rules() if rules is None else rules
         self._agents: list[str] = list(env.agents)
-        self._n_actions = [_count_actions(name, env.action_space(agent), agent) for agent in self._agents]
+        self._n_actions = [count_actions(name, agent, env.action_space(agent)) for agent in self._agents]
         obs, self._dtypes = self._trace()
         _check_observations(name, obs, self._agents)
         state = obs.get("world_state")
@@ -211,15 +211,6 @@ def _quiet_import() -> Iterator[None]:
     finally:
         for name, stream in before.items():
             setattr(sys, name, stream)
-
-
-def _count_actions(name: str, space: Any, agent: str) -> int:
-    if not hasattr(space, "n"):
-        raise UsageError(
-            f"environment {name!r}: the actions of {agent!r} are of type {type(space).__name__}, and only "
-            "Discrete ones can be played."
-        )
-    return int(space.n)
 
 
 def _compete(env: Any) -> bool:

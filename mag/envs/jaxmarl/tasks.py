@@ -116,7 +116,7 @@ TASKS: dict[str, Task] = dict(
 
 _COMPETE = "its agents compete, and of such tasks only simple_tag, simple_adversary and simple_push were tried"
 _CONTINUOUS = "its actions are continuous, and only discrete ones can be played"
-REFUSALS = {
+refusals = {
     r"MPE_simple_crypto_v\d+": _COMPETE,
     r"MPE_simple_world_comm_v\d+": _CONTINUOUS,
     r"storm\w*|coin_game": _COMPETE,
@@ -127,4 +127,4 @@ REFUSALS = {
     r"\w*SMAX": "its battles are those of the family `smax`, such as `smax/3m`",
     r"JaxRobotarium_\w+": "it needs a simulator that is not among the dependencies",
 }
-"""Why JaxMARL's other tasks are refused, by patterns of their names."""
+"""See `Refuses`."""
