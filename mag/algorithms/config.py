@@ -23,12 +23,12 @@ class CollectConfig:
     num_envs: int = number(1, least=1)
     """Environments played in parallel."""
     steps: int = number(60, least=1)
-    """Steps of each environment in one iteration; in the paper one episode, which has about 60."""
+    """Steps of each environment in one iteration; in the paper one episode, about 60 steps."""
 
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    """Tests of the greedy policy in separate environments, whose steps do not count."""
+    """Tests of the greedy policy in separate environments; test steps do not count as training steps."""
 
     every: int = number(10_000, least=1, source="SMAC")
     """Environment steps between two tests."""
@@ -53,7 +53,7 @@ class RunConfig:
     env: str = "smac_jax/3s_vs_3z"
     """Environment, family/map; `mag envs` lists them."""
     algo: str = "mag"
-    """Method: mag, mamba, attention-ppo, commnet, g2a, or the module path of one's own."""
+    """Method: mag, mamba, attention-ppo, commnet, g2a, or the import path of your own module."""
     size: Size = "auto"
     """Networks, batches and updates: `paper`, `small` (for two cores) or `debug` (seconds); `auto` is `paper` on an
     accelerator and `small` elsewhere."""
@@ -61,19 +61,19 @@ class RunConfig:
     """How to learn: `paper` (every number as published) or `tuned` (what learns best here); `auto` is `paper` with
     size `paper` and `tuned` with the others."""
     steps: int = number(100_000, least=1)
-    """Real environment steps to train for; a finished run goes on when given more."""
+    """Real environment steps to train for; a finished run continues if the number is raised."""
     seed: int = number(0, least=0, source=None)
     """Random seed of the first run."""
     num_seeds: int = number(1, least=1, source=None)
     """Independent runs trained side by side in one process, with the seeds `seed`, `seed + 1`, ..."""
     workers: int = number(1, least=1)
-    """Cores that share the learning and the tests of one seed, each with its part of every batch. Where there are as
-    many seeds as cores, 1 is faster."""
+    """Cores that share the learning and the tests of one seed, each with its part of every batch. With as many seeds
+    as cores, 1 is faster."""
     precision: Precision = choice("float32", source=None)
     """How an accelerator multiplies matrices: in full `float32`, or in the faster `tensorfloat32` with 10 bits of
     mantissa; a CPU always multiplies in float32."""
     logger: Literal["files", "wandb"] = choice("files", source=None)
-    """Where metrics go: `files` of the run folder (metrics.jsonl, TensorBoard), or Weights & Biases besides."""
+    """Where metrics go: `files` in the run folder (metrics.jsonl, TensorBoard); with `wandb` also Weights & Biases."""
     collect: CollectConfig = field(default_factory=CollectConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
@@ -86,7 +86,7 @@ class RunConfig:
 
 
 def validate(config: RunConfig) -> None:
-    """Raise UsageError, naming the value and what is allowed, for an option out of bounds or at odds with another."""
+    """Raise UsageError, naming the value and what is allowed, for options out of bounds or in conflict."""
     check_bounds(config)
     for group in groups(config):
         if callable(check := getattr(group, "check", None)):
@@ -102,7 +102,7 @@ def groups(config: Any) -> Iterator[Any]:
 
 
 def check_heads(hidden: int, heads: int) -> None:
-    """Raise UsageError where attention cannot be split into its heads."""
+    """Raise UsageError where the number of attention heads does not divide the hidden width."""
     if hidden % heads:
         raise UsageError(
             f"networks.hidden is {hidden} and networks.heads {heads}; the heads must divide the hidden width"

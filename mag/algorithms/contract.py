@@ -1,4 +1,4 @@
-"""The contract of algorithms: how to learn from what a player plays, and what every command asks of a method."""
+"""The contract of algorithms: what training and every command require of a method."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -12,21 +12,21 @@ from mag.play.episode import Agent
 from mag.types import Arrival, Metrics
 
 State = Any
-"""Everything that is learned, with its optimisers, data, keys and counters: a pytree of arrays."""
+"""Everything that a run learns, with optimiser states, data, keys and counters: a pytree of arrays."""
 Play = Callable[[Key[Array, " seeds"], Agent], Played]
-"""Line 3 of Algorithm 1: play an agent in the environments for a while. The keys are consumed."""
+"""Line 3 of Algorithm 1: play an iteration's steps with an agent in the environments. The keys are consumed."""
 
 
 @runtime_checkable
 class Algorithm(Protocol):
-    """A method. States, agents and metrics have a leading seed axis, as do keys.
+    """A method. Keys, states, agents and metrics have a leading seed axis.
 
     Constructed from a configuration and the sizes of the environment: an algorithm never sees the environment itself.
     """
 
     @property
     def config(self) -> RunConfig:
-        """The configuration it was made from."""
+        """The configuration that the algorithm was made from."""
         ...
 
     @property
@@ -35,7 +35,7 @@ class Algorithm(Protocol):
         ...
 
     def footprint(self) -> dict[str, int]:
-        """Bytes that a run of one seed takes, estimated by part; `mag.runs.footprint.ADVICE` knows the parts."""
+        """Estimated bytes of memory of a run of one seed, by part; `mag.runs.footprint.ADVICE` lists the parts."""
         ...
 
     def init(self, keys: Key[Array, " seeds"]) -> State:
@@ -43,11 +43,11 @@ class Algorithm(Protocol):
         ...
 
     def agent(self, state: State) -> Agent:
-        """The joint policies that play: parts of the state, nothing is computed from arrays of one seed only."""
+        """The joint policies that play, assembled from parts of the state; every array keeps its seed axis."""
         ...
 
     def iteration(self, state: State, play: Play) -> tuple[State, Metrics]:
-        """Play once and learn from it. The state is consumed; no metrics where nothing was learned yet."""
+        """Play once, then learn. The state is consumed; metrics are empty while there is too little to learn from."""
         ...
 
 
@@ -64,42 +64,42 @@ class Imagination(NamedTuple):
     """Distance of `obs` from the real observation: smooth L1 summed over features, mean over agents."""
     one_step: Float[Array, " time"]
     """The same distance for predictions one step ahead of the posterior, where errors cannot accumulate.
-    At the first step, which nothing predicts, it is that of the posterior."""
+    The first step has no prediction; there it is the distance of the posterior's observation."""
 
 
 class Venture(NamedTuple):
-    """A rollout of the joint policy in a world model from one real step on, `[k, ...]`, of the states arrived at."""
+    """A rollout of k steps in a world model from one real step; arrays `[k, ...]` belong to the states arrived at."""
 
     action: Int[Array, "k agents"]
-    """The joint actions that led there, drawn by the policy from imagined states."""
+    """The joint actions that led to these states, drawn by the policy in the states before."""
     obs: Float[Array, "k agents obs"]
     """Decoded observations."""
     alive: Bool[Array, "k agents"] | None
-    """The agents that live; None if the world model does not know."""
+    """Which agents are alive; None if the world model does not know."""
     reward: Float[Array, " k"]
     """Predicted reward of the transition, mean over agents."""
     continues: Float[Array, " k"]
     """Predicted probability that the episode goes on after the transition, mean over agents."""
     estimate: Float[Array, " k"]
-    """The error that the model reward expects there: minus the model reward, mean over agents."""
+    """The model's error as the model reward predicts it: minus the model reward, mean over agents."""
     value: Float[Array, ""]
-    """The critic's value of the real step, mean over agents, in units of the environment's reward."""
+    """The critic's value of the real start state, mean over agents, in units of the environment's reward."""
 
 
 @runtime_checkable
 class ModelBased(Protocol):
-    """An algorithm with a world model, whose imagination can be watched and measured. All is of one seed."""
+    """An algorithm whose world model can be watched and measured. States have no seed axis unless stated."""
 
     def can_learn(self, state: State) -> bool:
-        """Whether D_e, of all seeds, holds enough to learn from."""
+        """Whether D_e holds enough to learn from; `state` has a seed axis."""
         ...
 
     def draw_sequences(self, key: PRNGKeyArray, state: State) -> Arrival:
-        """A batch of sequences of D_e, `[batch, time, ...]`. The key is consumed."""
+        """A batch of sequences from D_e, `[batch, time, ...]`. The key is consumed."""
         ...
 
     def imagine(self, key: PRNGKeyArray, state: State, episode: Arrival, *, observed: int) -> Imagination:
-        """A real episode `[time, ...]` predicted from its first `observed` arrivals on. The key is consumed."""
+        """Observe the first `observed` arrivals of a real episode `[time, ...]`, then predict. The key is consumed."""
         ...
 
 
@@ -113,14 +113,14 @@ class Venturing(ModelBased, Protocol):
         ...
 
     def model_reward(self, key: PRNGKeyArray, state: State) -> Any:
-        """The model reward of a state of all seeds, or, where the algorithm learns none, one fitted to its world model.
+        """The first seed's model reward or, if the algorithm learns none, one fitted to its world model.
 
-        Not to be called under `jit`: it may train. The result is of the first seed. The key is consumed.
+        `state` has a seed axis. Do not call this under `jit`: it may train. The key is consumed.
         """
         ...
 
     def venture(self, key: PRNGKeyArray, state: State, model_reward: Any, past: Arrival, *, length: int) -> Venture:
-        """A rollout as in lines 8-14, of `length` steps from the last of the real steps `past` on.
+        """A rollout of `length` steps, as in lines 8-14, from the last of the real steps `past`, `[time, ...]`.
 
         The key is consumed.
         """

@@ -1,7 +1,7 @@
-"""A method as one entry: its options, its presets, and how it is made.
+"""A method's entry in the registry: its options, its presets, and how its algorithm is made.
 
-A method of one's own is a module that offers `METHOD`, or a function `method()` that returns one;
-`--algo my_package.my_method` finds it.
+Your own method is a module with a `METHOD`, or with a function `method()` that returns one; select it with
+`--algo my_package.my_method`.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mag.envs import EnvSpec
 
 Changes = Mapping[str, Any]
-"""Options by name that differ from the paper's."""
+"""New values of options, by dotted name."""
 
 
 def no_facts(env: str, spec: "EnvSpec | None") -> Changes:
@@ -27,7 +27,7 @@ def no_facts(env: str, spec: "EnvSpec | None") -> Changes:
 
 
 def nothing_unused(config: Any) -> Mapping[str, str]:
-    """No option without a use."""
+    """No unused options."""
     return {}
 
 
@@ -37,7 +37,7 @@ class Method:
 
     name: str
     config: Callable[[], RunConfig]
-    """Makes the options with the published numbers."""
+    """Makes the configuration with the published numbers."""
     make: Callable[[Any, "EnvSpec"], "Algorithm"]
     """Makes the algorithm from its options and the sizes of its environment; imports JAX only when called."""
     sizes: Mapping[str, Changes] = field(default_factory=dict)
@@ -45,17 +45,17 @@ class Method:
     recipes: Mapping[str, Changes] = field(default_factory=dict)
     """What each recipe (`tuned`) changes."""
     facts: Callable[[str, "EnvSpec | None"], Changes] = no_facts
-    """The published numbers that depend on the environment, given its name and, where that is known, its spec."""
+    """The published numbers that depend on the environment, from the environment's name and, if known, its spec."""
     unused: Callable[[Any], Mapping[str, str]] = nothing_unused
-    """Beginnings of names of options that a configuration has no use for or the method does not know, each with the
-    reason, which goes on after the method's name: `{"planner.": "does not plan"}`."""
+    """Prefixes of options that a configuration does not use or the method does not have, each with the reason, which
+    completes a sentence that begins with the method's name: `{"planner.": "does not plan"}`."""
 
     def default(
         self, env: str, *, size: str, recipe: str, planner: str | None = None, spec: "EnvSpec | None" = None
     ) -> RunConfig:
-        """The options of a size and a recipe on an environment, with the method's own planner or another kind.
+        """The configuration for a size and a recipe on an environment, with the default or another kind of planner.
 
-        A size wins over a recipe: `debug` is fast with both. Raises UsageError where there is no such planner.
+        The size overrides the recipe: `debug` is fast with every recipe. Raises UsageError for an unknown planner.
         """
         config = self.config()
         identity = {"env": env, "algo": self.name, "size": size, "recipe": recipe}
@@ -68,6 +68,6 @@ class Method:
 
 
 def without_other_planners(changes: Changes, config: RunConfig) -> Changes:
-    """The changes without options of planners other than the configuration's."""
+    """The changes without `planner.` options that the configuration's planner does not have."""
     known = {option.name for option in options(config)}
     return {name: value for name, value in changes.items() if name in known or not name.startswith("planner.")}

@@ -1,7 +1,7 @@
 """The methods by name: their default options, and how an algorithm is made from its options.
 
-Built-in methods are imported when they are asked for and import JAX when they are made, so that a mistake on the
-command line is answered at once.
+Built-in methods are imported when they are looked up and import JAX only when their algorithm is made, so that a
+mistake on the command line is reported at once.
 """
 
 import dataclasses
@@ -26,14 +26,14 @@ BUILT_IN = {
     "commnet": "mag.algorithms.on_policy.method:COMMNET",
     "g2a": "mag.algorithms.on_policy.method:G2A",
 }
-"""Where the entry of each of the package's own methods stands."""
+"""Import paths of the built-in methods' entries."""
 ALGORITHMS = tuple(BUILT_IN)
 SIZES = ("paper", "small", "debug")
 RECIPES = ("paper", "tuned")
 
 
 def find(algo: str) -> Method:
-    """The method of that name or module path; UsageError where there is none."""
+    """The method of this name or import path. Raises UsageError if there is none."""
     if algo in BUILT_IN:
         method: Method = resolve_name(BUILT_IN[algo])
         return method
@@ -55,7 +55,7 @@ def find(algo: str) -> Method:
 
 
 def exists(module: str) -> bool:
-    """Whether a module of that path can be imported; its parents are."""
+    """Whether a module of this path exists; imports its parent packages."""
     try:
         return not module.startswith(".") and importlib.util.find_spec(module) is not None
     except (ModuleNotFoundError, ValueError):
@@ -71,10 +71,10 @@ def default_config(
     planner: str | None = None,
     spec: "EnvSpec | None" = None,
 ) -> RunConfig:
-    """The options of a method on an environment in a size and a recipe; `auto` asks JAX for its device.
+    """A method's configuration for an environment, a size and a recipe; `auto` depends on JAX's device.
 
-    `spec` is the environment's, where it is known: some numbers depend on it. Raises UsageError for a method, size,
-    recipe or planner that does not exist; the environment is not looked for.
+    `spec` is the environment's, if known: some numbers depend on it. Raises UsageError for an unknown method, size,
+    recipe or planner; whether the environment exists is not checked.
     """
     method = find(algo)
     size, recipe = resolve_presets(size, recipe)
@@ -82,7 +82,7 @@ def default_config(
 
 
 def resolve_presets(size: str, recipe: str, device: str | None = None) -> tuple[str, str]:
-    """Size and recipe without `auto`, on the given device, else on JAX's. UsageError for an unknown one."""
+    """Size and recipe, with `auto` resolved for a device (default: JAX's). Raises UsageError for an unknown one."""
     for kind, name, known in (("size", size, SIZES), ("recipe", recipe, RECIPES)):
         if name not in (*known, "auto"):
             raise UsageError(f"unknown {kind} {name!r}{did_you_mean(name, known)}; there are auto, {', '.join(known)}")
@@ -98,7 +98,7 @@ def resolve_presets(size: str, recipe: str, device: str | None = None) -> tuple[
 
 
 def check_used(config: RunConfig, default: RunConfig) -> None:
-    """Raise UsageError where an option that the method has no use for differs from the preset's."""
+    """Raise UsageError where an option that the method does not use differs from its default."""
     given, usual = values(config), values(default)
     for beginning, why in find(config.algo).unused(config).items():
         for name in given:

@@ -1,4 +1,4 @@
-"""Algorithm 1 (Sec. 3.3): `MAG.iteration` has its lines in order, each a call of the method of that name."""
+"""Algorithm 1 (Sec. 3.3): `MAG.iteration` runs its lines in order, each in a method of its own."""
 
 import dataclasses
 from collections.abc import Callable
@@ -38,7 +38,7 @@ def local_models(key: PRNGKeyArray, spec: EnvSpec, config: MAGConfig) -> WorldMo
 
 
 class MAGState(NamedTuple):
-    """Everything that a run of MAG learns, and what it learns from."""
+    """Everything that a run of MAG learns, and the data it learns from."""
 
     key: PRNGKeyArray
     models: Trainable
@@ -73,7 +73,7 @@ class MAG:
 
     @per_seed()
     def init(self, key: PRNGKeyArray) -> MAGState:
-        """Line 1. The key is consumed."""
+        """Line 1: untrained networks and an empty D_e. The key is consumed."""
         config, networks = self.config, self.config.networks
         keys = jax.random.split(key, 4)
         models = self.make_models(keys[0], self.spec, config)
@@ -114,7 +114,7 @@ class MAG:
 
     @per_seed(donate=("data",))
     def add(self, data: ReplayState, arrivals: Arrival) -> ReplayState:
-        """Line 3: add what was played to D_e; no model reads the global state."""
+        """Line 3: add the played steps to D_e, without the global state, which no model reads."""
         return self.replay.add(data, arrivals._replace(state=None))
 
     @per_seed(donate=("models",))
@@ -192,7 +192,7 @@ class MAG:
         return replayed(key_observe, models, sequences, burn_in=rollout.burn_in, reward_scale=scale)
 
     def predictor(self, models: WorldModel, model_reward: ModelReward | RatioReward | None, actor: Actor) -> Predict:
-        """Lines 10-12: how the world model predicts, planned in MAG and as it is in MAMBA."""
+        """Lines 10-12: the prediction used in rollouts, planned in MAG, the world model's own in MAMBA."""
         if model_reward is None or self.config.planner.kind == "none":
             return models.predict
         options = plan_options(self.config.planner)
@@ -223,18 +223,21 @@ class MAG:
         return ModelAgent(state.models.weights, actor.params, actor.weights, self.spec.n_agents)
 
     def sequences(self, key: PRNGKeyArray, data: ReplayState) -> Arrival:
-        """A worker's part of a batch of sequences of D_e, `[batch, time, ...]`, of one seed. The key is consumed."""
+        """One seed's and one worker's part of a batch of sequences from D_e, `[batch, time, ...]`.
+
+        The key is consumed.
+        """
         return self.replay.sample(data, key).experience
 
     def chunk_size(self, starts: int) -> int:
-        """Start states rolled out side by side."""
+        """Number of start states rolled out at once, out of `starts`."""
         trajectories = plan_options(self.config.planner).get("num_trajectories", 1)
         return resolve_chunk_size(self.config.rollout.chunk_size, starts, self.spec.n_agents * trajectories)
 
-    # What watching and diagnosing ask of a model-based algorithm (`ModelBased`).
+    # The contracts `ModelBased` and `Venturing`, for watching and diagnosing.
 
     def can_learn(self, state: MAGState) -> bool:
-        """Whether D_e, of all seeds, holds enough to learn from."""
+        """See `ModelBased.can_learn`."""
         rollout, steps = self.config.rollout, int(size(state.data)[0])
         if rollout.replayed and steps < replayed_length(rollout):
             return False
@@ -304,7 +307,7 @@ class MAG:
 
 
 MEASURING = 100
-"""Iterations' worth of updates of a model reward that is fitted only to measure a world model that has none."""
+"""Calls of line 5 that fit a model reward to a world model trained without one, only to measure the world model."""
 
 
 def make_model_reward(key: PRNGKeyArray, models: WorldModel, config: MAGConfig) -> ModelReward | RatioReward:
@@ -316,12 +319,12 @@ def make_model_reward(key: PRNGKeyArray, models: WorldModel, config: MAGConfig) 
 
 
 def replayed_length(rollout: RolloutConfig) -> int:
-    """Steps of a real sequence from which the critic learns: a rollout's, those only observed, and the last."""
+    """Steps of a real sequence from which the critic learns: burn-in, k steps, and the step to bootstrap from."""
     return rollout.burn_in + rollout.length + 1
 
 
 def start_windows(config: MAGConfig, share: ReplayConfig) -> ReplayConfig:
-    """How a worker draws the sequences whose posteriors rollouts start from; `share` is its part of a batch."""
+    """Options by which a worker draws the sequences for start states; `share` holds those of its training batches."""
     rollout = config.rollout
     if not rollout.windows:
         return share

@@ -24,7 +24,7 @@ class ReplayConfig:
     sequence_length: int = number(20, least=3)
     """Steps of a training sequence."""
     batch_size: int = number(40, least=1)
-    """Sequences in a batch; their posteriors are also the start states of a rollout."""
+    """Sequences in a batch. Without `rollout.windows`, the posteriors of such a batch are a rollout's start states."""
 
 
 @dataclass(frozen=True)
@@ -46,18 +46,18 @@ class NetworksConfig:
     dropout: float = number(0.1, least=0, below=1)
     """Dropout in the local models' attention while they are trained."""
     joint_events: bool = choice(False)
-    """Whether the end of an episode, deaths and a component of the prior are drawn once for the team, before each
-    agent's latent given them; if not, all variables are independent."""
+    """Whether the prior first draws the episode's end, deaths and a mixture component for the whole team, then each
+    agent's latent given these; if not, all variables are drawn independently."""
     components: int = number(1, least=1)
-    """Components of the prior, one of which is drawn for the team; more than one need `joint_events`."""
+    """Mixture components of the prior; one is drawn for the whole team. More than one need `joint_events`."""
 
     def check(self) -> None:
-        """Raise UsageError where the heads do not divide the width, or a mixture has no joint events."""
+        """Raise UsageError where the heads do not divide the width, or a mixture lacks joint events."""
         check_heads(self.hidden, self.heads)
         if self.components > 1 and not self.joint_events:
             raise UsageError(
-                f"networks.components is {self.components}, but a component is drawn for the team only with "
-                "networks.joint_events true"
+                f"networks.components is {self.components}; more than 1 needs networks.joint_events true, which draws "
+                "one component for the whole team"
             )
 
 
@@ -66,27 +66,26 @@ class ModelsConfig:
     """Line 4: training the local models by one-step prediction."""
 
     optimiser: Literal["adam", "muon"] = choice("adam")
-    """Optimiser; muon moves the weight matrices, and Nadam everything else."""
+    """Optimiser; muon updates weight matrices by Muon and all other parameters by Nadam."""
     learning_rate: float = number(5e-4, least=0)
     """Learning rate."""
     learning_rate_decay: float = number(1.0, least=0, most=1)
     """Factor on the learning rate after each batch."""
     ema_decay: float = number(0.0, least=0, below=1)
-    """Decay, per update, of the moving average of the models' weights with which rollouts, planning and play predict;
-    0 uses the latest weights."""
+    """Decay, per update, of the moving average of the models' weights that rollouts, planning and play use; 0 uses
+    the latest weights."""
     batches: int = number(60, least=1)
     """Updates in one iteration."""
     max_grad_norm: float = number(100.0, least=0)
     """Gradient norm clip."""
     reward_scale: float = number(1.0, above=0)
-    """Factor on the rewards that the models learn to predict; the environment says which brings its returns to
-    SMAC's 20."""
+    """Factor on the rewards that the models learn to predict; each environment sets it to bring returns to SMAC's
+    20."""
     reward_threshold: float = number(1.0, above=0)
-    """Error of a predicted reward beyond which its loss grows linearly. Below it the mean is learned, far beyond it
-    the median, and a rare win is then never expected."""
+    """Error of a predicted reward beyond which its loss grows linearly. Smaller errors teach the mean reward, much
+    larger ones the median, which ignores rare wins."""
     reward_bins: int = number(0, least=0)
-    """Bins of the distribution over rewards that is learned, whose mean is the predicted reward; 0 learns the reward
-    itself."""
+    """Bins of a learned distribution over rewards, whose mean is the predicted reward; 0 learns the reward itself."""
     reward_weight: float = number(1.0, least=0)
     """Weight of the reward's error in the models' loss."""
     reconstruction_weight: float = number(1.0, least=0)
@@ -102,13 +101,13 @@ class ModelsConfig:
 
 @dataclass(frozen=True)
 class ModelRewardConfig:
-    """Line 5: what a planner chooses by, learned from the local models' one-step predictions."""
+    """Line 5: the model reward that planners maximise, learned from the local models' one-step predictions."""
 
     kind: Literal["error", "ratio"] = choice("error")
-    """What is learned: each local model's own error, as the official code does, or the log ratio of the true and the
-    predicted joint probability, as Definition 1 says."""
+    """What is learned: `error`, each local model's own error, as in the official code, or `ratio`, the log ratio of
+    the true and the predicted joint probability, as in Definition 1."""
     optimiser: Literal["adam", "muon"] = choice("adam")
-    """Optimiser; muon moves the weight matrices, and Nadam everything else."""
+    """Optimiser; muon updates weight matrices by Muon and all other parameters by Nadam."""
     learning_rate: float = number(5e-4, least=0)
     """Learning rate."""
     learning_rate_decay: float = number(1.0, least=0, most=1)
@@ -118,7 +117,7 @@ class ModelRewardConfig:
     layers: int = number(4, least=1, most=100)
     """Hidden layers."""
     max_grad_norm: float = number(100.0, least=0, source=None)
-    """Gradient norm clip; the paper gives none, and this is the models'."""
+    """Gradient norm clip; the paper gives none, so this is the models' value."""
 
 
 @dataclass(frozen=True)
@@ -130,19 +129,19 @@ class RolloutConfig:
     length: int = number(15, least=1)
     """k: steps of a rollout."""
     windows: int = number(0, least=0)
-    """Sequences whose last posteriors are the start states; 0 starts from every posterior of one batch of sequences
-    but the first and last of each, which are much alike."""
+    """Sequences whose last posteriors are the start states. 0 starts from all posteriors of one batch of sequences but
+    each sequence's first and last; neighbouring start states are then much alike."""
     burn_in: int = number(8, least=1, source=None)
-    """Steps of such a window that only fill the recurrent state."""
+    """Steps at the start of a window or replayed sequence that only fill the recurrent state."""
     starts_per_window: int = number(1, least=1, source=None)
-    """Start states that each window ends with."""
+    """Start states taken from the end of each window."""
     replayed: int = number(0, least=0)
-    """Sequences of D_e's newest steps in each policy update, of a rollout's length, from whose real rewards the critic
-    learns besides; needs `ppo.weigh_by_continuation`."""
+    """Real sequences of a rollout's length, from D_e's newest steps, from which the critic learns in addition to each
+    rollout; needs `ppo.weigh_by_continuation`."""
     newest: int = number(8000, least=1, source=None)
-    """Newest steps of D_e, of all environments, from which those are drawn."""
+    """Newest steps of D_e, over all environments, from which the replayed sequences are drawn."""
     chunk_size: int = number(0, least=0, source=None)
-    """Start states rolled out side by side; 0 takes all on an accelerator and what fits the cache on a CPU."""
+    """Start states rolled out at once; 0 takes all on an accelerator and as many as fit the cache on a CPU."""
 
 
 @dataclass(frozen=True)
@@ -156,8 +155,8 @@ class PPOConfig:
     learning_rate_decay: float = number(1.0, least=0, most=1)
     """Factor on both learning rates after each minibatch."""
     ema_decay: float = number(0.0, least=0, below=1)
-    """Decay, per minibatch, of the moving average of the actor's weights, which plays tests; 0 uses the latest
-    weights. The latest weights always play in training."""
+    """Decay, per minibatch, of the moving average of the actor's weights used in tests; 0 uses the latest weights.
+    Training always plays with the latest weights."""
     weight_decay: float = number(1e-5, least=0)
     """L2 penalty on the actor."""
     max_grad_norm: float = number(100.0, least=0)
@@ -177,8 +176,8 @@ class PPOConfig:
     gae_lambda: float = number(0.95, least=0, most=1)
     """Lambda of the lambda-returns."""
     weigh_by_continuation: bool = choice(False)
-    """Whether an imagined state counts only as far as the episode has gone on, and the dead not at all in the
-    policy's loss; if not, all count alike."""
+    """Whether an imagined state is weighted by the probability that the episode has reached it, and dead agents are
+    left out of the policy's loss; if not, all weigh the same."""
 
 
 @dataclass(frozen=True)
@@ -194,7 +193,7 @@ class MAGConfig(RunConfig):
     ppo: PPOConfig = field(default_factory=PPOConfig)
 
     def check(self) -> None:
-        """Raise UsageError where the workers cannot share the batches or D_e is too small."""
+        """Raise UsageError where workers cannot share the batches, options conflict or D_e is too small."""
         super().check()
         if self.workers > MOST_THREADS:
             raise UsageError(f"workers is {self.workers}; it can be at most {MOST_THREADS}")
@@ -208,8 +207,8 @@ class MAGConfig(RunConfig):
                 raise UsageError(f"{name} is {size} and workers {self.workers}; the workers must divide it")
         if self.rollout.replayed and not self.ppo.weigh_by_continuation:
             raise UsageError(
-                f"rollout.replayed is {self.rollout.replayed} and ppo.weigh_by_continuation false: real steps are told "
-                "from imagined ones by their weight; give --ppo.weigh-by-continuation true"
+                f"rollout.replayed is {self.rollout.replayed} and ppo.weigh_by_continuation false: only weights keep "
+                "real steps out of the actor's loss; give --ppo.weigh-by-continuation true"
             )
         if getattr(self.planner, "choice", None) == "own":
             self.check_each_agent_can_plan()
@@ -222,17 +221,17 @@ class MAGConfig(RunConfig):
         if kept * self.collect.num_envs < self.replay.learning_starts:
             raise UsageError(
                 f"replay.capacity is {self.replay.capacity} and replay.learning_starts {self.replay.learning_starts}; "
-                "what is held must reach the steps after which learning starts"
+                "the steps held must reach learning_starts"
             )
 
     def check_each_agent_can_plan(self) -> None:
-        """Raise UsageError where agents cannot choose among trajectories each for itself."""
+        """Raise UsageError where an agent cannot choose a trajectory for itself alone."""
         for name, value, wanted in (
             ("model_reward.kind", self.model_reward.kind, "error"),
             ("networks.joint_events", self.networks.joint_events, False),
         ):
             if value != wanted:
                 raise UsageError(
-                    f"planner.choice is own and {name} {value}; only with {name} {wanted} do agents have errors and "
-                    "draws of their own, among which each can choose"
+                    f"planner.choice is own and {name} {value}; an agent can choose for itself only with {name} "
+                    f"{wanted}, which gives it errors and draws of its own"
                 )

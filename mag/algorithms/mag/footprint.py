@@ -1,4 +1,4 @@
-"""The memory that a run of MAG takes, from the shapes of what is computed; nothing is computed for it."""
+"""The memory that a run of MAG takes, estimated from the shapes of arrays without computing them."""
 
 from typing import Any
 
@@ -11,10 +11,10 @@ from mag.planners.config import plan_options
 
 
 def estimate(config: MAGConfig, spec: EnvSpec, state: Any, sequences: Any, chunk_size: int) -> dict[str, int]:
-    """Bytes of one seed by part: what is held, and the largest thing computed at once. Right to a factor of 2.
+    """Bytes of one seed by part: what is held, and the largest intermediate results. Accurate to a factor of 2.
 
     Each worker has a D_e and networks of its own, and computes its part of every batch: `state` is one worker's,
-    `sequences` its part of a batch, and of the start states it rolls out `chunk_size` side by side.
+    `sequences` its part of a batch, and `chunk_size` the number of start states that it rolls out at once.
     """
     workers, models = config.workers, state.models.params
     key = jax.eval_shape(lambda: jax.random.key(0))
@@ -35,7 +35,7 @@ def estimate(config: MAGConfig, spec: EnvSpec, state: Any, sequences: Any, chunk
 
 
 def num_starts(config: MAGConfig) -> int:
-    """Start states of a rollout, of all workers."""
+    """Start states of a rollout, over all workers."""
     rollout, replay = config.rollout, config.replay
     if rollout.windows:
         return rollout.windows * rollout.starts_per_window
@@ -43,6 +43,6 @@ def num_starts(config: MAGConfig) -> int:
 
 
 def predictions_size(models: Any, arguments: Any, count: int) -> int:
-    """Bytes of the intermediate results of `count` predictions side by side, and of what they share."""
+    """Bytes of the intermediate results of `count` predictions at once, including results that they share."""
     many = jax.tree.map(lambda x: jax.ShapeDtypeStruct((count, *x.shape), x.dtype), arguments)
     return size_of_gradient(lambda models, *many: jax.vmap(models.predict)(*many), models, *many)

@@ -1,4 +1,4 @@
-"""Imagination to look at and to measure: real episodes as a world model predicts them, and rollouts from real steps."""
+"""Imagination to watch and to measure: real episodes as a world model predicts them, and rollouts from real steps."""
 
 import jax
 import jax.numpy as jnp
@@ -23,9 +23,9 @@ def imagine(
     observed: int,
     reward_scale: float,
 ) -> Imagination:
-    """Predict the episode `[time, ...]` from its first `observed` steps (at least 1) on. The key is consumed.
+    """Observe the first `observed` steps (at least 1) of an episode `[time, ...]`, then predict the rest.
 
-    The joint action of every step is the real one; `predict` is the one that rollouts use.
+    All joint actions are the real ones; `predict` is the prediction used in rollouts. The key is consumed.
     """
     key_observe, key_open, key_one = jax.random.split(key, 3)
     length, actions = episode.first.shape[0], episode.previous_action
@@ -66,7 +66,7 @@ def venture(
     length: int,
     reward_scale: float,
 ) -> Venture:
-    """A rollout from the last of the real steps `past` on, `[time, ...]`. The key is consumed."""
+    """A rollout from the last of the real steps `past`, `[time, ...]`. The key is consumed."""
     key_observe, key_rollout = jax.random.split(key)
     start = jax.tree.map(lambda x: x[-1], models.observe_sequence(key_observe, past))
     imagined = rollout(key_rollout, start, models=models, actor=actor, predict=predict, length=length)

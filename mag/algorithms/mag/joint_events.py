@@ -1,8 +1,7 @@
-"""Joint events of the prior: what happens to several variables or several agents at once is drawn first.
+"""Joint events of the prior: the episode's end, deaths and a mixture component, drawn once for the whole team.
 
-A prior that draws an agent's variables, and the agents, independently never draws a death whole: half of the variables
-say dead and half alive. So a death, the end of the episode and a component of a mixture are drawn once, and each
-agent's variables are drawn given them.
+A prior that draws all latent variables independently never draws a consistent death: some of the agent's variables say
+dead, others alive. So the joint events are drawn first, and each agent's variables given the events.
 """
 
 from typing import NamedTuple
@@ -21,13 +20,13 @@ class Event(NamedTuple):
     """What happens to the whole team in one transition."""
 
     alive: Bool[Array, " agents"]
-    """Who lives afterwards; nobody where the episode ends."""
+    """Which agents are alive afterwards; none where the episode ends."""
     component: Int[Array, ""]
     """The component of the mixture, drawn once for the team."""
 
 
 class JointEvents(eqx.Module):
-    """The chances of the mixture's components and of lives given one, and what they tell the prior."""
+    """Probabilities of the mixture's components and of each agent's survival, and how both condition the prior."""
 
     choice: MLP
     life: MLP
@@ -46,33 +45,39 @@ class JointEvents(eqx.Module):
 
     @property
     def components(self) -> int:
-        """How many there are."""
+        """Number of mixture components."""
         return self.life_given_component.shape[0]
 
     def component_logs(self, deter: Float[Array, "agents deterministic"]) -> Float[Array, " components"]:
-        """Log-weights of the mixture's components: the sum of what each agent, alive or dead, votes for."""
+        """Log-probabilities of the mixture's components, from logits summed over all agents, dead ones included."""
         return jax.nn.log_softmax(self.choice(deter).sum(-2))
 
     def life_logits(
         self, deter: Float[Array, "agents deterministic"], component: Int[Array, ""]
     ) -> Float[Array, " agents"]:
-        """The logit of each agent's living on, where the episode goes on."""
+        """Logit of each agent's survival, given a component and that the episode continues."""
         first, last = self.life.layers
         return last(jax.nn.elu(first(deter) + self.life_given_component[component]))[..., 0]
 
     def life_logs(
-        self, deter: Float[Array, "agents deterministic"], alive: Bool[Array, " agents"], told: Bool[Array, " agents"]
+        self,
+        deter: Float[Array, "agents deterministic"],
+        alive: Bool[Array, " agents"],
+        counted: Bool[Array, " agents"],
     ) -> Float[Array, " components"]:
-        """Log-likelihood, under each component, of the lives that are `told`."""
+        """Log-likelihood of `alive` under each component, summed over the agents that are `counted`."""
 
         def log(component: Int[Array, ""]) -> Float[Array, ""]:
             error = bernoulli_nll(self.life_logits(deter, component), alive.astype(jnp.float32))
-            return -jnp.sum(error * told)
+            return -jnp.sum(error * counted)
 
         return jax.vmap(log)(jnp.arange(self.components))
 
     def given(self, event: Event) -> Float[Array, "agents hidden"]:
-        """What an event tells the prior of each agent: its own life first, then the others' in order from it on."""
+        """What an event adds to the hidden layer of each agent's prior.
+
+        Agent i reads who is alive in the cyclic order i, i + 1, ..., so all agents share one set of weights.
+        """
         count = event.alive.shape[-1]
         order = (jnp.arange(count)[:, None] + jnp.arange(count)) % count
         lives = (2.0 * event.alive.astype(jnp.float32) - 1.0)[order]
@@ -85,9 +90,9 @@ class JointEvents(eqx.Module):
         deter: Float[Array, "agents deterministic"],
         continuation: Float[Array, " agents"],
     ) -> Event:
-        """One end and one component for the team, then lives given it, from which nobody returns. The key is consumed.
+        """Draw the episode's end and a component for the team, then survivors given the component. The key is consumed.
 
-        `continuation` are the agents' logits of the episode's going on; their mean decides.
+        Dead agents stay dead. `continuation` holds each agent's logit that the episode continues; their mean is used.
         """
         key_end, key_component, key_life = jax.random.split(key, 3)
         ends = jax.random.uniform(key_end) >= jax.nn.sigmoid(continuation.mean())
@@ -103,10 +108,11 @@ def mixture_kl(
     weights: Float[Array, " components"],
     balance: float,
 ) -> Float[Array, ""]:
-    """KL of a joint posterior to a mixture of joint priors, per agent and variable; `weights` are log-probabilities.
+    """Upper bound of the KL from a joint posterior to a mixture of joint priors, mean over agents and variables.
 
-    It is bounded from above by the log of the mean of the components' likelihoods at expected log-probabilities, and is
-    the KL itself where there is one component. The share `balance` of its gradient moves the priors.
+    `weights` are the components' log-probabilities. Each component counts by its expected log-likelihood under the
+    posterior (Jensen's inequality); with one component the bound is the KL. The share `balance` of the gradient moves
+    the priors.
     """
     still = jax.lax.stop_gradient
     moves_posterior = _mixture_kl(posterior, still(priors), still(weights))

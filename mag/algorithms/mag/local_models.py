@@ -40,12 +40,12 @@ from mag.types import Arrival, Metrics
 
 
 class ModelState(NamedTuple):
-    """One joint state of the local models: a drawn latent and a recurrent memory per agent."""
+    """One joint state of the local models: a drawn latent and a recurrent state per agent."""
 
     stoch: Latent
     deter: Float[Array, "agents deterministic"]
     alive: Bool[Array, " agents"] | None = None
-    """Who lives (nobody after an end); known only with joint events."""
+    """Which agents are alive (none after an end); None without joint events."""
 
 
 class FeatureMLP(eqx.Module):
@@ -78,7 +78,7 @@ class FeatureMLP(eqx.Module):
 
 
 class LocalModels(WorldModel):
-    """A recurrent state space model per agent: `predict` and `observe` move the state, the other methods read it."""
+    """A recurrent state space model per agent: `predict` and `observe` advance the state, other methods read it."""
 
     encoder: MLP
     recurrent_input: SplitLinear
@@ -158,10 +158,10 @@ class LocalModels(WorldModel):
         fresh: Bool[Array, ""] | None = None,
         key: PRNGKeyArray | None = None,
     ) -> Float[Array, "agents deterministic"]:
-        """The recurrent memory after a joint action: f = Attention(l), then the GRU.
+        """The recurrent state after a joint action: f = Attention(l), then the GRU.
 
-        Where `fresh` is true the state counts as zero, which is where every episode starts; an action of -1
-        counts as none. With a key, dropout in the attention.
+        Where `fresh` is true an episode starts, and the state before counts as zero. An action of -1 counts as no
+        action. With a key, the attention uses dropout.
         """
         latent, deter = self.recurrent_input.embed(state.stoch), state.deter
         if fresh is not None:
@@ -183,11 +183,11 @@ class LocalModels(WorldModel):
         return self._logits(last(jax.nn.relu(first(deter) + self.events.given(event))))
 
     def known_lives(self, alive: Bool[Array, "*time agents"]) -> Bool[Array, "*time agents"] | None:
-        """Lives as a state holds them: only with joint events."""
+        """`alive` as a model state stores it: None without joint events."""
         return None if self.events is None else alive
 
     def embed(self, obs: Float[Array, "*time agents obs"]) -> Float[Array, "*time agents hidden"]:
-        """The observation's share of the posterior's hidden layer."""
+        """What the observation adds to the posterior's hidden layer."""
         return self.encoder(obs) @ self.posterior_input.right + self.posterior_input.bias
 
     def posterior_logits(
@@ -198,11 +198,11 @@ class LocalModels(WorldModel):
         return self._logits(self.posterior_output(hidden))
 
     def decode(self, state: ModelState) -> Float[Array, "agents obs"]:
-        """The joint observation in a state."""
+        """The joint observation decoded from a state."""
         return self.decode_all(state)[0]
 
     def decode_all(self, state: ModelState) -> tuple[Float[Array, "agents obs"], Float[Array, "agents actions"]]:
-        """The joint observation in a state, and the logits of each agent's own previous action."""
+        """The joint observation, and the logits of each agent's previous action, decoded from a state."""
         hidden = jax.nn.relu(self.decoder(state))
         action = self.action_output(jax.nn.relu(self.action_features(hidden)))
         return self.decoder_output(hidden), action
@@ -210,13 +210,13 @@ class LocalModels(WorldModel):
     def outcome(self, before: ModelState, after: ModelState) -> Outcome:
         """Reward and continuation of the transition t -> t+1.
 
-        They read (stoch_t, deter_{t+1}): deter_{t+1} already holds the joint action a_t.
+        Both are read from (stoch_t, deter_{t+1}), because deter_{t+1} already holds the joint action a_t.
         """
         state = ModelState(before.stoch, after.deter)
         reward, continuation = self.mean_reward(self.reward(state)), self.continuation(state)[..., 0]
         if after.alive is None:
             return Outcome(reward, jax.nn.sigmoid(continuation))
-        goes_on = after.alive.any().astype(reward.dtype)  # the end was drawn with the state
+        goes_on = after.alive.any().astype(reward.dtype)  # `predict` drew the end
         return Outcome(reward, jnp.broadcast_to(goes_on, reward.shape))
 
     def alive(self, state: ModelState) -> Bool[Array, " agents"] | None:
@@ -224,13 +224,13 @@ class LocalModels(WorldModel):
         return state.alive
 
     def mean_reward(self, outputs: Float[Array, "*time agents outputs"]) -> Float[Array, "*time agents"]:
-        """The predicted reward, times its scale, from the outputs of its head."""
+        """The predicted reward, times `models.reward_scale`, from the reward head's outputs."""
         return two_hot_mean(outputs) if self.config.reward_bins else outputs[..., 0]
 
     def reward_error(
         self, outputs: Float[Array, "time agents outputs"], reward: Float[Array, " time #agents"]
     ) -> Float[Array, "time agents"]:
-        """What the head of rewards learns to lower."""
+        """The reward head's loss per step and agent."""
         target = self.config.reward_scale * reward
         if self.config.reward_bins:
             return two_hot_nll(outputs, target)
@@ -269,8 +269,8 @@ class LocalModels(WorldModel):
         return loss, {f"models/{name}": value for name, value in means.items()} | {"models/loss": loss}
 
     def one_step(self, key: PRNGKeyArray, sequence: Arrival) -> OneStep:
-        """See `WorldModel.one_step`: the error is the sum of all terms, unweighted, the reconstruction's as a mean
-        over features, the reward's as the models learn it."""
+        """See `WorldModel.one_step`: the error is the unweighted sum of all terms of the loss, the reconstruction
+        averaged over features."""
         predictions = one_step_predictions(self, key, sequence, training=False)
         errors = predictions.errors
         features = sequence.obs.shape[-1]
@@ -292,8 +292,8 @@ class Errors(NamedTuple):
     action_information: Float[Array, "time agents"]
     kl: Float[Array, "time agents"]
     life: Float[Array, "time agents"]
-    """Log-loss of the lives, the team's over its agents; 0 without joint events, and where no life is open (the dead,
-    ends)."""
+    """Negative log-likelihood of which agents survive, the team's divided by the number of agents; 0 without joint
+    events and where nobody's survival is open (all dead, or the episode ends)."""
 
 
 class Predictions(NamedTuple):
@@ -306,7 +306,7 @@ class Predictions(NamedTuple):
     prior: ModelState
     """The arrived-at state as predicted, `[time, agents, ...]`."""
     posterior: ModelState
-    """The same after the observation."""
+    """The same state given the observation."""
 
 
 def observe_sequence(
@@ -314,8 +314,8 @@ def observe_sequence(
 ) -> tuple[Float[Array, "time agents variables classes"], ModelState]:
     """Posterior logits and states of a sequence, `[time, agents, ...]`. The key is consumed.
 
-    `training` draws straight-through and drops out. The first step has no past; within the sequence the state is
-    reset where an episode starts.
+    With `training`, draws have a straight-through gradient and the attention uses dropout. The first step has no past;
+    within the sequence the state is reset where an episode starts.
     """
     length = sequence.first.shape[0]
     fresh = sequence.first.at[0].set(True)
@@ -367,12 +367,14 @@ def one_step_predictions(models: LocalModels, key: PRNGKeyArray, sequence: Arriv
 
 
 class Expectations(NamedTuple):
-    """What the prior expects along a sequence, and how well."""
+    """The prior along a sequence, and its errors."""
 
     logits: Float[Array, "time agents variables classes"]
-    """Prior logits; with joint events given who lives, of the likeliest component."""
+    """Prior logits; with joint events, given which agents are alive and the likeliest component."""
     kl: Float[Array, "time agents"]
+    """KL from the posterior to the prior, mean over variables."""
     life: Float[Array, "time agents"]
+    """See `Errors.life`."""
 
 
 def expectations(
@@ -381,7 +383,7 @@ def expectations(
     deter: Float[Array, "time agents deterministic"],
     sequence: Arrival,
 ) -> Expectations:
-    """The prior along a sequence, its KL from the posterior, and the log-loss of the lives."""
+    """The prior along a sequence, the posterior's KL to it, and the negative log-likelihood of who survives."""
     events, balance = models.events, models.config.kl_balance
     if events is None:
         logits = jax.vmap(models.prior_logits)(deter)
@@ -391,7 +393,7 @@ def expectations(
     is_open = was_alive & ((sequence.continues > 0) & ~sequence.first.at[0].set(True))[:, None]
     logs = jax.vmap(events.component_logs)(deter) + jax.vmap(events.life_logs)(deter, sequence.alive, is_open)
     life = -jax.nn.logsumexp(logs, -1) / models.spec.n_agents
-    weights = jax.nn.log_softmax(logs)  # of the components, once the lives are known
+    weights = jax.nn.log_softmax(logs)  # of the components, given which agents survived
 
     def given(deter: Array, alive: Array) -> Array:
         components = jnp.arange(events.components)

@@ -43,7 +43,7 @@ SMALL: Changes = {
     "ppo.epochs": 3,
     "ppo.minibatch": 500,
 }
-"""Two cores and minutes: narrower networks, smaller batches, fewer updates for each step that is played."""
+"""For minutes on two cores: narrower networks, smaller batches, fewer updates per played step."""
 
 DEBUG: Changes = {
     "steps": 300,
@@ -72,7 +72,7 @@ DEBUG: Changes = {
     "ppo.epochs": 2,
     "ppo.minibatch": 32,
 }
-"""Seconds, for tests: everything runs, nothing is learned."""
+"""For tests of a few seconds: everything runs, nothing is learned."""
 
 TUNED: Changes = {
     "steps": 100_000,
@@ -100,19 +100,20 @@ TUNED: Changes = {
 }
 """What learns best from few steps and updates.
 
-Many environments play, and D_e keeps every step. Deaths and ends are drawn whole, once for the team; rollouts start
-from the last posteriors of many windows, and what is imagined after an end does not count. The critic learns from real
-sequences besides, because small errors of the models pile up in the values of rollouts. The models learn first what the
-policy lives on: the observation, whose features are small, and a distribution over rewards. Its mean expects the rare
-win, whose squared error would outweigh everything else. Muon takes the models there in less than half of Adam's
-updates, with steps so large that the damage they expect sways by half; their moving average does not sway. Play swings,
-too, so the actor has a moving average as well. Learning rates decay so that in the end neither runs away from the
-other. Dropout takes a quarter of the models' time, and a fit to the same D_e is no better with it.
+Many environments play, and D_e keeps every step. Deaths and ends are drawn jointly for the team. Rollouts start from
+the last posteriors of many windows, and imagined steps after an end do not count. The critic also learns from real
+sequences, because small errors of the models accumulate in the values of rollouts. The models' loss favours what the
+policy needs most: the observation, whose features are small, and rewards, learned as a distribution. The mean of the
+distribution includes the rare win, whose squared error would outweigh all others. Muon needs less than half of Adam's
+updates, but its steps are so large that the damage predicted by the models fluctuates by half; the moving average of
+their weights does not fluctuate. Play fluctuates too, so the actor has a moving average as well. Learning rates decay
+so that at the end neither models nor policy change faster than the other can follow. Dropout takes a quarter of the
+models' training time and does not improve the fit to the same D_e.
 """
 
 
 def facts(env: str, spec: "EnvSpec | None") -> Changes:
-    """Table 1's L and H on SMAC's maps, and the environment's scale of rewards."""
+    """Table 1's L and H on SMAC's maps, and the environment's reward scale."""
     family, _, map_name = env.partition("/")
     changes: dict[str, Any] = {} if spec is None else {"models.reward_scale": spec.reward_scale}
     if family in SMAC_FAMILIES and map_name in TABLE_1:
@@ -121,7 +122,7 @@ def facts(env: str, spec: "EnvSpec | None") -> Changes:
 
 
 def unused(config: Any) -> Changes:
-    """Without a planner, its options and the model reward's."""
+    """Without a planner, the options of planner and model reward."""
     return {"planner.": NO_PLANNER, "model_reward.": NO_PLANNER} if config.planner.kind == "none" else {}
 
 
@@ -129,7 +130,7 @@ NO_PLANNER = "does not plan with --planner.kind none"
 
 
 def make(config: MAGConfig, spec: "EnvSpec") -> "Algorithm":
-    """The algorithm."""
+    """The algorithm with the world model of the paper."""
     from mag.algorithms.mag import algorithm
 
     return algorithm.MAG(config, spec)

@@ -1,7 +1,7 @@
 """The model reward R_m: a learned predictor of the local models' own error (line 5; Sec. 3.3 "Approximating R_m").
 
-The network predicts the positive error of an agent at the state it arrived at, from the predicted (prior)
-state; planning maximises minus the sum over agents, or minus each agent's own error (a Markov game).
+From the predicted (prior) state that the agents arrive at, the network predicts each agent's error, a positive number;
+planning maximises minus the sum over agents, or each agent minus its own error (a Markov game).
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ from mag.types import Arrival, Metrics
 
 
 class ModelReward(eqx.Module):
-    """R_m hat."""
+    """R_m hat, as a network that predicts each local model's error."""
 
     net: Reader
 

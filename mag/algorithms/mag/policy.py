@@ -16,7 +16,7 @@ from mag.types import TimeStep
 
 
 class Actor(eqx.Module):
-    """pi^i: logits over an agent's actions from its own state; communication happened in the models."""
+    """pi^i: logits over an agent's actions from its own state; agents communicate inside the models only."""
 
     net: Reader
 
@@ -52,7 +52,7 @@ class ImaginedAction(NamedTuple):
 
     action: Int[Array, " agents"]
     avail: Bool[Array, "agents actions"]
-    """The mask under which it was drawn, itself drawn from the models."""
+    """The mask of available actions, itself drawn from the models."""
     logits: Float[Array, "agents actions"]
     """Masked logits."""
 
@@ -81,7 +81,7 @@ class ModelAgent(eqx.Module):
     models: WorldModel
     actor: Actor
     greedy_actor: Actor
-    """The actor of tests: the moving average if one is kept."""
+    """The actor used in tests: the moving average if one is kept."""
     n_agents: int = eqx.field(static=True)
 
     def initial_carry(self, key: PRNGKeyArray) -> ModelCarry:

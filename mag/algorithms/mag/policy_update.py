@@ -36,9 +36,9 @@ class PolicyBatch(NamedTuple):
     returns: Float[Array, "batch agents"]
     advantage: Float[Array, "batch agents"]
     weight: Float[Array, "batch agents"] | None
-    """How much an agent's action counts; all alike where None."""
+    """Weight of the agent's action in the actor's loss; None: all weigh the same."""
     reached: Float[Array, "batch agents"] | None
-    """How far the episode has gone on at the state, which is how much the value counts; all alike where None."""
+    """Probability that the episode has reached the state, the weight in the critic's loss; None: all weigh the same."""
 
 
 def optimisers(config: PPOConfig) -> tuple[optax.GradientTransformation, optax.GradientTransformation]:
@@ -77,7 +77,7 @@ def actor_loss(
 
 
 def critic_loss(critic: Critic, batch: PolicyBatch) -> tuple[Float[Array, ""], Metrics]:
-    """Half the squared error of the values."""
+    """Half the squared error of the values, weighted mean over joint states and agents."""
     loss = 0.5 * weighted_mean(jnp.square(jax.vmap(critic)(batch.state) - batch.returns), batch.reached)
     return loss, {"critic/loss": loss}
 
@@ -100,10 +100,11 @@ def policy_batch(critic: Critic, rollouts: Rollout, config: PPOConfig, workers: 
 
 
 def weights(rollouts: Rollout) -> tuple[Float[Array, "starts k agents"], Float[Array, "starts k agents"]]:
-    """How much each action counts, and how far the episode has gone on when it is taken.
+    """Weights of steps in the actor's loss and in the critic's loss.
 
-    The second is the product of the continuations before; the first is, where lives are known, also 0 for the dead
-    and for what was really played.
+    A step's weight is the probability that the episode has reached it: the product of the continuations before. If the
+    world model knows which agents are alive, steps without a living agent weigh 0, and the actor's weight is also 0 for
+    dead agents and for real steps.
     """
     before = jnp.cumprod(rollouts.continues[:, :-1], axis=1)
     reached = jnp.concatenate([jnp.ones_like(rollouts.continues[:, :1]), before], 1)

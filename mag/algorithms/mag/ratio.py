@@ -1,7 +1,8 @@
 """The model reward as Definition 1 writes it: the log ratio of the true and the predicted joint probability.
 
-A classifier of real against predicted arrivals, all agents at once, learns that ratio: its logit, at the optimum. It
-sees what no agent's own error can: predictions that are each likely and together impossible.
+A classifier that tells real from predicted arrivals, all agents at once, learns this ratio: at the optimum, the
+classifier's logit is the ratio. Unlike errors of single agents, the ratio detects predictions that are likely for each
+agent but impossible together.
 """
 
 from typing import Any
@@ -18,9 +19,9 @@ from mag.types import Arrival, Metrics
 
 
 class RatioReward(eqx.Module):
-    """R_m hat: log of the true over the predicted probability of a joint state, given the one before and the action.
+    """R_m hat: log of the true over the predicted probability of a joint state, given the past and the joint action.
 
-    The recurrent state of the joint state holds what came before, and is the same in both.
+    The recurrent part of a joint state encodes the past, and is the same in real and predicted states.
     """
 
     embed: Reader
@@ -39,9 +40,9 @@ class RatioReward(eqx.Module):
         return self.evidence(hidden)[..., 0].sum()
 
     def loss(self, key: PRNGKeyArray, models: Any, batch: Arrival) -> tuple[Float[Array, ""], Metrics]:
-        """Line 5: classification of real and predicted arrivals of sequences `[batch, time, ...]`.
+        """Line 5: classification of real and predicted arrivals in sequences `[batch, time, ...]`.
 
-        Each transition gives one of either kind. The key is consumed.
+        Each transition gives one real and one predicted arrival. The key is consumed.
         """
         key_observe, key_predict = jax.random.split(key)
         count, time = batch.first.shape

@@ -1,7 +1,7 @@
-"""Real play beside the imagined: sequences of D_e's newest steps, from which the critic learns what was really earned.
+"""Real sequences beside imagined rollouts: the critic also learns from the real rewards of D_e's newest steps.
 
-A critic that learns from imagined rollouts alone agrees with them, and small errors of the world model pile up in it
-over a whole episode.
+A critic that learns from imagined rollouts alone takes over the world model's small errors, which accumulate over a
+whole episode.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ from mag.types import Arrival
 
 
 def newest_sequences(key: PRNGKeyArray, data: ReplayState, *, count: int, length: int, newest: int) -> Arrival:
-    """Sequences `[count, length, ...]` drawn evenly from the newest items of each environment, or all if fewer.
+    """Sequences `[count, length, ...]` drawn uniformly from the `newest` items of each environment, or all if fewer.
 
     The key is consumed.
     """
@@ -32,7 +32,7 @@ def newest_sequences(key: PRNGKeyArray, data: ReplayState, *, count: int, length
 def replayed(key: PRNGKeyArray, models: Any, sequences: Arrival, *, burn_in: int, reward_scale: float) -> Rollout:
     """Real sequences `[count, burn_in + k + 1, ...]` as rollouts `[count, k, ...]`. The key is consumed.
 
-    Where the time limit cut an episode the sequence does not count: nobody is alive in it.
+    A sequence in which a time limit cuts an episode gets weight 0, by counting all of its agents as dead.
     """
     keys = jax.random.split(key, len(sequences.first))
     states = jax.vmap(models.observe_sequence)(keys, sequences)
@@ -55,7 +55,7 @@ def replayed(key: PRNGKeyArray, models: Any, sequences: Arrival, *, burn_in: int
 
 
 def side_by_side(imagined: Rollout, real: Rollout) -> Rollout:
-    """Imagined and real rollouts in one."""
+    """Imagined and real rollouts in one batch."""
     if imagined.alive is None:
         imagined = imagined._replace(alive=jnp.ones(imagined.action.shape, bool))
     imagined = imagined._replace(imagined=jnp.ones(imagined.reward.shape[:-1], bool))

@@ -21,20 +21,20 @@ class Rollout(NamedTuple):
     """The mask under which the action was drawn."""
     log_prob: Float[Array, "k agents"]
     reward: Float[Array, " k #agents"]
-    """Predicted reward of the step: each agent's own, or one for the team, the mean of what the agents predict."""
+    """Predicted reward of the step: each agent's own, or one for the team, the mean of the agents' predictions."""
     continues: Float[Array, "k agents"]
     """Predicted probability that the episode goes on after the step."""
     alive: Bool[Array, "k agents"] | None
-    """The agents that live in the states acted in; None if the world model does not know."""
+    """Which agents are alive in the states acted in; None if the world model does not know."""
     imagined: Bool[Array, " k"] | None
-    """False where the steps were really played and only the critic learns; None if all are imagined."""
+    """False for real steps, from which only the critic learns; None if all steps are imagined."""
     last: State
     """The state after the k-th step: the bootstrap."""
 
 
 EVERY = slice(1, -1)
-"""The posteriors of a sequence that the reference starts from: not the first, which has seen a single observation, and
-18 of 20."""
+"""The posteriors of a sequence from which the reference starts rollouts: all but the first, which has seen a single
+observation, and the last; 18 of 20."""
 
 
 def start_states(key: PRNGKeyArray, models: WorldModel, sequences: Arrival, chosen: slice = EVERY) -> State:
@@ -95,7 +95,7 @@ def rollouts(
     chunk_size: int,
     team_reward: bool = True,
 ) -> Rollout:
-    """Lines 8-14 from all start states, `chunk_size` of them side by side: `[starts, k, ...]`. The key is consumed."""
+    """Lines 8-14 from all start states, `chunk_size` at once: `[starts, k, ...]`. The key is consumed."""
     keys = jax.random.split(key, num_states(starts))
 
     def one(inputs: tuple[PRNGKeyArray, State]) -> Rollout:
@@ -111,13 +111,13 @@ def num_states(states: State) -> int:
 
 
 CACHED_ROWS = 600
-"""Agent-states whose activations stay inside a CPU's cache: more run slower, not faster."""
+"""Agents' states whose activations fit a CPU's cache: larger chunks run slower, not faster."""
 
 
 def resolve_chunk_size(chunk_size: int, starts: int, rows_per_start: int) -> int:
-    """Start states rolled out side by side, where each takes `rows_per_start` agent-states (L x N).
+    """Number of start states rolled out at once, each with `rows_per_start` agents' states (L x N).
 
-    A `chunk_size` of 0 means what fits the cache on a CPU and all on an accelerator.
+    A `chunk_size` of 0 means as many as fit the cache on a CPU, and all on an accelerator.
     """
     if chunk_size:
         return chunk_size

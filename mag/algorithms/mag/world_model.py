@@ -1,6 +1,6 @@
-"""The contract of world models: what Algorithm 1 needs of the models that it plays and plans in.
+"""The contract of world models: what Algorithm 1 requires of the models in which it plays and plans.
 
-A world model is a module (a pytree of parameters). Its state is any pytree of arrays `[agents, ...]`; nobody else
+A world model is a module (a pytree of parameters). Its state is any pytree of arrays `[agents, ...]` that no other code
 looks inside: networks that read the state (actor, critic, model reward) are made by the world model (`reader`).
 """
 
@@ -25,7 +25,7 @@ Predict = Callable[[PRNGKeyArray, State, Int[Array, " agents"]], State]
 
 
 class Outcome(NamedTuple):
-    """What a predicted transition brings."""
+    """Reward and continuation of a predicted transition."""
 
     reward: Float[Array, " agents"]
     """Each agent's prediction of the team's reward, or of its own, times `models.reward_scale`."""
@@ -39,7 +39,7 @@ class OneStep(NamedTuple):
     predicted: State
     """The arrived-at states as predicted (prior), `[time, agents, ...]`."""
     observed: State
-    """The same states after the observation (posterior)."""
+    """The same states given the observation (posterior)."""
     error: Float[Array, "time agents"]
     """Error of each agent's local model: the target of the model reward."""
     known: Bool[Array, " time"]
@@ -67,7 +67,7 @@ class WorldModel(eqx.Module):
 
     @abstractmethod
     def decode(self, state: State) -> Float[Array, "agents obs"]:
-        """The joint observation in a state."""
+        """The joint observation decoded from a state."""
 
     @abstractmethod
     def loss(self, key: PRNGKeyArray, batch: Arrival) -> tuple[Float[Array, ""], Metrics]:
@@ -91,7 +91,7 @@ class WorldModel(eqx.Module):
         return None
 
     def alive(self, state: State) -> Bool[Array, " agents"] | None:
-        """The agents that live in a state; None if the model does not know."""
+        """Which agents are alive in a state; None if the model does not know."""
         return None
 
     def observe_sequence(self, key: PRNGKeyArray, sequence: Arrival) -> State:

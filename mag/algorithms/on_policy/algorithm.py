@@ -1,8 +1,8 @@
-"""What the on-policy methods share: playing, returns, and the update; a method is a `Network` and its numbers.
+"""What the on-policy methods share: playing, returns and the update; a method adds a `Network` and its options.
 
-Every iteration plays a segment of fixed length in each of many environments and learns from it once. A segment
-begins where the last one stopped, in the middle of an episode, with the recurrent state of then; gradients go back to
-its first item, not further.
+Every iteration plays a segment of fixed length in each of many environments and learns from the segments once. A
+segment continues where the last one stopped, often in the middle of an episode, with the recurrent state at that step;
+gradients go back to the segment's first item, not further.
 """
 
 from collections.abc import Callable
@@ -35,8 +35,8 @@ Carry = Any
 class Network(Protocol):
     """Policy and values of one joint state, in three parts.
 
-    Only the middle one depends on the step before; the others are computed for all steps of a segment at once.
-    Parameters of a field called `critic` learn at the critic's rate.
+    Only `recur` depends on the step before; `encode` and `heads` are computed for all steps of a segment at once.
+    Parameters of a field called `critic` have the critic's learning rate.
     """
 
     @staticmethod
@@ -49,13 +49,13 @@ class Network(Protocol):
         ...
 
     def recur(self, carry: Carry, encoded: Any, arrival: Arrival) -> Carry:
-        """The recurrent state after the features of an arrival."""
+        """The next recurrent state, given the features of an arrival."""
         ...
 
     def heads(
         self, key: PRNGKeyArray | None, carry: Carry, arrival: Arrival
     ) -> tuple[Float[Array, "agents actions"], Float[Array, " agents"]]:
-        """Logits and values. Without a key, whatever the network draws is its most likely outcome."""
+        """Logits and values. Without a key, random parts of the network take their most likely outcome."""
         ...
 
 
@@ -63,18 +63,18 @@ class OnPolicyCarry(NamedTuple):
     """The recurrent state of an agent whose network is trained on policy."""
 
     memory: Carry
-    """What the network carries."""
+    """The network's recurrent state."""
     previous_action: Int[Array, " agents"]
     key: PRNGKeyArray
-    """The key of what the network draws at the next step; kept here so that learning draws the same again."""
+    """The key of the network's own draws at the next step, kept so that learning repeats the same draws."""
 
 
 class OnPolicyAgent(eqx.Module):
-    """The joint policy that plays, and is learned from."""
+    """The joint policy that plays, in training and in tests."""
 
     network: Any
     greedy_network: Any
-    """The network of tests: the moving average if one is kept."""
+    """The network used in tests: the moving average if one is kept."""
     epsilon: Float[Array, "*seeds"]
     """Probability of a uniformly drawn action."""
     spec: EnvSpec = eqx.field(static=True)
@@ -89,7 +89,7 @@ class OnPolicyAgent(eqx.Module):
     def act(
         self, key: PRNGKeyArray, carry: OnPolicyCarry, timestep: TimeStep, *, greedy: bool
     ) -> tuple[Int[Array, " agents"], OnPolicyCarry]:
-        """Recur on what is seen, and act on it. The key is consumed."""
+        """Update the recurrent state with the observation, then act. The key is consumed."""
         network = self.greedy_network if greedy else self.network
         seen = arrival(timestep, jnp.where(timestep.first, -1, carry.previous_action))
         memory = recur(network, carry.memory, network.encode(seen), seen)
@@ -109,7 +109,7 @@ class OnPolicyState(NamedTuple):
     key: PRNGKeyArray
     network: Trainable
     target: Any
-    """The older copy of the network whose values bootstrap; None where the network's own do."""
+    """An older copy of the network, whose values bootstrap the returns; None if the network's own values do."""
     transitions: Int[Array, ""]
     """Environment transitions played."""
     updates: Int[Array, ""]
@@ -117,26 +117,26 @@ class OnPolicyState(NamedTuple):
 
 
 class Segment(NamedTuple):
-    """What one environment showed in one turn."""
+    """One environment's steps in one iteration."""
 
     start: OnPolicyCarry
-    """The agents' before the first item."""
+    """The agents' recurrent state before the first item."""
     arrivals: Arrival
-    """`[time + 1]`: the last item is where the next segment begins; it is only bootstrapped from."""
+    """`[time + 1, ...]`: the last item begins the next segment; this segment only bootstraps from it."""
     has_next: Bool[Array, " time"]
     """Whether a transition of the environment led from the item to the next one."""
 
 
 class SegmentBatch(NamedTuple):
-    """Segments and what is to be learned from them, `[envs, ...]`."""
+    """Segments with returns, advantages and weights, `[envs, ...]`."""
 
     segment: Segment
     log_prob: Float[Array, "envs time agents"]
-    """Of the actions when they were drawn."""
+    """Log-probability of each action when it was drawn."""
     returns: Float[Array, "envs time agents"]
     advantage: Float[Array, "envs time agents"]
     weight: Float[Array, "envs time agents"]
-    """1 where an agent that lives acts, 0 elsewhere: the dead and items that nothing follows teach nothing."""
+    """1 where a living agent acts; 0 for dead agents and for items without a next one."""
 
 
 class OnPolicy:
@@ -192,7 +192,7 @@ class OnPolicy:
     def learn(
         self, key: PRNGKeyArray, state: OnPolicyState, played: Played, epsilon: Float[Array, ""]
     ) -> tuple[OnPolicyState, Metrics]:
-        """Several passes over what was played with `epsilon`. The key is consumed."""
+        """Several passes over the segments, played with exploration probability `epsilon`. The key is consumed."""
         config = self.config.learning
         segments = segments_of(played)
         batch = learning_batch(state.network.params, state.target, segments, config, epsilon)
@@ -223,7 +223,7 @@ class OnPolicy:
         return OnPolicyAgent(state.network.params, state.network.weights, epsilon, self.spec, self.config.networks)
 
     def epsilon(self, transitions: Int[Array, "..."]) -> Float[Array, "..."]:
-        """Probability of a uniformly drawn action after so many transitions."""
+        """Probability of a uniformly drawn action after a number of transitions."""
         config = self.config.learning
         done = jnp.minimum(transitions / config.epsilon_steps, 1)
         return config.epsilon + done * (config.epsilon_end - config.epsilon)
@@ -242,7 +242,7 @@ def segments_of(played: Played) -> Segment:
 
 
 def optimiser(config: LearningConfig) -> optax.GradientTransformation:
-    """One rule for the critic where it is a network of its own, one for everything else."""
+    """An optimiser for the critic, if it is a network of its own, and one for all other parameters."""
     rule = RULES[config.optimiser]
 
     def part(path: tuple, _: Array) -> str:
@@ -258,7 +258,7 @@ def optimiser(config: LearningConfig) -> optax.GradientTransformation:
 
 
 def recur(network: Network, memory: Carry, encoded: Any, step: Arrival) -> Carry:
-    """`network.recur`, from a blank memory where an episode starts."""
+    """`network.recur`, from a recurrent state of zeros where an episode starts."""
     memory = jax.tree.map(lambda x: jnp.where(step.first, jnp.zeros_like(x), x), memory)
     return network.recur(memory, encoded, step)
 
@@ -266,7 +266,7 @@ def recur(network: Network, memory: Carry, encoded: Any, step: Arrival) -> Carry
 def replay(
     network: Network, segment: Segment
 ) -> tuple[Float[Array, "time_plus_1 agents actions"], Float[Array, "time_plus_1 agents"]]:
-    """Logits and values at every item of a segment, remembering and drawing as when it was played."""
+    """Logits and values at every item of a segment, with recurrent states from its start and the draws made in play."""
 
     def step(carried: tuple[Carry, PRNGKeyArray], inputs: tuple[Any, Arrival]) -> tuple[Any, Any]:
         memory = recur(network, carried[0], *inputs)
@@ -282,14 +282,14 @@ def replay(
 def behaviour(
     logits: Float[Array, "agents actions"], avail: Bool[Array, "agents actions"], epsilon: Float[Array, ""]
 ) -> Float[Array, "agents actions"]:
-    """Log-probabilities of what is played: with probability `epsilon` any available action, else the policy's."""
+    """Log-probabilities in play: a uniform available action with probability `epsilon`, else the policy's action."""
     policy = jax.nn.log_softmax(mask_logits(logits, avail))
     uniform = jax.nn.log_softmax(mask_logits(jnp.zeros_like(logits), avail))
     return jnp.logaddexp(jnp.log1p(-epsilon) + policy, jnp.log(epsilon) + uniform)
 
 
 def actions(segment: Segment) -> Int[Array, "time agents"]:
-    """What was done at each item; it stands in the item that follows."""
+    """The action taken at each item, which the next item stores."""
     return segment.arrivals.previous_action[1:]
 
 
@@ -298,16 +298,16 @@ def segment_returns(
 ) -> Float[Array, "time agents"]:
     """Lambda-returns of a segment.
 
-    A real end is worth nothing; where the time limit or the segment cuts an episode, its last item's value stands
-    for what would have followed. The value of a dead agent is the mean of those who live, with whom it shares the
-    reward, as it learns none itself; where each has its own reward, it is 0.
+    The value after a real end is 0; where the time limit or the segment cuts an episode, the last item's value
+    bootstraps the return. A dead agent's value is not trained: with a team reward it is replaced by the mean value of
+    the living agents, with rewards of the agents' own by 0.
     """
     steps = segment.arrivals
     alive = steps.alive.astype(value.dtype)
     rewards = steps.rewards
     of_dead = jax.vmap(weighted_mean)(value, alive)[:, None] if rewards.shape[-1] == 1 else 0.0
     value = jnp.where(steps.alive, value, of_dead)
-    # An item that nothing follows is worth its own value: R_t = v_t + 0.
+    # The return of an item without a next one is its own value: R_t = v_t + 0.
     has_next = segment.has_next[:, None]
     reward = jnp.where(has_next, config.reward_scale * rewards[1:], value[:-1])
     continues = jnp.where(has_next, steps.continues[1:, None], 0.0) * jnp.ones_like(reward)
@@ -334,7 +334,7 @@ def learning_batch(
 def loss(
     network: Network, batch: SegmentBatch, config: LearningConfig, epsilon: Float[Array, ""]
 ) -> tuple[Float[Array, ""], Metrics]:
-    """PPO's clipped loss and half the squared error of the values, of the agents that live."""
+    """PPO's clipped loss and half the squared error of the values, both over living agents."""
     logits, value = jax.vmap(partial(replay, network))(batch.segment)
     avail = batch.segment.arrivals.avail[:, :-1]
     logs = jax.vmap(jax.vmap(behaviour, (0, 0, None)), (0, 0, None))(logits[:, :-1], avail, epsilon)

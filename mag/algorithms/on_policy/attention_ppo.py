@@ -1,4 +1,4 @@
-"""Attention-PPO (Sec. 4.1): PPO with attention over the agents in actor and critic, as MAMBA without its models."""
+"""Attention-PPO (Sec. 4.1): PPO with attention over the agents in actor and critic, like MAMBA without its models."""
 
 from typing import NamedTuple
 
@@ -28,7 +28,7 @@ class AttentiveNet(eqx.Module):
     recurrence: GRUCell
     head: MLP
     together: bool = eqx.field(static=True)
-    """Whether agents attend to one another; else each to itself alone."""
+    """Whether agents attend to one another; if not, each attends only to itself."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class AttentiveNet(eqx.Module):
         self.together = together
 
     def encode(self, arrival: Arrival) -> Float[Array, "agents hidden"]:
-        """Features of each agent's observation and of the observations of the others that live."""
+        """Features of each agent's observation and of the other living agents' observations."""
         x = jax.nn.relu(self.embed(arrival.obs))
         heard = jnp.eye(len(x), dtype=bool)
         if self.together:

@@ -1,4 +1,4 @@
-"""CommNet (Sukhbaatar et al. 2016), recurrent: each agent's LSTM hears the mean of what the others remember."""
+"""CommNet (Sukhbaatar et al. 2016), recurrent: each agent's LSTM receives the mean of the others' hidden states."""
 
 import equinox as eqx
 import jax
@@ -16,7 +16,7 @@ class CommNet(eqx.Module):
 
     encoder: Linear
     message: Linear
-    """C of the publication's Eq. 1."""
+    """C in Eq. 1 of the publication."""
     recurrence: LSTMCell
     policy: Linear
     value: Linear
@@ -58,7 +58,7 @@ class CommNet(eqx.Module):
 
 
 def mean_of_others(x: Float[Array, "agents size"], alive: Bool[Array, " agents"]) -> Float[Array, "agents size"]:
-    """For each agent the mean over the others that live; zeros where there are none."""
+    """For each agent the mean over the other living agents; zeros if there are none."""
     living = alive[:, None].astype(x.dtype)
     others = living.sum(0) - living
     return ((living * x).sum(0) - living * x) / jnp.maximum(others, 1)

@@ -10,7 +10,7 @@ from mag.options import choice, number
 
 @dataclass(frozen=True)
 class LearningConfig:
-    """The on-policy update; with one epoch of one minibatch its clip never binds, and it is the plain policy
+    """The on-policy update. With one epoch of one minibatch the clip never binds, and the update is the plain policy
     gradient."""
 
     optimiser: Literal["adam", "rmsprop"] = choice("adam")
@@ -20,21 +20,21 @@ class LearningConfig:
     critic_learning_rate: float = number(5e-4, least=0)
     """Learning rate of a critic that is a network of its own."""
     ema_decay: float = number(0.0, least=0, below=1)
-    """Decay, per update, of the moving average of the weights, which plays tests; 0 uses the latest weights. The
-    latest weights always play in training."""
+    """Decay, per update, of the moving average of the weights used in tests; 0 uses the latest weights. Training
+    always plays with the latest weights."""
     max_grad_norm: float = number(100.0, least=0)
     """Gradient norm clip; CommNet's publication gives none."""
     epochs: int = number(5, least=1)
-    """Passes over what was collected."""
+    """Passes over the collected segments."""
     minibatches: int = number(1, least=1)
-    """Parts of a pass, which must divide collect.num_envs; Attention-PPO's publication gives none."""
+    """Minibatches in a pass; the number must divide collect.num_envs. Attention-PPO's publication gives none."""
     clip: float = number(0.2, least=0)
     """Clip of the probability ratio."""
     entropy: float = number(1e-3, least=0)
     """Entropy coefficient."""
     value_coefficient: float = number(1.0, least=0)
     """Coefficient of the value loss, half the squared error; it matters where policy and value share a network, as in
-    CommNet (later public code has 0.01, the authors' 0.03, of the whole square)."""
+    CommNet (on the whole squared error, later public code has 0.01, the authors' code 0.03)."""
     normalise: bool = choice(True)
     """Whether advantages are normalised over a batch."""
     gamma: float = number(0.99, least=0, most=1)
@@ -42,15 +42,15 @@ class LearningConfig:
     gae_lambda: float = number(0.95, least=0, most=1)
     """Lambda of the lambda-returns; 1 is Monte-Carlo."""
     reward_scale: float = number(1.0, least=0)
-    """Factor on the rewards; the environment says which brings its returns to SMAC's 20."""
+    """Factor on the rewards; each environment sets it to bring returns to SMAC's 20."""
     target_every: int = number(0, least=0)
-    """Updates between two copies of the critic whose values bootstrap; 0 uses the latest critic."""
+    """Updates between two copies of the critic to the target, whose values bootstrap; 0 uses the latest critic."""
     epsilon: float = number(0.0, least=0, most=1)
     """Probability of a uniformly drawn action at the start of training."""
     epsilon_end: float = number(0.0, least=0, most=1)
     """Probability of a uniformly drawn action at the end of its decay."""
     epsilon_steps: int = number(50_000, least=1)
-    """Environment steps over which that probability decays linearly; G2A's publication says 750 episodes."""
+    """Environment steps over which epsilon decays linearly to epsilon_end; G2A's publication says 750 episodes."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class CommNetNetworksConfig:
     rounds: int = number(1, least=1, most=100)
     """Communication rounds within a step; the publication has 1 to 3."""
     communicate: bool = choice(True)
-    """Whether the agents hear one another."""
+    """Whether agents receive messages from one another."""
 
 
 @dataclass(frozen=True)
@@ -90,13 +90,13 @@ class G2ANetworksConfig:
     hidden: int = number(64, least=1)
     """Width of the encoder and of the recurrent state."""
     gate_hidden: int = number(64, least=1)
-    """Width of each direction of the LSTM that gates."""
+    """Width of each direction of the hard attention's LSTM."""
     attention: int = number(32, least=1)
     """Size of queries, keys and values."""
     critic_hidden: int = number(128, least=1)
     """Width of the critic's two hidden layers."""
     communicate: bool = choice(True)
-    """Whether the agents hear one another."""
+    """Whether agents receive messages from one another."""
 
 
 NetworksConfig = AttentionNetworksConfig | CommNetNetworksConfig | G2ANetworksConfig
@@ -112,7 +112,7 @@ class OnPolicyConfig(RunConfig):
     networks: NetworksConfig = field(default_factory=AttentionNetworksConfig)
 
     def check(self) -> None:
-        """Raise UsageError where there are several workers, or learning and playing cannot be shared out."""
+        """Raise UsageError for several workers, play during learning, or minibatches that cannot divide a batch."""
         super().check()
         if self.workers != 1:
             raise UsageError(f"workers is {self.workers}; {self.algo} learns with 1 (mag and mamba can have more)")

@@ -1,4 +1,4 @@
-"""G2A (Liu et al. 2020), its form GA-Comm: a hard attention chooses whom to hear, a soft one how much."""
+"""G2A (Liu et al. 2020) in its form GA-Comm: hard attention chooses whom an agent hears, soft attention how much."""
 
 import equinox as eqx
 import jax
@@ -14,7 +14,7 @@ from mag.types import Arrival
 
 
 class HardAttention(eqx.Module):
-    """For each agent i, an LSTM that reads the pairs [h_i; h_j] of all others j in both directions (Eq. 4)."""
+    """For each agent i, a bidirectional LSTM over the pairs [h_i; h_j] with all other agents j (Eq. 4)."""
 
     forward: LSTMCell
     backward: LSTMCell
@@ -29,13 +29,13 @@ class HardAttention(eqx.Module):
     def __call__(
         self, key: PRNGKeyArray | None, h: Float[Array, "agents size"], alive: Bool[Array, " agents"]
     ) -> Float[Array, "agents others"]:
-        """A gate in {0, 1} for each other agent; the dead are passed over."""
+        """A gate in {0, 1} for each other agent; the LSTM skips dead agents."""
         read = (read_pairs(cell, h, alive, reverse=cell is self.backward) for cell in (self.forward, self.backward))
         return gumbel_gate(key, self.score(jnp.concatenate(list(read), -1)))
 
 
 class G2A(eqx.Module):
-    """Policy, and a central value as its baseline (`mag.algorithms.on_policy.algorithm.Network`)."""
+    """A policy with a centralised value as its baseline (`mag.algorithms.on_policy.algorithm.Network`)."""
 
     encoder: Linear
     recurrence: GRUCell
@@ -79,7 +79,7 @@ class G2A(eqx.Module):
     def heads(
         self, key: PRNGKeyArray | None, memory: Float[Array, "agents hidden"], arrival: Arrival
     ) -> tuple[Float[Array, "agents actions"], Float[Array, " agents"]]:
-        """See `Network.heads`; the gates are drawn. Every agent's value is the central one."""
+        """See `Network.heads`; the gates are drawn. All agents share the centralised value."""
         heard = self.hear(key, memory, arrival.alive)
         state = arrival.obs.ravel() if arrival.state is None else arrival.state
         value = jnp.broadcast_to(self.critic(state), arrival.alive.shape)
@@ -88,7 +88,7 @@ class G2A(eqx.Module):
     def hear(
         self, key: PRNGKeyArray | None, h: Float[Array, "agents hidden"], alive: Bool[Array, " agents"]
     ) -> Float[Array, "agents size"]:
-        """Gated sum of what the others that live say (Eqs. 4-6)."""
+        """Sum of the other living agents' messages, gated and weighted by attention (Eqs. 4-6)."""
         size = self.value.bias.shape[0]
         if not self.communicate:
             return jnp.zeros((*alive.shape, size))
@@ -102,9 +102,10 @@ class G2A(eqx.Module):
 def read_pairs(
     cell: LSTMCell, h: Float[Array, "agents size"], alive: Bool[Array, " agents"], *, reverse: bool
 ) -> Float[Array, "agents others hidden"]:
-    """What an LSTM remembers at each pair [h_i; h_j], having read the pairs before it of j that live.
+    """The LSTM's hidden state at each pair [h_i; h_j]; pairs with a dead agent j leave the state as it is.
 
-    The product with a pair is that with h_i plus that with h_j: once for each agent, not for each pair.
+    The input product of a pair is the product with h_i plus the product with h_j, each computed once per agent, not
+    once per pair.
     """
     agents, size = h.shape
     own, other = h @ cell.inputs.weight[:size], h @ cell.inputs.weight[size:] + cell.inputs.bias
@@ -122,7 +123,7 @@ def read_pairs(
 def gumbel_gate(key: PRNGKeyArray | None, logits: Float[Array, "*batch 2"]) -> Float[Array, "*batch"]:
     """Gumbel-softmax of "shut" and "open", rounded to {0, 1}; its gradient is that of the softmax.
 
-    Without a key the likelier of the two. The key is consumed.
+    Without a key, the likelier of the two. The key is consumed.
     """
     if key is not None:
         logits = logits + jax.random.gumbel(key, logits.shape)

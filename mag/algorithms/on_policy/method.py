@@ -37,10 +37,10 @@ TUNED: Changes = {
     "learning.epsilon": 0.0,
     "learning.epsilon_end": 0.0,
 }
-"""Many environments, and for all three PPO's update, as it uses each step several times.
+"""Many environments, and PPO's update for all three methods, because PPO uses each step several times.
 
 The entropy bonus takes the place of G2A's random actions. CommNet keeps its small value coefficient, as policy and
-value share its network; no other was tried.
+value share its network; no other coefficient was tried.
 """
 
 DEBUG: Changes = {
@@ -50,27 +50,27 @@ DEBUG: Changes = {
     "evaluation.every": 200,
     "evaluation.episodes": 4,
 }
-"""Seconds, for tests: everything runs, nothing is learned."""
+"""For tests of a few seconds: everything runs, nothing is learned."""
 
 
 def facts(env: str, spec: "EnvSpec | None") -> Changes:
-    """The environment's scale of rewards."""
+    """The environment's reward scale."""
     return {} if spec is None else {"learning.reward_scale": spec.reward_scale}
 
 
 def no_models(config: Any) -> Changes:
-    """Options of the model-based methods."""
+    """Options of the model-based methods, which model-free methods do not have."""
     why = {"planner.": "does not plan", "rollout.": "has no model rollouts"}
     return why | dict.fromkeys(("models.", "model_reward.", "replay."), "learns no models")
 
 
 def one_network(config: Any) -> Changes:
-    """The learning rate of a critic, which CommNet does not have."""
+    """Options that CommNet does not use: those of model-based methods, and a critic's learning rate."""
     return {**no_models(config), "learning.critic_learning_rate": "has no critic of its own"}
 
 
 def make_with(network: str) -> Callable[[Any, "EnvSpec"], "Algorithm"]:
-    """How an on-policy algorithm with the network `module:class` is made."""
+    """A function that makes an on-policy algorithm with the network `module:class`."""
 
     def make(config: OnPolicyConfig, spec: "EnvSpec") -> "Algorithm":
         from mag.algorithms.on_policy.algorithm import OnPolicy
@@ -96,7 +96,7 @@ def commnet_config() -> OnPolicyConfig:
 
 
 def g2a_config() -> OnPolicyConfig:
-    """G2A (Liu et al. 2020), its form GA-Comm."""
+    """G2A (Liu et al. 2020) in its form GA-Comm."""
     learning = LearningConfig(
         optimiser="rmsprop",
         learning_rate=1e-4,
