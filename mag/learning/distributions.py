@@ -15,14 +15,14 @@ class Draw(NamedTuple):
 
 
 Latent = Int[Array, "agents categoricals"] | Draw
-"""The drawn class of each categorical variable. As integers rather than one-hot vectors (the reference's
-1024 numbers) a latent is read by look-ups instead of a product, and takes a 32nd of the memory."""
+"""The drawn class of each categorical variable. As integers, a latent is read by look-ups instead of a matrix product,
+and takes 1/32 of the memory of one-hot vectors (1024 numbers in the reference)."""
 
 
 def sample_categorical(key: PRNGKeyArray, logits: Float[Array, "*batch classes"]) -> Int[Array, "*batch"]:
     """Draw a class by inverting the cumulative distribution with one uniform number.
 
-    Unrolled over the classes it is one fused loop: about 45 times as fast on a CPU as a Gumbel per class.
+    Unrolled over the classes, the draw is one fused loop: about 45 times as fast on a CPU as a Gumbel per class.
     A class of probability 0 is never drawn. The key is consumed.
     """
     classes = logits.shape[-1]
@@ -45,7 +45,7 @@ def mask_logits(
 ) -> Float[Array, "*batch actions"]:
     """Logits in which the unavailable actions are impossible.
 
-    A mask drawn from a model can be empty; it then says nothing and every action is allowed.
+    A mask drawn from a model can be empty; then every action is allowed.
     """
     avail = avail | ~avail.any(-1, keepdims=True)
     return jnp.where(avail, logits, -1e10)
@@ -92,12 +92,12 @@ def smooth_l1(difference: Float[Array, "*batch"], threshold: float = 1.0) -> Flo
 
 
 def distance(obs: Float[Array, "*batch agents obs"], real: Float[Array, "*batch agents obs"]) -> Float[Array, "*batch"]:
-    """Distance of joint observations: smooth L1 summed over features, mean over agents."""
+    """Distance between joint observations: smooth L1 summed over features, mean over agents."""
     return smooth_l1(obs - real).sum(-1).mean(-1)
 
 
 LIMIT = 3.1
-"""Symmetric logarithm of the largest number that bins can stand for: 21, above the sum of all rewards of a battle."""
+"""Symmetric logarithm of the largest number that a bin stands for: 21, above the return of any SMAC battle."""
 
 
 def bin_centres(bins: int) -> Float[Array, " bins"]:
@@ -112,9 +112,10 @@ def two_hot_mean(logits: Float[Array, "*batch bins"]) -> Float[Array, "*batch"]:
 
 
 def two_hot_nll(logits: Float[Array, "*batch bins"], target: Float[Array, "*#batch"]) -> Float[Array, "*batch"]:
-    """Cross-entropy of a distribution over bins and a number, which the two bins around it share.
+    """Cross-entropy between a number, spread over the two bins around it, and a distribution over bins.
 
-    Their shares have the number as their mean, so that what is learned is the mean, however rare a number is.
+    The weights of the two bins have the number as their mean, so the learned distribution has the mean of all targets,
+    rare ones included.
     """
     centres = bin_centres(logits.shape[-1])
     target = jnp.clip(jnp.broadcast_to(target, logits.shape[:-1]), centres[0], centres[-1])

@@ -1,7 +1,7 @@
 """Building blocks of every network, with the reference's initialisers.
 
-Our own rather than Equinox's because they compute `x @ weight` on whole arrays (which stays one matrix product
-under `vmap`), choose the reference's initialisers, and read a latent as table look-ups.
+Unlike Equinox's layers, these compute `x @ weight` on whole arrays (which stays one matrix product under `vmap`), use
+the reference's initialisers, and read a latent by table look-ups.
 """
 
 from typing import Literal, NamedTuple
@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from mag.learning.distributions import Draw, Latent
 
 Initialiser = Literal["xavier", "orthogonal", "small"]
-"""`small` is orthogonal with gain 0.01, for the last layer of a policy: it begins near uniform."""
+"""`small` is orthogonal with gain 0.01, for the last layer of a policy, which then begins near uniform."""
 Activation = Literal["relu", "elu"]
 ACTIVATIONS = {"relu": jax.nn.relu, "elu": jax.nn.elu}
 _INITIALISERS = {
@@ -47,7 +47,7 @@ class Linear(eqx.Module):
 
 
 def _without_bias(linear: Linear) -> Linear:
-    """The same with its bias at 0, where torch's attention starts."""
+    """The layer with its bias at 0, as torch initialises attention."""
     return eqx.tree_at(lambda layer: layer.bias, linear, jnp.zeros_like(linear.bias))
 
 
@@ -66,7 +66,7 @@ class MLP(eqx.Module):
         *,
         last: Initialiser | None = None,
     ):
-        """`last` initialises the last layer; if it is not given, as the others."""
+        """`last` initialises the last layer, `init` all others; by default both are `init`."""
         keys = jax.random.split(key, len(sizes) - 1)
         inits = [init] * (len(keys) - 1) + [last or init]
         parts = zip(keys, sizes[:-1], sizes[1:], inits, strict=True)
@@ -82,7 +82,7 @@ class MLP(eqx.Module):
 class SplitLinear(eqx.Module):
     """Linear map of two inputs, `concat(left, right) @ weight + bias`, whose weight is kept in two parts.
 
-    So either part of the product can be computed by itself, and that of a latent, on the left, by look-ups.
+    Either part of the product can be computed by itself, the left part, of a latent, by look-ups.
     """
 
     left: Float[Array, "lefts outputs"]
@@ -110,7 +110,7 @@ def look_up(
 ) -> Float[Array, "agents outputs"]:
     """`one_hot(classes) @ table` as a sum of rows: on a CPU seven times as fast, forwards and backwards.
 
-    One variable at a time, so that each step reads (and its transpose adds to) a table that fits the cache.
+    The loop takes one variable at a time, so each step reads (backwards: adds to) a table that fits the cache.
     """
     variables, outputs = classes.shape[-1], table.shape[-1]
 
@@ -145,7 +145,7 @@ def _flat(stoch: Float[Array, "*agents categoricals classes"]) -> Float[Array, "
 
 
 class GRUCell(eqx.Module):
-    """GRU in torch's convention: the reset gate acts after the hidden matrix, whose bias is inside it."""
+    """GRU in torch's convention: the reset gate multiplies the product with the hidden matrix, bias included."""
 
     inputs: Linear
     hidden: Linear
@@ -164,7 +164,7 @@ class GRUCell(eqx.Module):
 
 
 class LSTMState(NamedTuple):
-    """What an LSTM carries."""
+    """The recurrent state of an LSTM."""
 
     hidden: Float[Array, "*batch size"]
     cell: Float[Array, "*batch size"]
@@ -185,10 +185,10 @@ class LSTMCell(eqx.Module):
         return self.update(self.inputs(x), state)
 
     def update(self, x: Float[Array, "*batch gates"], state: LSTMState) -> LSTMState:
-        """The next state, from what `inputs` made of the input."""
-        keep_new, keep_old, new, show = jnp.split(x + self.hidden(state.hidden), 4, -1)
-        cell = jax.nn.sigmoid(keep_old) * state.cell + jax.nn.sigmoid(keep_new) * jnp.tanh(new)
-        return LSTMState(jax.nn.sigmoid(show) * jnp.tanh(cell), cell)
+        """The next state, from the input's product with the input matrix, `inputs(x)`."""
+        input_gate, forget_gate, new, output_gate = jnp.split(x + self.hidden(state.hidden), 4, -1)
+        cell = jax.nn.sigmoid(forget_gate) * state.cell + jax.nn.sigmoid(input_gate) * jnp.tanh(new)
+        return LSTMState(jax.nn.sigmoid(output_gate) * jnp.tanh(cell), cell)
 
 
 class LayerNorm(eqx.Module):
@@ -209,7 +209,7 @@ class LayerNorm(eqx.Module):
 def dropout(key: PRNGKeyArray | None, rate: float, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """Zero each element with probability `rate` and rescale the others; without a key, `x` itself.
 
-    16 random bits decide an element: they are what dropout costs, and the rate is exact to 1e-5.
+    Each element takes 16 random bits, because random bits dominate the cost; the rate is exact to 1e-5.
     """
     if key is None or rate == 0:
         return x
@@ -273,7 +273,7 @@ class TransformerLayer(eqx.Module):
 
 
 class AgentAttention(eqx.Module):
-    """The paper's Attention over agents: the agent's index is added as a sinusoidal code, then the layers."""
+    """The paper's Attention over agents: a sinusoidal code of the agent's index is added, then layers follow."""
 
     layers: tuple[TransformerLayer, ...]
 

@@ -14,10 +14,10 @@ from mag.types import Metrics
 
 
 class MovingAverage(NamedTuple):
-    """Exponential moving average of parameters over the updates (Polyak averaging), without a bias to the start.
+    """Exponential moving average of parameters over the updates (Polyak averaging), with bias correction.
 
-    The untrained parameters have no part in it: after n updates the weights of the n parameters sum to 1, as if the
-    average from zero were divided by 1 - decay^n (Kingma & Ba 2015, Sec. 3).
+    The untrained parameters do not count: after n updates the weights of the n parameters sum to 1, as if the average
+    from zero were divided by 1 - decay^n (Kingma & Ba 2015, Sec. 3).
     """
 
     params: Any
@@ -36,7 +36,7 @@ class Trainable(NamedTuple):
     params: Any
     opt_state: optax.OptState
     ema: MovingAverage | None = None
-    """None if none is kept."""
+    """None if no average is kept."""
 
     @classmethod
     def create(cls, params: Any, optimiser: optax.GradientTransformation, ema_decay: float = 0.0) -> "Trainable":
@@ -53,22 +53,22 @@ class Trainable(NamedTuple):
 def clipped_adam(
     learning_rate: optax.ScalarOrSchedule, max_grad_norm: float, weight_decay: float = 0.0
 ) -> optax.GradientTransformation:
-    """Adam behind a gradient norm clip, with an L2 penalty in the gradient (torch's `weight_decay`)."""
+    """Adam after a gradient norm clip, with an L2 penalty in the gradient (torch's `weight_decay`)."""
     decay = optax.add_decayed_weights(weight_decay) if weight_decay else optax.identity()
     return optax.chain(optax.clip_by_global_norm(max_grad_norm), decay, optax.adam(learning_rate))
 
 
 def clipped_rmsprop(learning_rate: optax.ScalarOrSchedule, max_grad_norm: float) -> optax.GradientTransformation:
-    """RMSprop with torch's smoothing and epsilon behind a gradient norm clip."""
+    """RMSprop with torch's smoothing and epsilon, after a gradient norm clip."""
     return optax.chain(
         optax.clip_by_global_norm(max_grad_norm), optax.rmsprop(learning_rate, decay=0.99, eps_in_sqrt=False)
     )
 
 
 def clipped_muon(learning_rate: optax.ScalarOrSchedule, max_grad_norm: float) -> optax.GradientTransformation:
-    """Muon (Jordan et al. 2024) behind a gradient norm clip: a matrix moves by its momentum made orthogonal.
+    """Muon (Jordan et al. 2024) after a gradient norm clip: weight matrices move by orthogonalised momentum.
 
-    Its steps have the size of Adam's (Liu et al. 2025, Eq. 4); what is no matrix has Nadam.
+    Updates have the size of Adam's (Liu et al. 2025, Eq. 4); parameters that are not matrices are updated by Nadam.
     """
     return optax.chain(optax.clip_by_global_norm(max_grad_norm), muon(learning_rate, consistent_rms=0.2))
 
@@ -78,7 +78,7 @@ RULES: dict[str, Callable[[optax.ScalarOrSchedule, float], optax.GradientTransfo
     "rmsprop": clipped_rmsprop,
     "muon": clipped_muon,
 }
-"""The optimisers that configurations name, each from its learning rate and its gradient norm clip."""
+"""The optimisers that configurations name, each made from a learning rate and a gradient norm clip."""
 
 
 def decayed(rate: float, factor: float) -> optax.Schedule:
@@ -142,7 +142,7 @@ def fit_epochs(
     minibatches: int,
     workers: Workers = ALONE,
 ) -> tuple[Any, Metrics]:
-    """`update(state, minibatch)` with each of `minibatches` equal parts of a batch, in a new order every epoch.
+    """Apply `update(state, minibatch)` to each of `minibatches` equal parts of a batch, in a new order every epoch.
 
     The leading axis of `batch` is shuffled; a remainder that does not fill the parts is left out. Metrics are means.
     The key is consumed.

@@ -1,8 +1,8 @@
 """Seeds trained side by side, and workers that share the learning of one seed.
 
-Seeds are an axis of every array of a run. A seed may have several workers, each a device of JAX's (on a CPU a thread,
-elsewhere an accelerator, as far as there are so many): every worker holds all of the seed's state, draws its own part
-of every batch and takes the step of the workers' mean gradient. What is not divided is computed by every worker.
+Every array of a run has a seed axis. A seed may have several workers, each on a JAX device of its own (on a CPU a
+thread, elsewhere an accelerator if there are enough): every worker holds all of the seed's state, draws its own part of
+every batch and applies the workers' mean gradient. Computation that is not divided is repeated by every worker.
 """
 
 import inspect
@@ -32,13 +32,13 @@ def seed_keys(seed: int, num_seeds: int) -> Key[Array, " seeds"]:
 
 
 def first_seed(arrays: Any) -> Any:
-    """The first seed's part of arrays; inside `jit`, so that no more of a state is copied than is used."""
+    """The first seed's part of arrays. To be called inside `jit`, where only the parts that are used are copied."""
     return jax.tree.map(lambda x: x[0], arrays)
 
 
 @dataclass(frozen=True)
 class Workers:
-    """The workers that share one seed. More than one exist only inside a function compiled by `over_seeds`."""
+    """The workers that share one seed. A count above 1 is valid only inside a function compiled by `over_seeds`."""
 
     count: int = 1
 
@@ -47,7 +47,7 @@ class Workers:
         return key if self.count == 1 else jax.random.fold_in(key, jax.lax.axis_index(AXIS))
 
     def own_part(self, batch: Array) -> Array:
-        """The worker's own part of a batch that every worker holds; the first axis is a multiple of their number."""
+        """The worker's own part of a batch that every worker holds; `count` divides its first axis."""
         if self.count == 1:
             return batch
         size = len(batch) // self.count
@@ -57,7 +57,7 @@ class Workers:
         """The mean of the workers' arrays."""
         if self.count == 1:
             return arrays
-        flat, unravel = jax.flatten_util.ravel_pytree(arrays)  # one meeting of the workers, not one for each array
+        flat, unravel = jax.flatten_util.ravel_pytree(arrays)  # one all-reduce, not one for each array
         return unravel(jax.lax.pmean(flat, AXIS))
 
 
@@ -65,7 +65,7 @@ ALONE = Workers(1)
 
 
 def most_workers() -> int:
-    """The greatest number of workers of a seed that have a device of JAX's each (on a CPU a thread)."""
+    """The greatest number of workers of a seed with a JAX device each (on a CPU a thread)."""
     return len(jax.devices())
 
 
@@ -73,7 +73,8 @@ class Grid(NamedTuple):
     """The devices that compute a run."""
 
     seeds: int
-    """Seeds side by side, each with its workers; a multiple of them takes turns or, on an accelerator, is one array."""
+    """Seeds computed at once on separate devices. Further seeds take turns or, on accelerators, share a device as one
+    array."""
     workers: int
     """Devices of a seed: one for each worker, or one for all."""
 
@@ -81,9 +82,9 @@ class Grid(NamedTuple):
 def device_grid(num_seeds: int, workers: int) -> Grid:
     """How seeds and their workers are laid over JAX's devices.
 
-    A CPU has a thread for each worker, and no more than fill its cores. Several accelerators take a worker each, or
-    equal numbers of seeds; where there are fewer than a seed has workers, one accelerator computes them all, to the
-    same end. Raises UsageError where a CPU has too few threads.
+    A CPU has a thread for each worker, and no more seeds at once than fill its cores. Several accelerators take a
+    worker each, or equal numbers of seeds; if a seed has more workers than there are accelerators, one accelerator
+    computes all of its workers, with the same result. Raises UsageError where a CPU has too few threads.
     """
     most = most_workers()
     if jax.default_backend() == "cpu":
@@ -106,14 +107,14 @@ def over_seeds(
 ) -> Callable[..., Any]:
     """Compile a function of one seed to take and return arrays with a leading seed axis.
 
-    An accelerator runs all of its seeds at once (`vmap`). A CPU runs them in threads (JAX's devices on a CPU), each as
-    if it were alone: small products do not fill several cores, and products with a seed axis are slower than as many
-    without. Threads take equal shares, and no more of them than fill the cores: on two cores 8 seeds run in 2 threads,
-    9 in 3, 11 in turn; all of them in turn where `mag.runtime.setup` was not told of them.
+    An accelerator runs all of its seeds at once (`vmap`). A CPU runs each seed by itself, in threads (JAX's CPU
+    devices): small products do not fill several cores, and products with a seed axis are slower than as many without.
+    Threads take equal numbers of seeds, and there are as few as fill the cores: on two cores 8 seeds run in 2 threads,
+    9 in 3, 11 one after another; without `mag.runtime.setup`, all run one after another.
 
-    Arguments named in `donate` are consumed. Arguments named in `divided`, and the result where it `divides`, are
-    sharded over a seed's workers along their first axis; all else is replicated. Raises UsageError where there cannot
-    be so many workers.
+    Arguments named in `donate` are consumed. Arguments named in `divided`, and the result if `divides`, are sharded
+    over a seed's workers along their first axis; all else is replicated. Raises UsageError for more workers than a CPU
+    has threads.
     """
     grid = device_grid(num_seeds, workers)
     names = list(inspect.signature(function).parameters)
@@ -151,7 +152,7 @@ def over_seeds(
 def _on_one_device(
     function: Callable[..., Any], workers: int, divided: tuple[bool, ...], divides: bool
 ) -> Callable[..., Any]:
-    """A function of one seed whose workers are an axis of its arrays, in place of a device each."""
+    """A function of one seed that computes all workers on one device, as an axis of its arrays."""
 
     def apart(x: Array) -> Array:
         return x.reshape(workers, -1, *x.shape[1:])
@@ -185,7 +186,8 @@ def per_seed(
 ) -> Callable[[Method], Method]:
     """Declare that a method is written for one seed and runs compiled over all seeds and workers (`over_seeds`).
 
-    The instance has `num_seeds` and `workers`; arguments are positional and named here as in the method.
+    The instance needs `num_seeds` and `workers`. Calls take positional arguments only; `donate` and `divided` hold the
+    names that these arguments have in the method.
     """
 
     def decorate(method: Method) -> Method:
@@ -195,7 +197,7 @@ def per_seed(
 
 
 class _PerSeed:
-    """The descriptor behind `per_seed`: compiles at the first access and is then shadowed by what it compiled."""
+    """The descriptor behind `per_seed`: compiles at the first access, then the compiled method shadows it."""
 
     def __init__(self, method: Callable[..., Any], options: dict[str, Any]) -> None:
         self.method, self.options = method, options

@@ -48,7 +48,7 @@ def policy_loss(
 ) -> tuple[Float[Array, ""], Metrics]:
     """Clipped surrogate minus the entropy bonus: their mean, weighted where `weight` is given.
 
-    `old_log_prob` is the action's log-probability when it was drawn. Where the policy is still that of then, the
+    `old_log_prob` is the action's log-probability when it was drawn. While the policy has not changed since then, the
     gradient is the policy gradient.
     """
 
@@ -56,7 +56,7 @@ def policy_loss(
         return weighted_mean(x, weight)
 
     log_ratio = log_prob(logits, action) - old_log_prob
-    if weight is not None:  # an action that does not count may be impossible: infinity times 0
+    if weight is not None:  # an action of weight 0 may be impossible: infinity times 0
         log_ratio = jnp.where(weight > 0, log_ratio, 0)
     surrogate = mean(clipped_loss(log_ratio, advantage, clip))
     spread = mean(entropy(logits))
@@ -70,7 +70,7 @@ def policy_loss(
 
 
 def weighted_mean(x: Float[Array, "*batch"], weight: Float[Array, "*batch"] | None) -> Float[Array, ""]:
-    """Mean, of the parts that weigh something where `weight` is given; 0 where none does."""
+    """Mean, weighted if `weight` is given: the weighted sum over the total weight, or over 1 if that is below 1."""
     return x.mean() if weight is None else (x * weight).sum() / jnp.maximum(weight.sum(), 1)
 
 

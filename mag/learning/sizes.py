@@ -12,7 +12,7 @@ def size_of(arrays: Any) -> int:
 
 
 def size_of_gradient(function: Callable[..., Any], params: Any, *args: Any) -> int:
-    """Bytes that `function(params, *args)` keeps for its gradient to `params`; all arguments may be shapes."""
+    """Bytes that `function(params, *args)` keeps for its gradient in `params`; all arguments may be shapes."""
 
     def residuals(params: Any, *args: Any) -> Any:
         return jax.vjp(lambda params: function(params, *args), params)[1]

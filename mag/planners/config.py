@@ -1,7 +1,7 @@
-"""The planners' options, a dataclass for each kind, and the kinds by name.
+"""The planners' options, a dataclass for each kind, and the built-in kinds by name.
 
-Any other kind is the import path of a module that offers a dataclass `Config`, derived from `PlannerConfig`, and a
-function `plan` (`mag.planners.contract`).
+Any other kind is the import path of a module with a dataclass `Config`, derived from `PlannerConfig`, and a function
+`plan` (`mag.planners.contract`).
 """
 
 import dataclasses
@@ -21,12 +21,12 @@ class PlannerConfig:
     """Lines 10-12: planning over the models' predictions."""
 
     kind: str = "none"
-    """Planner: none, shooting, elite, or the module path of one's own; the group's other options depend on it."""
+    """Planner: none, shooting, elite, or the import path of your own module; other planner options depend on it."""
 
 
 @dataclass(frozen=True)
 class NoPlanner(PlannerConfig):
-    """The models' prediction as it is: MAMBA."""
+    """No planning, as in MAMBA: the models' own prediction is used."""
 
     kind: Literal["none"] = "none"
 
@@ -37,26 +37,26 @@ class ShootingConfig(PlannerConfig):
 
     kind: Literal["shooting"] = "shooting"
     num_trajectories: int = number(5, least=1)
-    """L: trajectories to choose from; in the paper 5 or 4 by map (Table 1)."""
+    """L: trajectories to choose from; in the paper 5 or 4, depending on the map (Table 1)."""
     horizon: int = number(10, least=1)
-    """H: steps looked ahead; in the paper 10, 7 or 6 by map (Table 1)."""
+    """H: steps looked ahead; in the paper 10, 7 or 6, depending on the map (Table 1)."""
     choice: Literal["best", "proportional", "own"] = choice("best")
-    """The trajectory chosen: the best, or one drawn with odds that are the exponentials of the returns (importance
-    resampling, right where the score is a log ratio of probabilities). With `own` each agent chooses for itself the one
-    in which its own model errs least (a Markov game between the models)."""
+    """The trajectory chosen: `best`, or `proportional`, drawn with probabilities proportional to the exponentials of
+    the returns (importance resampling, correct if the score is a log ratio of probabilities). With `own`, each agent
+    chooses the trajectory in which its own model errs least (a Markov game between the models)."""
 
 
 @dataclass(frozen=True)
 class EliteConfig(PlannerConfig):
-    """Elite resampling (cross-entropy method): trajectories are drawn again near the best ones, round by round."""
+    """Elite resampling (cross-entropy method): each round rolls new trajectories from the best first states."""
 
     kind: Literal["elite"] = "elite"
     num_trajectories: int = number(5, least=1, source=None)
-    """L: trajectories of a round."""
+    """L: trajectories in a round."""
     horizon: int = number(10, least=1, source=None)
     """H: steps looked ahead."""
     num_elites: int = number(2, least=1, source=None)
-    """Best trajectories of a round from which the next one draws."""
+    """Best first states after a round, from which the next round rolls its trajectories."""
     num_rounds: int = number(2, least=1, most=100, source=None)
     """Rounds; with 1 it is random shooting."""
 
@@ -74,13 +74,13 @@ KINDS = {
     "shooting": "mag.planners.config:ShootingConfig",
     "elite": "mag.planners.config:EliteConfig",
 }
-"""The options of the package's own kinds."""
+"""Dataclasses with the options of the built-in kinds."""
 FUNCTIONS = {"shooting": "mag.planners.shooting:plan", "elite": "mag.planners.elite:plan"}
-"""Their functions, imported when they are asked for, as they stand on JAX."""
+"""Functions of the built-in kinds, imported only when used, because their modules import JAX."""
 
 
 def planner_config(kind: str) -> PlannerConfig:
-    """The default options of a kind of planner, built in or of a module; UsageError where there is no such kind."""
+    """The default options of a built-in planner or a planner's module. Raises UsageError for an unknown kind."""
     if kind in KINDS:
         config: PlannerConfig = resolve_name(KINDS[kind])()
         return config
@@ -109,7 +109,7 @@ def plan_options(config: PlannerConfig) -> dict[str, Any]:
 
 
 def planner_module(kind: str) -> Any:
-    """The module of a user's planner; UsageError where there is none or it has no `plan`."""
+    """The module of a user's planner. Raises UsageError where the module does not exist or has no `plan`."""
     try:
         exists = "." not in (kind[:1], kind[-1:]) and importlib.util.find_spec(kind) is not None
     except (ModuleNotFoundError, ValueError):

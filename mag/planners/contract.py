@@ -32,7 +32,7 @@ class Plan(NamedTuple):
 class Planner(Protocol):
     """A function that chooses the next state of one joint state; batched by `vmap`.
 
-    A planner's own options are further keyword arguments, all with numbers that are known when it is compiled.
+    A planner's own options are further keyword arguments, whose values are fixed when the planner is compiled.
     """
 
     def __call__(

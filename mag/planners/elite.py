@@ -28,13 +28,13 @@ def plan(
     """Choose the next state of one joint state among sampled predictions, by elite resampling.
 
     The first round is random shooting with L trajectories. Each further round keeps the `num_elites` first states
-    with the greatest mean return, rolls L new trajectories that start at them in equal turns, and updates their
-    means. Costs `num_rounds` times random shooting, but for the first predictions; one round equals it.
+    with the greatest mean return, rolls L new trajectories from these first states in turn, and updates their means.
+    Costs `num_rounds` times random shooting, except for the first predictions; one round is random shooting.
 
     Args:
         key: Consumed.
         state: Joint model state, any pytree of arrays.
-        action: Joint action chosen for it, taken in all trajectories at their first step.
+        action: Joint action in `state`, taken at the first step of every trajectory.
         predict: One sample of the next state.
         act: The joint policy.
         score: Predicted model reward of having arrived at a state; higher is better.
@@ -47,7 +47,7 @@ def plan(
         The elite of the last round with the greatest mean return, and the mean return of each of the L first states.
 
     Raises:
-        ValueError: a size below 1, more elites than trajectories, or a score for each agent.
+        ValueError: a size below 1, more elites than trajectories, or a score with a value for each agent.
     """
     check_at_least_one(num_trajectories=num_trajectories, horizon=horizon, num_elites=num_elites, num_rounds=num_rounds)
     if num_elites > num_trajectories:
@@ -70,6 +70,6 @@ def plan(
     round_keys = jax.random.split(jax.random.fold_in(keys[-1], 1), num_rounds - 1)
     (total, count, last), _ = jax.lax.scan(next_round, (returns, jnp.ones(num_trajectories), everyone), round_keys)
     means: Float[Array, " trajectories"] = total / count
-    # Only the elites of the last round are compared: the single future of another first state may be lucky.
+    # Only elites of the last round are compared: another first state may owe its mean to a single lucky future.
     best = jnp.argmax(jnp.where(last, means, -jnp.inf))
     return Plan(jax.tree.map(lambda x: x[best], first), means)

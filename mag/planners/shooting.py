@@ -26,22 +26,22 @@ def plan(
 
     Rolls `num_trajectories` (L) trajectories of `horizon` (H) steps by letting the models interact with the joint
     policy, sums the scores of the states arrived at, and returns the first state of the best trajectory. Batched
-    by `vmap`; the choice is then made per start state. Where each agent has a score of its own, each chooses for
-    itself, and its part of the state is that of its own trajectory. As `action` is the same in all trajectories, what
-    does not depend on the key in the first prediction is computed once.
+    by `vmap`; the choice is then made per start state. If the score has a value for each agent, each agent chooses for
+    itself, and its part of the state comes from the trajectory it chose. As `action` is the same in all trajectories,
+    those parts of the first prediction that do not depend on the key are computed once.
 
     Args:
         key: Consumed. The first predictions are drawn with `jax.random.split(key, L + 1)[:L]`.
         state: Joint model state, any pytree of arrays.
-        action: Joint action chosen for it, taken in all trajectories at their first step.
+        action: Joint action in `state`, taken at the first step of every trajectory.
         predict: One sample of the next state.
         act: The joint policy.
         score: Predicted model reward of having arrived at a state, for the team or for each agent; higher is better.
-            With one for each agent, all arrays of a state begin with the axis of agents.
+            With a score for each agent, the first axis of every array of a state is the agents'.
         num_trajectories: L, at least 1. With 1 the result equals one call of `predict`.
         horizon: H, at least 1.
-        choice: `best`, or `proportional`, which draws a trajectory with odds that are the exponentials of the returns;
-            `own` is `best` where each agent has a score of its own.
+        choice: `best`, or `proportional`, which draws a trajectory with probability proportional to the exponential
+            of its return; `own` is `best` with a score for each agent.
 
     Raises:
         ValueError: `num_trajectories` or `horizon` below 1.
@@ -61,7 +61,7 @@ def plan(
 def returns_from(
     key: PRNGKeyArray, first: State, *, predict: Predict, act: Act, score: Score, horizon: int
 ) -> Float[Array, " trajectories *agents"]:
-    """Sums of the scores along trajectories of `horizon` states, of which `first` `[trajectories, ...]` are given.
+    """Sums of the scores along trajectories of `horizon` states that begin with `first`, `[trajectories, ...]`.
 
     The key is consumed.
     """
