@@ -11,11 +11,11 @@ from mag.experiments import statistics
 from mag.experiments.statistics import Interval
 
 POINTS = 41
-"""Most points of an aligned curve."""
+"""Greatest number of points of an aligned curve."""
 FINAL = "final"
 AREA = "area"
 SCORES = {FINAL: "mean of the last three tests", AREA: "mean over the whole run (area under the curve / steps)"}
-"""Scores of a run, and what they are called."""
+"""Scores of a run, each with its description."""
 
 
 class Aligned(NamedTuple):
@@ -30,19 +30,19 @@ class Analysis:
 
     def __init__(self, table: pd.DataFrame, metric: str) -> None:
         self.metric = metric
-        told = table[table[metric].notna()]
-        self.curves: list[str] = list(dict.fromkeys(told.curve))
-        self.panels: list[str] = list(dict.fromkeys(told.panel))
-        self.envs: list[str] = list(dict.fromkeys(told.env))
+        known = table[table[metric].notna()]
+        self.curves: list[str] = list(dict.fromkeys(known.curve))
+        self.panels: list[str] = list(dict.fromkeys(known.panel))
+        self.envs: list[str] = list(dict.fromkeys(known.env))
         self._runs: dict[tuple[str, str, str], list[pd.DataFrame]] = {}
-        for (panel, curve, env, _, _), rows in told.groupby(["panel", "curve", "env", "seed", "run"], sort=False):
+        for (panel, curve, env, _, _), rows in known.groupby(["panel", "curve", "env", "seed", "run"], sort=False):
             self._runs.setdefault((panel, curve, env), []).append(rows.sort_values("env_steps"))
-        last = told.groupby(["env", "curve", "seed", "run"]).env_steps.max()
+        last = known.groupby(["env", "curve", "seed", "run"]).env_steps.max()
         self.budgets: dict[str, int] = last.groupby("env").min().to_dict()
-        """Environment steps that every run on an environment has reached: what comes after is not compared."""
+        """Environment steps that every run on an environment has reached; later steps are not compared."""
 
     def aligned(self, panel: str, curve: str) -> Aligned | None:
-        """The curves of all seeds in one panel; None where there are none."""
+        """The curves of all seeds in one panel; None where the panel has no such curve."""
         runs = [run for (p, c, _), each in self._runs.items() if (p, c) == (panel, curve) for run in each]
         return self._align(runs, min(self.budgets[run.env.iloc[0]] for run in runs)) if runs else None
 
@@ -114,7 +114,10 @@ class Analysis:
         return pd.DataFrame(rows)
 
     def efficiency(self, curve: str) -> tuple[Any, Any, Any, Any] | None:
-        """IQM over the shared environments and all seeds, over the share of the budget played, with its band."""
+        """IQM over shared environments and all seeds against the share of the budget: shares, IQM, low, high.
+
+        None where the curves share no environment.
+        """
         envs = self.shared_envs(self.curves)
         grid = np.linspace(0, 1, POINTS)
         samples = []
@@ -128,7 +131,7 @@ class Analysis:
 
 
 def columns(name: str, interval: Interval) -> dict[str, float]:
-    """Three columns of a table."""
+    """An interval as three columns of a table."""
     return {name: interval.value, f"{name} low": interval.low, f"{name} high": interval.high}
 
 
@@ -141,19 +144,19 @@ def summary(scores: Any) -> dict[str, int | float]:
 
 
 def overall(scores: list[Any]) -> dict[str, int | float]:
-    """Statistics over environments, with stratified intervals; every run counts alike in the IQM."""
+    """Statistics over environments, with stratified intervals; every run has the same weight in the IQM."""
     seeds = min(len(each) for each in scores)
     mean = columns("mean", statistics.mean_interval(scores))
     return {"envs": len(scores), "seeds": seeds} | mean | columns("IQM", statistics.iqm_interval(scores))
 
 
 def mean_and_std(scores: Any) -> str:
-    """`0.64 ± 0.20`; empty where there is no run, without deviation where there is one."""
+    """`0.64 ± 0.20`; empty without runs, the mean alone for a single run."""
     if scores is None:
         return ""
     return f"{scores.mean():.2f}" + (f" ± {scores.std(ddof=1):.2f}" if len(scores) > 1 else "")
 
 
 def sorted_text(scores: Any) -> str:
-    """The scores of the seeds, the lowest first."""
+    """The scores of all seeds, the lowest first."""
     return " ".join(f"{score:.2f}" for score in sorted(scores))

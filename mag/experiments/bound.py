@@ -1,4 +1,4 @@
-"""Theorem 1 and Appendix A on tabular tasks: every quantity exactly, and each inequality of the proof.
+"""Theorem 1 and Appendix A on tabular tasks: the exact value of every quantity, and each inequality of the proof.
 
 The paper's p_1 is the product of the local models with the policy pi, and p_2 the environment.
 """
@@ -21,13 +21,13 @@ from mag.experiments.tabular import (
 )
 
 MOST_STEPS = 2000
-"""Steps over which maxima over time are taken; the sums over time are of all steps."""
+"""Greatest number of steps over which maxima over time are taken; sums over time include all steps."""
 SLACK = 1e-9
-"""What float64 may get wrong, relative to the larger side."""
+"""Rounding error of float64 that is tolerated, relative to the larger side."""
 
 
 class Case(NamedTuple):
-    """What the theorem is about."""
+    """A task with the local models and policies that the theorem compares."""
 
     task: Task
     models: list[Float[np.ndarray, "obs actions own"]]
@@ -39,7 +39,7 @@ class Case(NamedTuple):
 
 
 class Quantities(NamedTuple):
-    """Everything that Theorem 1 and its proof speak of."""
+    """The quantities in Theorem 1 and its proof."""
 
     r_max: float
     """Largest reward, as the paper defines R_max."""
@@ -47,23 +47,24 @@ class Quantities(NamedTuple):
     """Largest absolute reward, which the proof needs."""
     gamma: float
     j_env: float
-    """J(pi)."""
+    """J(pi): return of pi in the environment."""
     j_model: float
-    """J^P_hat(pi)."""
+    """J^P_hat(pi): return of pi in the model."""
     j_data: float
-    """J(pi_D)."""
+    """J(pi_D): return of pi_D in the environment."""
     epsilon_policy: float
-    """epsilon_pi."""
+    """epsilon_pi: greatest total variation between pi and pi_D over joint observations."""
     epsilon_model: Float[np.ndarray, " steps"]
     """epsilon_m_t for t = 1, 2, ...: E_{t-1} max_a sqrt(2 KL)."""
     discounted: float
-    """The sum over t = 1, 2, ... of gamma^t epsilon_m_t, all of it."""
+    """The infinite sum over t = 1, 2, ... of gamma^t epsilon_m_t."""
     delta: float
     """delta of Appendix A.2: max over a and t of E_{t-1} of the total variation."""
     delta_within: float
-    """The same with the maximum over actions within the expectation, as Eq. 9 has it: max_t E_{t-1} max_a."""
+    """delta with the maximum over actions inside the expectation, as in Eq. 9: max_t E_{t-1} max_a."""
     drift: Float[np.ndarray, " steps"]
-    """Total variation of the joint observation at t = 0, 1, ..., between model with pi and environment with pi_D."""
+    """Total variation between the joint observation in the model with pi and in the environment with pi_D, at
+    t = 0, 1, ..."""
 
     @property
     def gap(self) -> float:
@@ -91,17 +92,17 @@ class Quantities(NamedTuple):
 
     @property
     def theorem_direct(self) -> float:
-        """Lemma 1 between environment and model with one and the same policy: no policy term is needed."""
+        """The bound by Lemma 1 between environment and model with the same policy, which needs no policy term."""
         return self.bound(0.0, self.model_term)
 
     @property
     def theorem_of_steps(self) -> float:
-        """The bound with the constants that the proof's steps give on its way over pi_D."""
+        """The bound with the constants to which the proof's steps via pi_D lead."""
         return self.bound(4 * self.epsilon_policy, self.model_term)
 
     @property
     def maximum_bound(self) -> float:
-        """The bound with every epsilon_m_t scaled up to the greatest."""
+        """The bound with every epsilon_m_t replaced by the greatest."""
         return self.bound(2 * self.epsilon_policy, self.gamma * self.greatest_error)
 
     @property
@@ -111,7 +112,7 @@ class Quantities(NamedTuple):
 
 
 def quantities(case: Case) -> Quantities:
-    """Everything about a case."""
+    """All quantities of a case."""
     task, models, policy, data_policy, gamma = case
     joint = product(models)
     moves = chain(joint, policy)
@@ -147,7 +148,7 @@ def settled(start: Float[np.ndarray, " obs"], moves: Float[np.ndarray, "obs obs"
 
 
 class Inequality(NamedTuple):
-    """`left <= right`, somewhere in the paper or in its place."""
+    """An inequality `left <= right`, from the paper or as a correction."""
 
     where: str
     says: str
@@ -160,12 +161,12 @@ class Inequality(NamedTuple):
 
     @property
     def ratio(self) -> float:
-        """Left over right: above 1 where the inequality is violated; NaN where the right is 0 and it holds."""
+        """Left over right: above 1 where the inequality is violated; NaN where it holds and the right is 0."""
         return self.left / self.right if self.right > 0 else (np.nan if self.holds else np.inf)
 
 
 def inequalities(q: Quantities) -> list[Inequality]:
-    """Every inequality, as printed and as mended, on one case."""
+    """Every inequality, as printed and as corrected, on one case."""
     eps, gamma = q.epsilon_policy, q.gamma
     shift, crossed = abs(q.j_env - q.j_data), abs(q.j_data - q.j_model)
     steps = np.arange(len(q.drift))
@@ -191,7 +192,7 @@ def inequalities(q: Quantities) -> list[Inequality]:
 
 
 def one_agent(start: list, real: list, models: list, reward: list, policy: list, data: list, gamma: float) -> Case:
-    """A case of one agent, written out: `real` and `models` by observation, action and next observation."""
+    """A case of one agent from explicit tables; axes of `real` and `models`: observation, action, next observation."""
     task = Task(*(np.array(each, float) for each in (start, real, reward)))
     return Case(task, [np.array(models, float)], np.array(policy, float), np.array(data, float), gamma)
 
@@ -203,7 +204,7 @@ def counterexamples() -> dict[str, Case]:
     fall = [[[0.0, 1.0]] * 2]
     here, both = 1 - leak, [0.5, 0.5]
     return {
-        # Good and bad observation. Action 1 falls to the bad one for good; pi never takes it, pi_D with 0.01.
+        # A good and a bad observation. Action 1 leads to the bad one for ever; pi never takes it, pi_D with 0.01.
         "Lemma 1": one_agent(
             [1, 0],
             [[[1, 0], [0, 1]], *fall],
@@ -213,15 +214,15 @@ def counterexamples() -> dict[str, Case]:
             [[0.99, 0.01], [1, 0]],
             0.9,
         ),
-        # Rewards are losses: the greatest is 0, and so is the bound.
+        # No reward is positive: R_max is 0, and so is the bound.
         "Theorem 1 with R_max = max R": one_agent(
             [1, 0], [[[here, leak]], *[keep]], [[[1 - leaky, leaky]], *[keep]], [[0], [-1]], [[1], [1]], [[1], [1]], 0.9
         ),
-        # The model falls to the bad observation sooner than the environment; rewards 1 and -1.
+        # The model reaches the bad observation sooner than the environment does; rewards 1 and -1.
         "Eq. 20, signed rewards": one_agent(
             [1, 0], [[[here, leak]], *[keep]], [[[1 - leaky, leaky]], *[keep]], [[1], [-1]], [[1], [1]], [[1], [1]], 0.9
         ),
-        # Two good observations, each as likely; in each the model errs for the action that pi takes there alone.
+        # Two good observations, equally likely; in each the model errs only for the action that pi takes.
         "Eq. 19 and Eq. 20, rewards 0 and 1": one_agent(
             [0.5, 0.5, 0],
             [[[here / 2, here / 2, leak]] * 2, [[here / 2, here / 2, leak]] * 2, [[0, 0, 1]] * 2],
@@ -235,6 +236,6 @@ def counterexamples() -> dict[str, Case]:
             [[1, 0], [0, 1], [1, 0]],
             0.9,
         ),
-        # An error that is the same at every step: half and half in truth, 0.6 and 0.4 in the model.
+        # The same error at every step: probabilities 0.5 and 0.5 in the task, 0.6 and 0.4 in the model.
         "Eq. 21": one_agent([0.5, 0.5], [[both], [both]], [[[0.6, 0.4]]] * 2, [[1], [0]], [[1], [1]], [[1], [1]], 0.9),
     }

@@ -15,7 +15,7 @@ from mag.experiments.figures import COLOURS
 from mag.experiments.tabular import Sizes
 
 MOST_JOINT = 64
-"""Joint observations and joint actions that are computed at most."""
+"""Greatest number of joint observations, and of joint actions, for which a task is computed."""
 SHOWN_STEPS = 8
 CURVES = {
     "gap": "gap of returns",
@@ -26,17 +26,18 @@ CURVES = {
 
 
 class Setting(NamedTuple):
-    """What is computed."""
+    """Options of `mag bound`: the task, and the errors and horizons to compute."""
 
     sizes: Sizes
     seed: int
     errors: tuple[float, ...]
+    """Shares, 0 to 1, of random distributions in the local models' predictions."""
     horizons: tuple[float, ...]
     """Effective horizons, 1 / (1 - gamma)."""
     shift: float
-    """Share of another policy in pi that pi_D has not."""
+    """Share, 0 to 1, of another policy that is mixed into pi but not into pi_D."""
     dependence: float
-    """Share in which agents' next observations depend on each other."""
+    """Share, 0 to 1, of dynamics in which agents' next observations depend on each other."""
 
 
 def make_case(setting: Setting, error: float, horizon: float) -> Case:
@@ -44,7 +45,7 @@ def make_case(setting: Setting, error: float, horizon: float) -> Case:
     rng = np.random.default_rng(setting.seed)
     sizes = setting.sizes
     task = tabular.random_task(rng, sizes, signed=False, dependence=setting.dependence)
-    # Every battle begins alike.
+    # Every episode begins with the same joint observation, as battles do.
     start = np.zeros(sizes.joint_observations)
     start[0] = 1.0
     old, other = (tabular.random_policy(rng, sizes) for _ in range(2))
@@ -54,7 +55,7 @@ def make_case(setting: Setting, error: float, horizon: float) -> Case:
 
 
 def check_setting(setting: Setting) -> None:
-    """Raise UsageError for a task too large, or numbers that mean nothing."""
+    """Raise UsageError for a task that is too large, or for errors or horizons out of bounds."""
     sizes = setting.sizes
     if max(sizes.joint_observations, sizes.joint_actions) > MOST_JOINT:
         raise UsageError(
@@ -81,7 +82,7 @@ def error_table(setting: Setting) -> pd.DataFrame:
 
 
 def row_of(q: Quantities) -> dict[str, float]:
-    """The quantities of a case in a row."""
+    """The quantities of a case as a row of the table."""
     return {
         "J(pi)": q.j_env,
         "J^(pi)": q.j_model,
@@ -101,14 +102,14 @@ def step_table(setting: Setting) -> pd.DataFrame:
     rows = []
     for error in setting.errors:
         q = quantities(make_case(setting, error, setting.horizons[0]))
-        # Where the distributions no longer change, nor does the error.
+        # Once the distributions no longer change, neither does the error.
         padded = np.append(q.epsilon_model, np.full(SHOWN_STEPS, q.epsilon_model[-1]))
         rows.append({"error": error} | {f"t = {t}": padded[t - 1] for t in range(1, SHOWN_STEPS + 1)})
     return pd.DataFrame(rows)
 
 
 def random_cases(count: int, seed: int) -> Iterator[Case]:
-    """Cases of many kinds: one to three agents, rewards with and without losses, sharp and blurred, near and far."""
+    """Cases of one to three agents that differ in rewards' signs, randomness, errors, policies and horizon."""
     for number in range(count):
         rng = np.random.default_rng([seed, number])
         sizes = Sizes(int(rng.integers(1, 4)), 2, 2)
@@ -123,7 +124,7 @@ def random_cases(count: int, seed: int) -> Iterator[Case]:
 
 
 def holding_table(cases: Sequence[Case]) -> pd.DataFrame:
-    """A row for each inequality: in how many of the cases it is violated, and the largest left side over right."""
+    """A row for each inequality: the number of cases that violate it, and the largest ratio of left to right side."""
     found: dict[tuple[str, str], list[Inequality]] = {}
     for case in cases:
         for each in inequalities(quantities(case)):
@@ -143,7 +144,7 @@ def holding_table(cases: Sequence[Case]) -> pd.DataFrame:
 
 
 def counterexample_table() -> pd.DataFrame:
-    """A row for each inequality that a written-out case violates."""
+    """A row for each inequality that a case of `counterexamples` violates."""
     rows = []
     for name, case in counterexamples().items():
         for each in inequalities(quantities(case)):
@@ -153,7 +154,7 @@ def counterexample_table() -> pd.DataFrame:
 
 
 def picture(table: pd.DataFrame, steps: pd.DataFrame) -> Any:
-    """Gap and bounds over the models' error, over the horizon, and the errors step by step."""
+    """Three panels: gap and bounds against the models' error, against the horizon, and the errors by step."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10.5, 3.4), layout="constrained")
@@ -191,13 +192,13 @@ def draw(axes: Any, rows: pd.DataFrame, over: str, title: str) -> None:
 
 
 def nearest_middle(column: pd.Series) -> float:
-    """The middle one of a column's different values."""
+    """The middle of a column's distinct values, sorted."""
     values = sorted(set(column))
     return float(values[len(values) // 2])
 
 
 def significant(frame: pd.DataFrame) -> pd.DataFrame:
-    """The table with three significant digits, without float64's last bits, and nothing where there is no number."""
+    """The table with three significant digits, rounding errors as 0, and empty cells for NaN."""
 
     def shown(value: Any) -> Any:
         if not isinstance(value, float):
@@ -208,7 +209,7 @@ def significant(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def report(setting: Setting, tasks: int, out: Path | None) -> str:
-    """All tables as Markdown; with `out`, also written there, with the picture."""
+    """All tables as Markdown; with `out`, also writes tables and picture to that folder."""
     check_setting(setting)
     tables = {
         "bound": ("Returns, errors and bounds", error_table(setting)),

@@ -15,43 +15,44 @@ from mag.experiments.jobs import Glance, Job, Outcome, glance
 from mag.runs.logger import duration, number
 
 REFRESH = 1.0
-"""Seconds between two looks at the runs' metrics."""
+"""Seconds between two readings of the runs' metrics."""
 PLAIN_EVERY = 60.0
-"""Seconds between two lines about what is running where the output is no terminal."""
+"""Seconds between two lines about running jobs where the output is not a terminal."""
 
 
 class Pace:
-    """Seconds per environment step, of each method on each environment, as far as they are known."""
+    """Seconds per environment step of each method on each environment, as measured so far."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, str], list[float]] = defaultdict(list)
         self._now: dict[tuple[str, str], float] = {}
 
     def add(self, job: Job, steps: int, seconds: float, *, is_over: bool) -> None:
-        """Note how long a job took for its steps, or takes so far."""
+        """Record the `seconds` of a job for its `steps`: all of a finished job's, or those so far."""
         if steps > 0 and seconds > 0:
             if is_over:
-                self._known[place_of(job)].append(seconds / steps)
+                self._known[method_and_env(job)].append(seconds / steps)
             else:
-                self._now[place_of(job)] = seconds / steps
+                self._now[method_and_env(job)] = seconds / steps
 
     def seconds(self, job: Job, steps: int) -> float | None:
-        """What `steps` of a job will take; of its method on other environments, or of any, where no better is known."""
-        known = {place: mean(each) for place, each in self._known.items()}
+        """Seconds that `steps` of a job will take, by the pace of its method on its environment, else of its method on
+        other environments, else of all jobs; None if no pace is known."""
+        known = {key: mean(each) for key, each in self._known.items()}
         known = self._now | known
-        method, env = place_of(job)
+        method, env = method_and_env(job)
         same_method = [pace for (each, _), pace in known.items() if each == method]
         choices = [[known[method, env]] if (method, env) in known else [], same_method, list(known.values())]
         return next((steps * mean(paces) for paces in choices if paces), None)
 
 
-def place_of(job: Job) -> tuple[str, str]:
+def method_and_env(job: Job) -> tuple[str, str]:
     """A job's method and environment."""
     return job.cells[0].config.algo, job.cells[0].config.env
 
 
 class Display:
-    """Open while entered."""
+    """The output of a sweep; a context manager, which shows the live table between entering and leaving."""
 
     def __init__(self, title: str, jobs: list[Job], *, kept: int, console: Console | None = None) -> None:
         self._console = console or Console(highlight=False, soft_wrap=True)
@@ -83,17 +84,17 @@ class Display:
         self._console.print(text, markup=False)
 
     def started(self, job: Job) -> None:
-        """A job is about to begin, or to go on."""
+        """Say that a job starts or resumes."""
         self._begun[job] = glance(job.path).env_steps
         resumed = f" from {self._begun[job]} env steps on" if self._begun[job] else ""
         self.say(f"started {job.name}{resumed}")
 
     def elsewhere(self, job: Job) -> None:
-        """A job's folder is in use."""
-        self.say(f"{job.name} is being trained by another process; it will be looked at again")
+        """Say that another process trains a job."""
+        self.say(f"{job.name} is being trained by another process; its folder will be checked again")
 
     def ended(self, outcome: Outcome, seen: Glance, seconds: float) -> None:
-        """A job is over; `seconds`: how long it ran here, 0 where it was finished before."""
+        """Say that a job has ended; `seconds` is how long it ran in this sweep, 0 if it was finished before."""
         job = outcome.job
         if outcome.code:
             self._failed += 1
@@ -108,7 +109,7 @@ class Display:
             self.say(f"finished {job.name}: {results(seen)}, {duration(seconds)}; {self._ended} of {len(self._jobs)}")
 
     def update(self, running: dict[Job, float], waiting: Iterable[Job]) -> None:
-        """Show what runs, and when all will be done."""
+        """Show the running jobs and the time left."""
         now = time.monotonic()
         if now - self._looked < REFRESH:
             return
@@ -125,7 +126,8 @@ class Display:
             self.say(f"{self._headline(left)}; running: {runs or 'nothing'}")
 
     def _left(self, running: dict[Job, Glance], waiting: Iterable[Job]) -> float | None:
-        """Seconds until everything is done, if each of the present places goes on at its pace."""
+        """Seconds until all jobs are done, if as many jobs as now run at once, each at its known pace; None if a pace
+        is unknown."""
         rest = [self._pace.seconds(job, max(0, job.steps - seen.env_steps)) for job, seen in running.items()]
         later = [self._pace.seconds(job, job.steps) for job in waiting]
         known = [each for each in rest if each is not None]
@@ -141,7 +143,7 @@ class Display:
 
 
 def table(running: dict[Job, float], seen: dict[Job, Glance]) -> Table:
-    """The runs under way, a line each."""
+    """The running jobs, a line each."""
     grid = Table.grid(padding=(0, 2))
     for job, begin in running.items():
         share = min(1.0, seen[job].env_steps / job.steps)
@@ -151,7 +153,7 @@ def table(running: dict[Job, float], seen: dict[Job, Glance]) -> Table:
 
 
 def results(seen: Glance) -> str:
-    """A run's latest test in words."""
+    """The latest test of a run in words."""
     if seen.returns is None:
         return "not tested yet"
     won = "" if seen.win_rate is None else f"win rate {number(seen.win_rate)}, "

@@ -11,7 +11,7 @@ Cells = list[list[str]]
 
 
 def number(value: Any) -> str:
-    """A value of a table for people: two decimals, an empty text for what is not known."""
+    """A value as text: two decimals, four if it is below 0.005, empty if it is unknown."""
     if value is None or value != value:
         return ""
     if isinstance(value, float):
@@ -20,7 +20,7 @@ def number(value: Any) -> str:
 
 
 def for_people(frame: pd.DataFrame) -> pd.DataFrame:
-    """The table with each interval in the column of its number: `0.64 (0.52 to 0.77)`."""
+    """The table as texts, each interval in its value's column: `0.64 (0.52 to 0.77)`."""
     shown = pd.DataFrame(index=frame.index)
     for name in frame.columns:
         if str(name).endswith((" low", " high")):
@@ -42,14 +42,14 @@ def grid(frame: pd.DataFrame) -> tuple[list[str], Cells]:
 
 
 def as_markdown(frame: pd.DataFrame) -> str:
-    """A table of Markdown."""
+    """The table in Markdown."""
     header, rows = grid(frame)
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines) + "\n"
 
 
 def as_latex(frame: pd.DataFrame) -> str:
-    """A `tabular` of LaTeX with the rules of booktabs."""
+    """The table as a LaTeX `tabular` with the rules of booktabs."""
     header, rows = grid(frame)
     body = [" & ".join(escape_latex(cell) for cell in row) + r" \\" for row in rows]
     first = " & ".join(escape_latex(cell) for cell in header) + r" \\"
@@ -69,7 +69,7 @@ def as_latex(frame: pd.DataFrame) -> str:
 
 
 def escape_latex(text: str) -> str:
-    """A text as LaTeX takes it."""
+    """A text with LaTeX's special characters escaped."""
     special = {character: rf"\{character}" for character in "&%$#_{}"}
     special |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
     special |= {"±": r"$\pm$", "<": r"\textless{}", ">": r"\textgreater{}"}
@@ -77,7 +77,7 @@ def escape_latex(text: str) -> str:
 
 
 def as_html(frame: pd.DataFrame, *, folded: bool = False) -> str:
-    """A table of HTML; `folded`: to be opened by who reads."""
+    """The table in HTML; if `folded`, closed until the reader opens it."""
     header, rows = grid(frame)
     head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
     body = "\n".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
@@ -86,7 +86,7 @@ def as_html(frame: pd.DataFrame, *, folded: bool = False) -> str:
 
 
 def as_marl_eval(records: list[Record], curves: list[str]) -> dict[str, Any]:
-    """The curves in marl-eval's JSON: environment, task, algorithm, seed, step; `curves` names each record's."""
+    """The curves in marl-eval's JSON: environment, task, algorithm, seed, step; `curves` names each record's curve."""
     found: dict[str, Any] = {}
     for record, curve in zip(records, curves, strict=True):
         family, _, task = record.env.partition("/")
@@ -96,7 +96,7 @@ def as_marl_eval(records: list[Record], curves: list[str]) -> dict[str, Any]:
 
 
 def marl_eval_run(record: Record) -> dict[str, Any]:
-    """One run: `step_i` for each test, and its best tests as `absolute_metrics`."""
+    """One run: `step_i` for each test, and each metric's best value as `absolute_metrics`."""
     metrics = {
         name.partition("/")[2]: values
         for name, values in record.curve.items()

@@ -10,7 +10,7 @@ from mag.experiments import statistics
 from mag.experiments.analysis import FINAL, Analysis
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d31", "#7b61c9", "#999999")
-"""Told apart by colour-blind readers, on light and on dark (Okabe and Ito, and three more)."""
+"""Colours that colour-blind readers can tell apart, on light and dark pages (Okabe and Ito's, and three more)."""
 NAMES = {
     "eval/win_rate": "test win rate",
     "eval/return": "test return",
@@ -18,7 +18,7 @@ NAMES = {
     "train/return": "training return, last 20 episodes",
 }
 WIDTH = 3.1
-"""Inches of a panel."""
+"""Width of a panel in inches."""
 
 
 def colours(curves: list[str]) -> dict[str, str]:
@@ -77,7 +77,7 @@ def decorate(axes: Any, title: str, metric: str) -> None:
 
 
 def legend(figure: Any, hues: dict[str, str]) -> None:
-    """One legend above all panels, in as many columns as there is room for; on the left, where a phone shows it."""
+    """One legend above all panels, in as many columns as fit; on the left, which a phone shows without scrolling."""
     from matplotlib.lines import Line2D
 
     lines = [Line2D([], [], color=hue, linewidth=2, label=curve) for curve, hue in hues.items()]
@@ -103,7 +103,7 @@ def single(analysis: Analysis, x_label: str, y_label: str) -> tuple[Any, Any]:
 
 
 def performance_profile(analysis: Analysis) -> Any:
-    """Share of the runs above each score, with its band."""
+    """Share of the runs above each score, with its interval; None where the curves share no environment."""
     scores, envs = analysis.scores(FINAL), analysis.shared_envs(analysis.curves)
     if not envs:
         return None
@@ -120,7 +120,8 @@ def performance_profile(analysis: Analysis) -> Any:
 
 
 def sample_efficiency(analysis: Analysis) -> Any:
-    """Interquartile mean over environments and seeds, over the share of the budget that was played."""
+    """Interquartile mean over environments and seeds against the share of the steps; None where no environment is
+    shared by all curves."""
     figure, axes = single(analysis, "share of the environment steps", f"IQM of {NAMES[analysis.metric]}")
     for curve, hue in colours(analysis.curves).items():
         found = analysis.efficiency(curve)
@@ -133,7 +134,7 @@ def sample_efficiency(analysis: Analysis) -> Any:
 
 
 def improvement(pairs: pd.DataFrame) -> Any:
-    """Probability of improvement of each pair of curves, with its interval."""
+    """Probability of improvement of each pair of curves, with its interval; None without pairs."""
     from matplotlib.figure import Figure
 
     if pairs.empty:

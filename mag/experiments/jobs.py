@@ -1,4 +1,4 @@
-"""Running `mag train` for the cells of a study: as processes of this machine."""
+"""Running `mag train` for the cells of a study, as processes on this machine."""
 
 import contextlib
 import dataclasses
@@ -19,14 +19,14 @@ from mag.runtime import own_cores
 
 OWN_PROGRAM = (sys.executable, "-m", "mag")
 PROGRAM: tuple[str, ...] = OWN_PROGRAM
-"""What trains."""
+"""The program that trains; a job's words are its arguments."""
 TAIL = 1 << 17
 """Bytes at the end of metrics.jsonl in which the latest test is looked for."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Job:
-    """One process of training: a cell, or the seeds of a cell side by side."""
+    """One training process: a cell, or cells that differ only in the seed, side by side."""
 
     name: str
     cells: tuple[Cell, ...]
@@ -35,7 +35,7 @@ class Job:
 
     @property
     def words(self) -> list[str]:
-        """Its `mag` command."""
+        """The arguments of `mag` that train the job's cells."""
         return self.cells[0].command(self.path, len(self.cells))
 
     @property
@@ -44,12 +44,12 @@ class Job:
 
     @property
     def config(self) -> RunConfig:
-        """The configuration of its run."""
+        """The configuration of the job's run."""
         return dataclasses.replace(self.cells[0].config, num_seeds=len(self.cells))
 
     @property
     def log(self) -> Path:
-        """Where what it prints is kept: beside the run folder."""
+        """The file with the job's output, beside the run folder."""
         return self.path.with_name(f"{self.path.name}.log")
 
 
@@ -59,23 +59,23 @@ class Outcome(NamedTuple):
     job: Job
     code: int
     reason: str
-    """What it said last, where it failed."""
+    """Why a job failed, as `why` says it; empty if the job succeeded."""
 
 
 @runtime_checkable
 class Pool(Protocol):
-    """What runs jobs: processes of this machine, or a cluster."""
+    """A place where jobs run: this machine, or a cluster."""
 
     def is_full(self) -> bool:
         """Whether no further job can be started now."""
         ...
 
     def start(self, job: Job) -> None:
-        """Begin a job."""
+        """Start a job."""
         ...
 
     def running(self) -> dict[Job, float]:
-        """Jobs under way, and when each began (`time.monotonic`)."""
+        """Running jobs, and when each began (seconds of `time.monotonic`)."""
         ...
 
     def ended(self) -> list[Outcome]:
@@ -107,7 +107,7 @@ class Processes:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C reaches it once, from here
+                start_new_session=True,  # Ctrl-C reaches the process once, by `interrupt`
             )
         give_cores(process.pid, place, self.count)
         self._processes[job] = (process, time.monotonic(), place)
@@ -129,7 +129,7 @@ class Processes:
 
 
 def give_cores(pid: int, place: int, places: int) -> None:
-    """Give a process its share of the cores, where there are several processes and a core for each.
+    """Give a process its share of the cores, if there are several processes and at least a core for each.
 
     Otherwise every process would start as many threads as there are cores, and they would wait for each other.
     """
@@ -141,7 +141,7 @@ def give_cores(pid: int, place: int, places: int) -> None:
 
 
 def why(log: Path, code: int) -> str:
-    """Why a job failed: the signal that ended it, or the last line that it printed."""
+    """Why a job failed: the signal that ended the process, or the last line in its log; empty for code 0."""
     if code == 0:
         return ""
     if code < 0:
@@ -152,7 +152,7 @@ def why(log: Path, code: int) -> str:
 
 
 def is_in_use(path: Path) -> bool:
-    """Whether some process works on a run folder."""
+    """Whether a process is using a run folder."""
     try:
         with (path / LOCK).open() as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -164,7 +164,7 @@ def is_in_use(path: Path) -> bool:
 
 
 def is_finished(path: Path, steps: int) -> bool:
-    """Whether a run folder holds a run that has played its steps."""
+    """Whether the run in a folder is finished and has played at least `steps` environment steps."""
     try:
         summary = json.loads(RunFolder(path).summary.read_text())
         return bool(summary["env_steps"] >= steps)
@@ -173,18 +173,19 @@ def is_finished(path: Path, steps: int) -> bool:
 
 
 class Glance(NamedTuple):
-    """How far a run has come, as its last rows tell."""
+    """A run's progress, from the last rows of its metrics."""
 
     env_steps: int
     win_rate: float | None
-    """Of the latest test, of the last seed; None where there is no test yet, or nothing to win."""
+    """Win rate of the last seed's latest test; None before the first test, or where nothing can be won."""
     returns: float | None
+    """Mean return of the same test; None before the first test."""
     seconds: float = 0.0
     """Time trained, over all processes that worked on the run."""
 
 
 def glance(path: Path) -> Glance:
-    """How far the run in a folder has come; reads the end of its metrics alone."""
+    """The progress of the run in a folder; reads only the end of its metrics."""
     try:
         with RunFolder(path).metrics.open("rb") as file:
             size = file.seek(0, os.SEEK_END)

@@ -3,7 +3,7 @@
 ```
 {"schema": 1,
  "configs": [{...}],             the runs' whole configurations
- "surroundings": [{...}],        versions, hardware and revision that they ran with
+ "surroundings": [{...}],        versions, hardware and revision that the runs used
  "runs": [{"env": ..., "algo": ..., "preset": ..., "options": {...}, "seed": 0, "steps": 100000,
            "config": 0, "surroundings": 0, "wall_seconds": 470, "curve": {"env_steps": [...], "eval/win_rate": [...]}}]}
 ```
@@ -22,7 +22,7 @@ CURVES = "curves.json"
 
 
 def kept_records(folder: Path) -> list[Record]:
-    """The records kept in a folder; none where there are none. Raises UsageError for a file of another shape."""
+    """The records kept in a folder, empty without a file. Raises UsageError for an invalid file."""
     path = folder / CURVES
     if not path.exists():
         return []
@@ -36,7 +36,7 @@ def kept_records(folder: Path) -> list[Record]:
 
 
 def as_record(run: dict[str, Any], values: dict[str, Any], origin: str) -> Record:
-    """One entry of `runs`."""
+    """The record in one entry of `runs`. Raises ValueError where columns of the curve differ in length."""
     about = {
         "config": values["configs"][run["config"]],
         "surroundings": values["surroundings"][run["surroundings"]],
@@ -50,7 +50,7 @@ def as_record(run: dict[str, Any], values: dict[str, Any], origin: str) -> Recor
 
 
 def write_records(folder: Path, records: list[Record]) -> Path:
-    """Write `curves.json`, a run a line."""
+    """Write `curves.json`, one run per line."""
     configs: list[Any] = []
     surroundings: list[Any] = []
     runs = []
@@ -71,7 +71,7 @@ def write_records(folder: Path, records: list[Record]) -> Path:
 
 
 def listed(name: str, items: list[Any]) -> str:
-    """A list of JSON, an item a line."""
+    """A JSON list, one item per line."""
     return f' "{name}": [\n  ' + ",\n  ".join(json.dumps(item, allow_nan=False) for item in items) + "\n ]"
 
 
@@ -83,7 +83,7 @@ def place(items: list[Any], item: Any) -> int:
 
 
 def shared(config: dict[str, Any] | None) -> dict[str, Any] | None:
-    """A configuration without what differs from run to run of a curve."""
+    """A configuration without the fields in which runs of the same curve differ."""
     return config and {name: value for name, value in config.items() if name not in ("seed", "num_seeds", "steps")}
 
 
@@ -93,7 +93,7 @@ def kept_names(study: Study, results: Path) -> set[str]:
 
 
 def by_cell(study: Study, records: list[Record]) -> dict[str, Record]:
-    """The finished records that are runs of a study, by the names of its cells."""
+    """The finished records of a study's cells, by cell name."""
     known = {identity(record.env, record.algo, record.axes, record.options, record.seed): record for record in records}
     found = {cell.name: known.get(cell_identity(cell)) for cell in study.cells}
     steps = {cell.name: cell.config.steps for cell in study.cells}
@@ -101,26 +101,27 @@ def by_cell(study: Study, records: list[Record]) -> dict[str, Record]:
 
 
 def identity(env: str, algo: str, axes: dict[str, str], options: Options, seed: int) -> tuple[Any, ...]:
-    """What two records of the same experiment have in common."""
-    told = sorted((name, as_word(value)) for name, value in options.items() if name.split(".")[0] not in FREE)
-    return (env, algo, tuple(sorted(axes.items())), tuple(told), seed)
+    """A key that two records share if they are the same experiment with the same seed."""
+    fixed = sorted((name, as_word(value)) for name, value in options.items() if name.split(".")[0] not in FREE)
+    return (env, algo, tuple(sorted(axes.items())), tuple(fixed), seed)
 
 
 def cell_identity(cell: Cell) -> tuple[Any, ...]:
+    """The `identity` of a cell's record."""
     config = cell.config
     axes = {axis: getattr(config, axis) for axis in AXES}
     return identity(config.env, config.algo, axes, cell.options, config.seed)
 
 
 def of_cell(record: Record, cell: Cell) -> Record:
-    """The record of a run folder as that of a cell: with the options that its study names."""
+    """A run folder's record, with the options and steps that the study sets for its cell."""
     return record._replace(options=told_apart(cell.options), steps=cell.config.steps)
 
 
 def study_records(study: Study, runs: Path, results: Path) -> tuple[Loaded, list[str]]:
-    """The finished curves of a study, kept or from run folders, and its runs that are missing or unfinished.
+    """The finished curves of a study, from run folders or kept, and its runs that are missing or unfinished.
 
-    The newest finished curve of a cell counts: a run folder's before a kept one.
+    A cell's finished run folder takes precedence over its kept curve.
     """
     kept = by_cell(study, kept_records(results / study.name))
     folders, problems = read_cells(study, runs)
@@ -138,9 +139,9 @@ def study_records(study: Study, runs: Path, results: Path) -> tuple[Loaded, list
 
 
 def read_cells(study: Study, runs: Path) -> tuple[dict[str, Record], list[str]]:
-    """The records in the run folders of a study, by its cells' names, and what could not be read.
+    """The records in the run folders of a study, by cell name, and a sentence about each thing that cannot be read.
 
-    A folder's name up to the seeds tells whose cells it holds: `...-seed3`, or `...-seeds0-4` of several.
+    The folder's name up to `-seed` is its cells' key: `...-seed3`, or `...-seeds0-4` for several cells.
     """
     keys = {cell.key for cell in study.cells}
     found: dict[str, Record] = {}

@@ -1,7 +1,7 @@
 """Fig. 3: how the error of a world model accumulates along rollouts, MAMBA's minus MAG's.
 
-Two errors of a step are told apart: the learned one, as a model reward R_m hat estimates it, which is what the paper
-draws, and the true one, between the imagined step and what the simulator does from the same state and actions.
+Each step has two errors: the learned error, as a model reward R_m hat estimates it, which the paper draws, and the true
+error, between the imagined step and the simulator's step from the same state with the same actions.
 """
 
 import json
@@ -17,7 +17,8 @@ from mag.experiments import statistics
 from mag.experiments.figures import COLOURS
 
 ERRORS = "errors.json"
-KINDS = {"learned": "as the model reward estimates it", "true": "as the simulator tells it"}
+KINDS = {"learned": "as the model reward estimates it", "true": "as the simulator measures it"}
+"""Kinds of error, each with the title of its panel."""
 
 
 class RolloutErrors(NamedTuple):
@@ -27,18 +28,18 @@ class RolloutErrors(NamedTuple):
     algo: str
     seed: int
     errors: dict[str, list[float]]
-    """By kind, `learned` or `true`; one may be missing."""
+    """By kind, `learned` or `true`, a mean error for each step; a kind may be missing."""
 
 
 def measure(path: Path, env: str, algo: str, seed: int) -> RolloutErrors:
     """The errors of the run in a folder. Raises UsageError where it cannot be measured."""
-    from mag.reports.realism import rollout_errors  # waits for JAX only where something is measured
+    from mag.reports.realism import rollout_errors  # imports JAX only when something is measured
 
     return RolloutErrors(env, algo, seed, rollout_errors(path))
 
 
 def write_errors(folder: Path, measured: Sequence[RolloutErrors]) -> Path:
-    """Keep errors, a run a line."""
+    """Write errors to a folder, one run per line."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / ERRORS
     lines = ",\n ".join(json.dumps(each._asdict(), allow_nan=False) for each in measured)
@@ -47,7 +48,7 @@ def write_errors(folder: Path, measured: Sequence[RolloutErrors]) -> Path:
 
 
 def read_errors(folder: Path) -> list[RolloutErrors]:
-    """The errors kept in a folder; none where there are none. Raises UsageError for a file of another shape."""
+    """The errors kept in a folder, empty without a file. Raises UsageError for an invalid file."""
     path = folder / ERRORS
     if not path.exists():
         return []
@@ -58,7 +59,7 @@ def read_errors(folder: Path) -> list[RolloutErrors]:
 
 
 def accumulated(measured: Sequence[RolloutErrors], algo: str, kind: str) -> Any:
-    """The accumulated errors of a method's runs, `[steps, seeds]`; None where none has that kind."""
+    """The accumulated errors of a method's runs, `[steps, seeds]`; None where no run has this kind of error."""
     rows = [np.cumsum(each.errors[kind]) for each in measured if each.algo == algo and kind in each.errors]
     if not rows:
         return None

@@ -1,4 +1,4 @@
-"""One HTML page of a report that needs nothing else: pictures within, light and dark, for wide and narrow screens."""
+"""A report as one self-contained HTML page with its pictures, in light or dark, for wide and narrow screens."""
 
 import html
 import io
@@ -30,14 +30,14 @@ code { background: var(--mark); padding: 0.1rem 0.3rem; border-radius: 3px; over
 
 
 class Section(NamedTuple):
-    """A heading and what stands under it, as HTML."""
+    """A heading and the HTML below it."""
 
     heading: str
     body: str
 
 
 def as_svg(figure: Any, salt: str) -> str:
-    """A matplotlib figure as SVG in the colours of the page; `salt` keeps the names in several pictures apart."""
+    """A matplotlib figure as SVG in the colours of the page; another `salt` gives a picture other element names."""
     import matplotlib
 
     file = io.StringIO()
@@ -57,7 +57,7 @@ def capital(text: str) -> str:
 
 
 def picture(svg: str, caption: str) -> str:
-    """A picture with its caption: at most a quarter larger than drawn, hardly smaller on a phone, where it scrolls."""
+    """A picture with its caption, at most 1.25 times its size; a narrow screen scrolls it at 0.86 times its size."""
     found = re.search(r'width="([0-9.]+)pt"', svg)
     points = float(found[1]) if found else 500.0
     svg = svg.replace("<svg ", f"<svg style='min-width: {1.15 * points:.0f}px' ", 1)
@@ -66,7 +66,7 @@ def picture(svg: str, caption: str) -> str:
 
 
 def write_page(path: Path, title: str, lead: list[str], sections: list[Section]) -> None:
-    """Write the page; `lead`: sentences that stand above all sections."""
+    """Write the page; `lead` holds the sentences above all sections."""
     above = "".join(f"<p class='dim'>{html.escape(capital(line))}</p>\n" for line in lead)
     body = "\n".join(f"<h2>{html.escape(heading)}</h2>\n{body}" for heading, body in sections if body)
     path.write_text(

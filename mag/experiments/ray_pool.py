@@ -1,8 +1,8 @@
 """Running `mag train` for the cells of a study on a Ray cluster: `mag sweep --ray ADDRESS`.
 
-Every node needs `mag`. A run is trained in a scratch folder of its node and its folder comes back when it ends, also
-when it was asked to stop. Where a worker or a node dies, Ray gives its run to another one, which goes on from what it
-finds: the folder in its own scratch, or what the sweep sent along.
+Every node needs `mag`. A run is trained in a scratch folder of its node, and the run folder is sent back when the run
+ends, also when it was asked to stop. If a worker or a node dies, Ray gives its run to another one, which resumes from
+the folder in that node's scratch or from the one that the sweep sent, whichever was trained further.
 """
 
 import contextlib
@@ -23,13 +23,13 @@ from mag.experiments import jobs
 from mag.experiments.jobs import Job, Outcome, glance, is_in_use, why
 
 RETRIES = 5
-"""How often a run is given to another worker when one dies."""
+"""How often Ray restarts a run whose worker died."""
 PAUSE = 0.5
-"""Seconds between two looks at a process, and at whether to stop."""
+"""Seconds between two checks of a process and of requests to stop."""
 
 
 class Trained(NamedTuple):
-    """What comes back from a node."""
+    """The result of a run, as a node sends it back."""
 
     code: int
     log: bytes
@@ -41,7 +41,7 @@ class RayJobs:
     """Jobs on a Ray cluster, each with its share of the CPUs and GPUs."""
 
     def __init__(self, address: str, *, cpus: float = 1.0, gpus: float = 0.0) -> None:
-        """`address`: of the cluster's head, `auto` for the one of this machine, or `local` for one made here.
+        """`address` of the cluster's head, `auto` for this machine's cluster, or `local` for a new one.
 
         Raises UsageError where Ray is not installed or no cluster answers.
         """
@@ -61,7 +61,7 @@ class RayJobs:
         return len(self._jobs) >= self._places()
 
     def _places(self) -> int:
-        """Runs that the cluster's nodes can train at once, now."""
+        """Number of runs that the cluster can train at once at present, at least 1."""
         there = self._ray.cluster_resources()
         places = [there.get(name, 0.0) // share for name, share in self._names() if share > 0]
         return max(1, int(min(places))) if places else 1
@@ -90,7 +90,7 @@ class RayJobs:
             trained: Trained = self._ray.get(ref)
         except self._ray.exceptions.RayError as error:
             lines = str(error).strip().splitlines() or [type(error).__name__]
-            return Outcome(job, 1, f"the cluster gave it up: {lines[-1].strip()}")
+            return Outcome(job, 1, f"the cluster gave up this run: {lines[-1].strip()}")
         job.path.parent.mkdir(parents=True, exist_ok=True)
         with job.log.open("ab") as log:
             log.write(trained.log)
@@ -98,7 +98,7 @@ class RayJobs:
         return Outcome(job, trained.code, why(job.log, trained.code))
 
     def interrupt(self) -> None:
-        if self._asked:  # the second time
+        if self._asked:  # the second request stops at once
             for ref in self._jobs:
                 self._ray.cancel(ref, force=True)
             return
@@ -107,7 +107,7 @@ class RayJobs:
 
 
 def import_ray() -> Any:
-    """Ray; UsageError where it is not installed."""
+    """The module `ray`. Raises UsageError where Ray is not installed."""
     try:
         import ray
 
@@ -117,7 +117,7 @@ def import_ray() -> Any:
 
 
 class Stop:
-    """Known to all runs: whether they are to save and stop."""
+    """A Ray actor that tells all runs whether to save and stop."""
 
     def __init__(self) -> None:
         self._asked = False
@@ -132,12 +132,12 @@ class Stop:
 def train_here(
     study: str, name: str, words: list[str], folder: bytes, program: tuple[str, ...] | None, stop: Any
 ) -> Trained:
-    """Train on this node, as a process of its own; returns when that ends."""
+    """Train on this node, in a process of its own; returns when the process ends."""
     import ray
 
     path = scratch() / study / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    while is_in_use(path):  # by the process of a worker that died here
+    while is_in_use(path):  # by the process of a worker that died on this node
         time.sleep(PAUSE)
     adopt(folder, path)
     words = [*words[: words.index("--run")], "--run", str(path)]
@@ -160,7 +160,7 @@ def train_here(
 
 
 def wait_for(process: subprocess.Popen[bytes], is_to_stop: Any) -> None:
-    """Wait for a process; ask it once to save and stop where that is wanted."""
+    """Wait for a process to end; when `is_to_stop()` is true, ask the process once to save and stop."""
     asked = False
     try:
         while process.poll() is None:
@@ -175,7 +175,7 @@ def wait_for(process: subprocess.Popen[bytes], is_to_stop: Any) -> None:
 
 
 def is_asked(ray: Any, stop: Any) -> bool:
-    """Whether the sweep wants its runs to stop; not while nobody can tell."""
+    """Whether the sweep wants its runs to stop; False if the actor does not answer."""
     try:
         return bool(ray.get(stop.asked.remote(), timeout=5))
     except ray.exceptions.RayError:
@@ -183,17 +183,17 @@ def is_asked(ray: Any, stop: Any) -> bool:
 
 
 def memory_share(gpus: float) -> dict[str, str]:
-    """The share of a GPU's memory for a run that has a share of a GPU."""
+    """The environment variable that limits a run with a share of a GPU to that share of the GPU's memory."""
     return {"XLA_PYTHON_CLIENT_MEM_FRACTION": f"{0.9 * gpus:.3f}"} if 0 < gpus < 1 else {}
 
 
 def scratch() -> Path:
-    """Where runs are trained on a node: `$MAG_SCRATCH`, else a folder for temporary files."""
+    """Where runs are trained on a node: `$MAG_SCRATCH`, else in the folder for temporary files."""
     return Path(os.environ.get("MAG_SCRATCH") or Path(tempfile.gettempdir()) / f"mag-sweep-{os.getuid()}")
 
 
 def adopt(folder: bytes, path: Path) -> None:
-    """Put the folder that was sent in place, unless the one that is there has come further."""
+    """Put the folder that was sent at `path`, unless the run at `path` was trained at least as far."""
     with tempfile.TemporaryDirectory(dir=path.parent) as place:
         sent = Path(place) / path.name
         unpack(folder, sent)
@@ -212,7 +212,7 @@ def packed(path: Path) -> bytes:
 
 
 def unpack(folder: bytes, path: Path) -> None:
-    """Replace a folder by what `packed` made; nothing changes where that is empty."""
+    """Replace the folder at `path` by a tar file from `packed`; an empty one changes nothing."""
     if not folder:
         return
     draft = path.with_name(f".{path.name}.incoming")

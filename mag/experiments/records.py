@@ -15,30 +15,32 @@ from mag.runs.folder import RunFolder
 from mag.runs.logger import Row, read_rows
 
 CURVE = ("eval/win_rate", "eval/return", "eval/episode_length", "train/win_rate", "train/return", "time/elapsed")
-"""Metrics of a curve, as they were at each test."""
+"""Metrics of a curve, with their values at each test."""
 FREE = ("steps", "seed", "num_seeds", "workers", "checkpoint", "evaluation")
-"""Fields and groups of a configuration that do not tell one experiment from another."""
+"""Fields and groups of a configuration that do not distinguish experiments."""
 DIGITS = 6
+"""Significant digits of the values in a curve."""
 Curve = dict[str, list[int | float | None]]
-"""`env_steps` and metrics, as many values each; None where there is none."""
+"""Lists of equal length for `env_steps` and the metrics; None for a missing value."""
 
 
 class Record(NamedTuple):
-    """The learning curve of one seed, and what it is a curve of."""
+    """The learning curve of one seed, and the run that it belongs to."""
 
     env: str
     algo: str
     axes: dict[str, str]
+    """The run's `size` and `recipe` (`AXES`)."""
     options: Options
-    """What sets the run apart from others of this method."""
+    """Options that distinguish the run from others of its method."""
     seed: int
     steps: int
-    """Environment steps that it was to be trained for."""
+    """Environment steps that the run was meant to train for."""
     curve: Curve
     about: dict[str, Any]
     """`config`, `surroundings` and `wall_seconds`, where they are known."""
     origin: str
-    """The run folder or file that it was read from."""
+    """The run folder or file that the record was read from."""
 
     @property
     def env_steps(self) -> int:
@@ -59,9 +61,9 @@ class Loaded(NamedTuple):
 
 
 def load_records(paths: Iterable[Path]) -> Loaded:
-    """The curves in run folders, and in the run folders that lie directly in other folders.
+    """The curves of run folders; a path is a run folder, or a folder that directly contains run folders.
 
-    What is damaged is named and left out. Raises UsageError for a path that does not exist.
+    Damaged runs are left out and named in `problems`. Raises UsageError for a path without runs.
     """
     records: list[Record] = []
     problems: list[str] = []
@@ -78,7 +80,10 @@ def load_records(paths: Iterable[Path]) -> Loaded:
 
 
 def run_folders(path: Path) -> list[Path]:
-    """The folder itself where it holds a run, whole or damaged, else those in it that do."""
+    """The folder itself if it holds a run, whole or damaged, else the run folders in it.
+
+    Raises UsageError where there are none.
+    """
     if not path.is_dir():
         raise UsageError(f"{path} is not a folder; name run folders, folders of run folders, or a study file")
     if holds_run(path):
@@ -90,15 +95,15 @@ def run_folders(path: Path) -> list[Path]:
 
 
 def holds_run(path: Path) -> bool:
-    """Whether a folder holds a part of a run."""
+    """Whether a folder holds any file of a run."""
     folder = RunFolder(path)
     return any(each.exists() for each in (folder.config, folder.metrics, folder.checkpoints, folder.summary))
 
 
 def read_run(path: Path) -> tuple[list[Record], str | None]:
-    """A record for each seed of the run in a folder, and a complaint about damaged lines.
+    """A record for each seed of the run in a folder, and a complaint about damaged lines (None if all are whole).
 
-    Raises UsageError where the configuration or every line of the metrics is damaged.
+    Raises UsageError where the configuration is damaged, or the metrics are missing or hold no test.
     """
     folder = RunFolder(path)
     values = read_config(folder)
@@ -139,12 +144,12 @@ def curve_of(rows: list[Row]) -> Curve:
 
 
 def rounded(value: Any) -> float | None:
-    """A number to six significant digits; None for what is none."""
+    """A number to six significant digits; None for anything else."""
     return float(f"{value:.{DIGITS}g}") if isinstance(value, int | float) else None
 
 
 def options_of(config: dict[str, Any]) -> Options:
-    """Where a run's configuration differs from the default of its method, environment and size."""
+    """The options in which a run differs from the defaults of its method, environment, size and recipe."""
     given = told_apart(flatten(config))
     planner = given.get("planner.kind")
     usual = usual_options(config["algo"], config["env"], *(config.get(axis, "") for axis in AXES), planner=planner)
@@ -152,13 +157,13 @@ def options_of(config: dict[str, Any]) -> Options:
 
 
 def told_apart(flat: Options) -> Options:
-    """A flat configuration without the fields that do not tell experiments apart."""
+    """A flat configuration without the fields that do not distinguish experiments."""
     return {name: value for name, value in flat.items() if name.split(".")[0] not in (*FREE, "env", "algo", *AXES)}
 
 
 @functools.cache
 def usual_options(algo: str, env: str, *axes: str, planner: str | None) -> Options:
-    """The default configuration, flat; empty where method or environment are not known here."""
+    """The default configuration, flat; empty where the method or environment is unknown here."""
     try:
         default = default_config(algo, env, *axes, planner=planner, spec=envs.spec(env))
     except UsageError:

@@ -1,4 +1,4 @@
-"""`mag report`: table, statistics, figures and a page of a study's runs, or of any run folders."""
+"""`mag report`: tables, statistics, figures and a page about a study's runs, or about any run folders."""
 
 import json
 import shutil
@@ -18,14 +18,12 @@ from mag.experiments.study import Study
 from mag.experiments.table import KEYS, METRICS, read_other, to_table
 
 WIN = "eval/win_rate"
-
-
 LONG = (FINAL, AREA)
-"""Tables that the page shows folded."""
+"""Tables that the page keeps closed until the reader opens them."""
 
 
 class Material(NamedTuple):
-    """What a report is made of."""
+    """The input of a report."""
 
     title: str
     records: list[Record]
@@ -34,35 +32,39 @@ class Material(NamedTuple):
     missing: list[str]
     """Runs of the study that are not finished."""
     panels: str
+    """What the panels differ in (see `Study.panels`)."""
     curves: tuple[str, ...] | None
+    """What the curves of a panel differ in (see `Study.curves`); None: everything that differs between runs."""
     study: Study | None
+    """None for run folders without a study."""
     errors: list[RolloutErrors]
     """The errors of the runs' models along rollouts, where they were measured."""
 
 
 class Report(NamedTuple):
-    """What was written, and what is to be told."""
+    """A report as written."""
 
     folder: Path
     table: str
-    """Of final scores, Markdown."""
+    """Final scores, in Markdown."""
     notes: list[str]
+    """Sentences that a reader must know (see `make_notes`)."""
 
 
 def of_study(study: Study, runs: Path, results: Path) -> Material:
-    """The finished runs of a study, from its run folders and from what is kept, and the CSV files beside what is kept,
-    each of another method of the file's name."""
+    """The finished runs of a study, from run folders or kept curves, and other methods' runs from CSV files beside the
+    kept curves, each file named after its method. Raises UsageError where no run is finished."""
     (records, problems), missing = study_records(study, runs, results)
     if not records:
-        told = f"; {problems[0]}" if problems else ""
-        raise UsageError(f"no run of {study.path} is finished{told}; `mag sweep {study.path}` makes them")
+        problem = f"; {problems[0]}" if problems else ""
+        raise UsageError(f"no run of {study.path} is finished{problem}; `mag sweep {study.path}` makes them")
     errors = read_errors(results / study.name)
     material = Material(study.title, records, problems, missing, study.panels, study.curves, study, errors)
     return add_others(material, {path.stem: path for path in sorted((results / study.name).glob("*.csv"))})
 
 
 def of_runs(paths: Sequence[Path]) -> Material:
-    """The runs in any folders, also kept ones (`curves.json`)."""
+    """The runs in run folders and in folders of kept curves (`curves.json`). Raises UsageError if none can be read."""
     kept = [path for path in paths if (path / CURVES).is_file()]
     records, problems = load_records(path for path in paths if path not in kept)
     records += [record for path in kept for record in kept_records(path)]
@@ -72,14 +74,17 @@ def of_runs(paths: Sequence[Path]) -> Material:
 
 
 def add_others(material: Material, others: dict[str, Path]) -> Material:
-    """Lay the runs of other methods, from CSV files by name, beside."""
+    """Add the runs of other methods, from CSV files by method name."""
     envs = sorted({record.env for record in material.records})
     more = [record for name, path in others.items() for record in read_other(name, path, envs)]
     return material._replace(records=[*material.records, *more])
 
 
 def write_report(material: Material, out: Path, metric: str | None = None) -> Report:
-    """Write all files of a report into a folder. Raises UsageError where no run has the metric."""
+    """Write all files of a report into a folder, by default about the win rate, or the return where nothing can be won.
+
+    Raises UsageError where no run has the metric.
+    """
     table = to_table(material.records, material.panels, material.curves)
     metric = metric or (WIN if table[WIN].notna().any() else "eval/return")
     if metric not in METRICS or not table[metric].notna().any():
@@ -119,14 +124,13 @@ def make_tables(analysis: Analysis) -> dict[str, tuple[str, pd.DataFrame]]:
 
 
 def make_notes(material: Material, analysis: Analysis) -> list[str]:
-    """What a reader must know: what is missing or damaged, and up to where runs are compared."""
+    """Notes for the reader: damaged or missing runs, and the environment steps up to which runs are compared."""
     notes = [f"damaged: {problem}" for problem in material.problems]
     if material.missing:
         shown = ", ".join(material.missing[:5]) + (", ..." if len(material.missing) > 5 else "")
-        told = (
-            "1 run of the study is" if len(material.missing) == 1 else f"{len(material.missing)} runs of the study are"
-        )
-        notes.append(f"{told} missing: {shown}")
+        count = len(material.missing)
+        runs = "1 run of the study is" if count == 1 else f"{count} runs of the study are"
+        notes.append(f"{runs} missing: {shown}")
     budgets = set(analysis.budgets.values())
     each = [f"{env}: {budget}" for env, budget in analysis.budgets.items()]
     steps = str(budgets.pop()) if len(budgets) == 1 else ", ".join(each)
@@ -143,7 +147,7 @@ def write_parquet(table: pd.DataFrame, out: Path) -> None:
 
 
 def write_tables(out: Path, tables: dict[str, tuple[str, pd.DataFrame]]) -> None:
-    """CSV with every digit, Markdown and LaTeX for people."""
+    """Write every table as CSV with all digits, and rounded as Markdown and LaTeX."""
     for name, (_, frame) in tables.items():
         if not frame.empty:
             shown = export.for_people(frame)
@@ -163,19 +167,19 @@ def markdown(tables: dict[str, tuple[str, pd.DataFrame]]) -> str:
 
 
 def write_marl_eval(out: Path, records: list[Record], table: pd.DataFrame) -> None:
-    """The curves for marl-eval and rliable."""
+    """Write the curves for marl-eval and rliable."""
     names = table.drop_duplicates([*KEYS[2:], "run"]).curve.tolist()
     values = export.as_marl_eval(records, names)
     (out / "marl_eval.json").write_text(json.dumps(values) + "\n")
 
 
 def write_pictures(out: Path, pictures: dict[str, tuple[str, Any]]) -> dict[str, str]:
-    """PNG and SVG of every figure; returns the SVGs for the page."""
+    """Write every figure as PNG and SVG; returns the SVGs for the page."""
     svgs = {}
     for name, (_, figure) in pictures.items():
         svgs[name] = page.as_svg(figure, name)
         (out / f"{name}.svg").write_text(svgs[name])
-        figure.set_layout_engine("none")  # what has been laid out once stays in place
+        figure.set_layout_engine("none")  # the PNG keeps the layout of the SVG
         figure.savefig(out / f"{name}.png", dpi=150)
     return svgs
 
@@ -188,7 +192,7 @@ def write_summary(
     svgs: dict[str, str],
     notes: list[str],
 ) -> None:
-    """The page."""
+    """Write the page, `index.html`."""
     shown = {name: page.picture(svgs[name], caption) for name, (caption, _) in pictures.items()}
     sections = [page.Section("Learning curves", shown.pop("curves", ""))]
     for name, (heading, frame) in tables.items():
@@ -219,9 +223,9 @@ def keep(material: Material, out: Path, results: Path) -> Path:
 
 
 def measure_errors(study: Study, runs: Path, results: Path) -> Path:
-    """Measure the models of a study's run folders along rollouts, and keep the errors.
+    """Measure the models of a study's run folders along rollouts, and keep the errors under `results/<study>`.
 
-    Raises UsageError where no run has a folder, or one cannot be measured.
+    Raises UsageError where no run has a folder, or a run cannot be measured.
     """
     folders = [(cell, runs / cell.name) for cell in study.cells if (runs / cell.name).is_dir()]
     if not folders:

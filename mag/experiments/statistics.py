@@ -15,12 +15,12 @@ from scipy import stats
 RESAMPLES = 2000
 CONFIDENCE = 0.95
 Scores = Sequence[Float[np.ndarray, "... _seeds"]]
-"""Of one method: an array for each environment, `[seeds]`; the number of seeds may differ."""
+"""One method's scores: an array `[seeds]` for each environment; the number of seeds may differ."""
 Statistic = Callable[..., Any]
 
 
 class Interval(NamedTuple):
-    """A number and its 95 % interval, NaN where one seed does not tell."""
+    """A number and its 95 % interval, NaN where every environment has a single seed."""
 
     value: float
     low: float
@@ -33,7 +33,7 @@ def iqm(scores: Float[np.ndarray, "*batch scores"], axis: int = -1) -> Any:
 
 
 def joined(statistic: Statistic) -> Statistic:
-    """A statistic of all environments' scores together."""
+    """The statistic of all environments' scores pooled."""
 
     def of_all(*scores: Any, axis: int = -1) -> Any:
         return statistic(np.concatenate(scores, axis=axis), axis=axis)
@@ -42,9 +42,10 @@ def joined(statistic: Statistic) -> Statistic:
 
 
 def interval(statistic: Statistic, samples: Scores, *, resamples: int = RESAMPLES) -> tuple[Any, Any, Any]:
-    """A statistic of several samples, with its stratified bootstrap interval: each sample is resampled by itself.
+    """A statistic of several samples and the ends of its stratified bootstrap interval: value, low, high.
 
-    The last axis of every sample is that of its seeds. Where no sample has two seeds the interval is NaN.
+    Each sample is resampled by itself, along its last axis, the seeds. Where no sample has two seeds, low and high are
+    NaN.
     """
     value = np.asarray(statistic(*samples, axis=-1), float)
     drawn = [place for place, sample in enumerate(samples) if np.shape(sample)[-1] > 1]
@@ -71,7 +72,7 @@ def interval(statistic: Statistic, samples: Scores, *, resamples: int = RESAMPLE
 
 
 def fixed(sample: Any, like: Any) -> Any:
-    """A sample of one seed, which stays as it is, beside resamples of others: `[..., resamples, 1]`."""
+    """A sample of one seed, repeated to stand beside the resamples of others: `[..., resamples, 1]`."""
     sample = np.asarray(sample)
     if sample.ndim < like.ndim:
         sample = np.broadcast_to(sample[..., None, :], (*sample.shape[:-1], like.shape[-2], sample.shape[-1]))
@@ -79,12 +80,12 @@ def fixed(sample: Any, like: Any) -> Any:
 
 
 def iqm_interval(scores: Scores) -> Interval:
-    """The interquartile mean over all environments and seeds."""
+    """The interquartile mean over all environments and seeds, with its interval."""
     return Interval(*(float(each) for each in interval(joined(iqm), scores)))
 
 
 def mean_interval(scores: Scores) -> Interval:
-    """The mean over environments of the seeds' means."""
+    """The mean over environments of the means over seeds, with its interval."""
 
     def mean(*samples: Any, axis: int = -1) -> Any:
         return np.mean([sample.mean(axis=axis) for sample in samples], axis=0)
@@ -95,7 +96,7 @@ def mean_interval(scores: Scores) -> Interval:
 def improvement(first: Scores, second: Scores) -> Interval:
     """Probability that a run of the first method scores higher than one of the second, mean over environments.
 
-    Of one environment it is the share of the pairs of runs.
+    On one environment it is the share of pairs of runs in which the first method's run scores higher.
     """
     count = len(first)
 
@@ -107,7 +108,7 @@ def improvement(first: Scores, second: Scores) -> Interval:
 
 
 def superiority(x: Float[np.ndarray, "... _n"], y: Float[np.ndarray, "... _m"]) -> Any:
-    """Share of the pairs in which the first is greater, ties counted half: Mann-Whitney's U over their number."""
+    """Share of pairs with x above y, ties counted half: Mann-Whitney's U divided by the number of pairs."""
     x, y = x[..., :, None], y[..., None, :]
     return ((x > y) + 0.5 * (x == y)).mean(axis=(-2, -1))
 
@@ -115,7 +116,7 @@ def superiority(x: Float[np.ndarray, "... _n"], y: Float[np.ndarray, "... _m"]) 
 def difference(first: Scores, second: Scores) -> tuple[Interval, float]:
     """The difference of the methods' means, mean over environments, and the permutation test's p value (two-sided).
 
-    Seeds change methods within their environment alone.
+    The test exchanges seeds between methods only within an environment.
     """
     count = len(first)
 
@@ -128,7 +129,7 @@ def difference(first: Scores, second: Scores) -> tuple[Interval, float]:
 
 
 def permutation_p(first: Scores, second: Scores, *, resamples: int = 10_000) -> float:
-    """The p value of the difference of means: exact for one environment of few seeds, else of random exchanges.
+    """The p value of the difference of means: exact for one environment with few seeds, else by random exchanges.
 
     NaN where a method has a single seed on an environment.
     """
@@ -162,7 +163,7 @@ def profile(scores: Scores, thresholds: Float[np.ndarray, " taus"]) -> tuple[Any
 
 
 def area(steps: Float[np.ndarray, " tests"], values: Float[np.ndarray, " tests"], budget: int | float) -> float:
-    """Area under a curve up to a budget of steps, over the budget: its mean height."""
+    """Area under a curve up to a budget of steps, divided by the budget: the curve's mean height."""
     inside = steps < budget
     x = np.append(steps[inside], budget)
     y = np.append(values[inside], np.interp(budget, steps, values))
@@ -172,5 +173,5 @@ def area(steps: Float[np.ndarray, " tests"], values: Float[np.ndarray, " tests"]
 
 
 def final(values: Float[np.ndarray, " tests"], tests: int = 3) -> float:
-    """Mean of the last tests of a curve: a single one is noisy."""
+    """Mean of the last `tests` tests of a curve, because a single test is noisy."""
     return float(np.mean(values[-tests:]))

@@ -1,4 +1,4 @@
-"""A study: environments, methods, seeds and a grid of options in a TOML file, and the runs that they stand for.
+"""A study: environments, methods, seeds and a grid of options in a TOML file, and the runs that they define.
 
 ```toml
 title = "Planning horizon"
@@ -36,7 +36,7 @@ from mag.options import did_you_mean, flatten, override
 from mag.options import values as options_of
 
 AXES = {"size": registry.SIZES, "recipe": registry.RECIPES}
-"""What picks a run's defaults beside environment and method, and the values allowed."""
+"""Presets that choose a run's defaults together with environment and method, and the values allowed."""
 KEYS: dict[str, type | tuple[type, ...]] = {
     "title": str,
     "envs": list,
@@ -69,7 +69,7 @@ class Cell:
     options: Options
     """All options that the study file sets for this run."""
     grid: Options
-    """Those of the grid."""
+    """The grid's options among them, by the configuration's names."""
 
     @property
     def key(self) -> str:
@@ -85,7 +85,7 @@ class Cell:
         return f"{self.key}-seed{self.config.seed}"
 
     def command(self, run: Path, num_seeds: int = 1) -> list[str]:
-        """The `mag train` command that makes this run, or several from this run's seed on, without `mag`."""
+        """The arguments of `mag` that train this run in the folder `run`, or `num_seeds` runs from this run's seed."""
         config = self.config
         words = ["train", "--env", config.env, "--algo", config.algo]
         for axis in AXES:
@@ -122,7 +122,7 @@ def as_word(value: Any) -> str:
 
 
 def as_command(words: list[str]) -> str:
-    """A command for people and shells."""
+    """A command of `mag` as a line for the shell."""
     return shlex.join(["mag", *words])
 
 
@@ -195,11 +195,11 @@ def check_items(file: StudyFile, field: str, items: list[Any], allowed: Iterable
                 field, f"{item!r} is unknown{did_you_mean(item, known)}; allowed are {', '.join(known)}", item
             )
         if items.count(item) > 1:
-            raise file.error(field, f"{item!r} stands there twice; leave one out", item)
+            raise file.error(field, f"{item!r} is listed twice; leave one out", item)
 
 
 def check_counts(file: StudyFile) -> None:
-    """Raise UsageError where seeds or steps cannot be counted."""
+    """Raise UsageError for seeds or steps that are no whole numbers or out of bounds, and for repeated seeds."""
     seeds, steps = file.values["seeds"], file.values["steps"]
     numbers = [seeds] if isinstance(seeds, int) else seeds
     least = 1 if isinstance(seeds, int) else 0
@@ -207,7 +207,7 @@ def check_counts(file: StudyFile) -> None:
         if type(seed) is not int or seed < least:
             raise file.error("seeds", f"{seed!r} must be a whole number, at least {least}", seed)
         if numbers.count(seed) > 1:
-            raise file.error("seeds", f"{seed} stands there twice; leave one out", seed)
+            raise file.error("seeds", f"{seed} is listed twice; leave one out", seed)
     if not numbers:
         raise file.error("seeds", "the list is empty; give at least one")
     for name, value in steps.items() if isinstance(steps, dict) else [("", steps)]:
@@ -227,7 +227,7 @@ def grid_points(file: StudyFile) -> Iterator[Options]:
         if not isinstance(choices, list) or not choices:
             raise file.error(f"grid.{name}", f"{choices!r} must be a list of values, such as [1, 3, 7]")
         if len({repr(choice) for choice in choices}) < len(choices):
-            raise file.error(f"grid.{name}", "a value stands there twice; leave one out")
+            raise file.error(f"grid.{name}", "a value is listed twice; leave one out")
         count *= len(choices)
     if count > MOST_CELLS:
         raise file.error("grid", f"{count} combinations are more than {MOST_CELLS}; shorten the lists")
@@ -236,7 +236,7 @@ def grid_points(file: StudyFile) -> Iterator[Options]:
 
 
 def usable(file: StudyFile, env: str, method: str, grid: Options) -> Options:
-    """The grid's options that a method has: MAMBA, for one, has none of planning's."""
+    """The grid's options that a method has; MAMBA, for example, has no planner options."""
     try:
         default = default_of(file, env, method, grid)
     except UsageError as error:
@@ -250,11 +250,11 @@ def usable(file: StudyFile, env: str, method: str, grid: Options) -> Options:
 
 
 def takes(default: RunConfig, field: str, value: Any) -> bool:
-    """Whether a method has a use for an option."""
+    """Whether a method uses an option."""
     try:
         changed = override(default, {field: value})
     except UsageError:
-        return True  # of another type: told with its line where the cell is made
+        return True  # a value of the wrong type: `make_cell` reports its line
     try:
         registry.check_used(changed, default)
     except UsageError:
@@ -271,14 +271,14 @@ def check_grid(file: StudyFile, cells: list[Cell]) -> None:
 
 
 def default_of(file: StudyFile, env: str, method: str, options: Options) -> RunConfig:
-    """The configuration of a method on an environment before options, but with the planner that they name."""
+    """A method's default configuration on an environment, with the planner that the options name."""
     axes = [file.values[axis] for axis in AXES]
     planner = next((value for name, value in options.items() if name.endswith(PLANNER)), None)
     return registry.default_config(method, env, *axes, planner=planner, spec=envs.spec(env))
 
 
 def make_cell(file: StudyFile, env: str, method: str, seed: int, grid: Options) -> Cell:
-    """One run. Raises UsageError at the option that cannot be set."""
+    """One run. Raises UsageError with the line of an option that cannot be set."""
     places = ("options", f"env_options.{env}", f"method_options.{method}")
     given = {f"{place}.{name}": value for place in places for name, value in table(file.values, place).items()}
     given |= {f"grid.{name}": value for name, value in grid.items()}
@@ -319,7 +319,7 @@ def table(values: dict[str, Any], place: str) -> Options:
 
 
 def is_named(place: str, message: str) -> bool:
-    """Whether a message speaks of the option at a place."""
+    """Whether an error message names the option at a place such as `grid.planner.horizon`."""
     words = message.replace("-", "_").replace("--", "")
     return any(place.replace("-", "_").endswith(f".{word.strip('_,;:')}") for word in words.split() if word.strip("_"))
 
@@ -335,7 +335,7 @@ def steps_of(file: StudyFile, env: str) -> int:
 
 
 def field_of(config: RunConfig, name: str) -> str:
-    """The configuration's field that an option's name means, `-` or `_` alike; empty where there is none."""
+    """The configuration's field for an option's name, spelled with `-` or `_`; empty where there is none."""
     known = {plain(field): field for field in options_of(config)}
     return known.get(plain(name), "")
 

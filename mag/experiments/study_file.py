@@ -1,4 +1,4 @@
-"""A study's TOML file: its values, and the line of each, which errors name."""
+"""A study's TOML file: its values, and the line of each value for error messages."""
 
 import re
 import tomllib
@@ -32,7 +32,7 @@ class StudyFile:
         return UsageError(f"{self.path}, line {self.line(field, item)}: {field}: {message}")
 
     def line(self, field: str, item: Any = None) -> int:
-        """The number of the line on which a field stands: that of its item, its key, its table, or the file's first."""
+        """The line number of a field: of the item if given, else of the key, else of the table, else 1."""
         lines = self.text.splitlines()
         found, matched, table = 1, 0, ""
         for number, line in enumerate(lines, 1):
@@ -53,7 +53,7 @@ class StudyFile:
 
 
 def item_on(line: str, item: Any) -> bool:
-    """Whether a line that goes on with a list holds an item of the list."""
+    """Whether a continuation line of a list contains an item."""
     return not _KEY.match(line) and str(item) in line
 
 

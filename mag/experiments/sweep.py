@@ -1,4 +1,4 @@
-"""`mag sweep`: make the runs of a study that are not finished yet."""
+"""`mag sweep`: train the runs of a study that are not finished yet."""
 
 import sys
 import time
@@ -16,18 +16,18 @@ from mag.runs.folder import RunFolder
 from mag.runs.interrupt import StopRequest
 
 PAUSE = 0.25
-"""Seconds between two looks at the jobs."""
+"""Seconds between two checks of the jobs."""
 FAILED = 1
 """Exit code where a run failed."""
 
 
 def runs_folder(study: Study, runs: Path | None) -> Path:
-    """Where the runs of a study lie: `runs/<study>` unless told otherwise."""
+    """The folder with a study's runs: `runs`, by default `runs/<study>`."""
     return Path("runs") / study.name if runs is None else runs
 
 
 def plan_jobs(study: Study, runs: Path, kept: set[str], *, seeds_together: bool) -> list[Job]:
-    """The jobs that make a study's runs, in the order of the study; what is kept is left out."""
+    """The jobs that train a study's runs, in the order of the study, without the cells named in `kept`."""
     cells = [cell for cell in study.cells if cell.name not in kept]
     if not seeds_together:
         return [Job(cell.name, (cell,), runs / cell.name) for cell in cells]
@@ -41,7 +41,7 @@ def plan_jobs(study: Study, runs: Path, kept: set[str], *, seeds_together: bool)
 
 
 def neighbours(cells: list[Cell]) -> list[list[Cell]]:
-    """Cells that differ in the seed alone, in groups of seeds that follow each other."""
+    """Groups of cells that differ only in the seed and have consecutive seeds."""
     groups: list[list[Cell]] = []
     order = {key: index for index, key in enumerate(dict.fromkeys(cell.key for cell in cells))}
     for cell in sorted(cells, key=lambda cell: (order[cell.key], seed_of(cell))):
@@ -65,10 +65,10 @@ def print_commands(study: Study, runs: Path, results: Path, *, seeds_together: b
 
 
 def sweep(study: Study, runs: Path, results: Path, pool: Pool, *, seeds_together: bool = False) -> int:
-    """Make the runs of a study; returns the exit code: 0, 1 where runs failed, 128 and a signal where one stopped it.
+    """Train the runs of a study; returns the exit code: 0, 1 if runs failed, 128 + signal if a signal stopped it.
 
-    Runs whose curves are kept under `results` and finished ones are left out, runs that were cut are resumed, and one
-    that fails does not stop the others: the last line on standard error names those that failed, and why.
+    Finished runs, and runs whose curves are kept under `results`, are left out. Interrupted runs are resumed. A failed
+    run does not stop the others; the last line on standard error names the failed runs and why they failed.
     """
     kept = kept_names(study, results)
     jobs = plan_jobs(study, runs, kept, seeds_together=seeds_together)
@@ -78,7 +78,7 @@ def sweep(study: Study, runs: Path, results: Path, pool: Pool, *, seeds_together
             while work.goes_on(stop):
                 time.sleep(PAUSE)
         except KeyboardInterrupt:
-            pool.interrupt()  # the second time: at once
+            pool.interrupt()  # the second request stops at once
             raise
     if stop.signum is not None:
         print(f"stopped: {len(work.finished)} of {len(jobs)} runs are finished; the same command goes on")
@@ -95,7 +95,7 @@ class Sweep:
     def __init__(self, jobs: list[Job], pool: Pool, display: Display) -> None:
         self.waiting: deque[Job] = deque()
         self.elsewhere: deque[Job] = deque()
-        """Jobs that another process is working on: looked at again when nothing else waits."""
+        """Jobs that another process is training; checked again when no other job waits."""
         self.finished: list[Job] = []
         self.failed: list[Outcome] = []
         self._pool = pool
@@ -104,7 +104,7 @@ class Sweep:
         self.waiting += [job for job in jobs if is_in_use(job.path) or self._is_due(job)]
 
     def goes_on(self, stop: Any) -> bool:
-        """Start what can be started and note what ended; False when nothing is left to do."""
+        """Start jobs while there is room and record those that ended; False when nothing is left to do."""
         if stop.signum is not None and not self._stopping:
             self._stopping = True
             self._pool.interrupt()
@@ -119,7 +119,7 @@ class Sweep:
         return bool(running) or (not self._stopping and bool(self.waiting or self.elsewhere))
 
     def _next(self) -> Job | None:
-        """The next job to start, if there is one; those that need no start are noted."""
+        """The next job to start, if there is one; jobs that need not be started are recorded."""
         while self.waiting:
             job = self.waiting.popleft()
             if is_in_use(job.path):
@@ -135,7 +135,7 @@ class Sweep:
         return None
 
     def _is_due(self, job: Job) -> bool:
-        """Whether a job has something to do: False, and noted, where it is finished or its folder holds another run."""
+        """Whether a job still has to train; if it is finished or its folder holds another run, record that."""
         folder = RunFolder(job.path)
         if folder.config.exists():
             try:
@@ -164,6 +164,6 @@ class Sweep:
 
 
 def failures(failed: list[Outcome], runs: int) -> str:
-    """The runs that failed and why, in a line."""
-    told = "; ".join(f"{outcome.job.name} ({outcome.reason}; {outcome.job.log})" for outcome in failed)
-    return f"{len(failed)} of {runs} runs failed: {told}; mend that and give the same command"
+    """The runs that failed and why, in one line."""
+    reasons = "; ".join(f"{outcome.job.name} ({outcome.reason}; {outcome.job.log})" for outcome in failed)
+    return f"{len(failed)} of {runs} runs failed: {reasons}; fix the cause and give the same command"

@@ -20,7 +20,7 @@ METHOD_NAMES = {
     "g2a": "G2A",
 }
 KEYS = ("panel", "curve", "env", "algo", *AXES, "options", "seed")
-"""Columns that tell whose row it is."""
+"""Columns that identify the run to which a row belongs."""
 
 
 def to_table(records: list[Record], panels: str = "env", curves: tuple[str, ...] | None = None) -> pd.DataFrame:
@@ -29,21 +29,21 @@ def to_table(records: list[Record], panels: str = "env", curves: tuple[str, ...]
     frames = []
     for record in records:
         values = values_of(record)
-        # What every record shares is left out of the names of the curves, but the method always stands there.
+        # A curve is named after its method and whatever else differs between records.
         names = [name_part(field, values[field]) for field in varied if field in values]
         options = ", ".join(f"{name} {as_word(value)}" for name, value in record.options.items())
         frame = pd.DataFrame({name: record.curve.get(name) for name in ("env_steps", *CURVE)}, dtype=float)
         frame = frame.assign(env_steps=frame.env_steps.astype(int), run=record.origin)
         keys = (str(values.get(panels, "")), ", ".join(names), record.env, record.algo)
-        whose = dict(zip(KEYS, (*keys, *record.axes.values(), options, record.seed), strict=True))
-        frames.append(frame.assign(**whose))
+        columns = dict(zip(KEYS, (*keys, *record.axes.values(), options, record.seed), strict=True))
+        frames.append(frame.assign(**columns))
     if not frames:
         raise UsageError("there is no curve to report; train first")
     return pd.concat(frames, ignore_index=True)[[*KEYS, "env_steps", *CURVE, "run"]]
 
 
 def values_of(record: Record) -> Options:
-    """Everything that panels and curves can differ in, of one record."""
+    """The values of one record in which panels and curves can differ, by name."""
     return {"method": record.algo, "env": record.env, **record.axes, **record.options}
 
 

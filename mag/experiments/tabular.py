@@ -1,7 +1,7 @@
-"""Teams in worlds so small that every distribution can be written down: tasks, local models, policies, returns.
+"""Teams in tasks so small that every distribution is a table: dynamics, local models, policies, returns.
 
-The joint observation is one number, `o = o_1 + k o_2 + k^2 o_3 + ...` for agents that each see one of `k` things, and
-so is the joint action. Everything is exact up to float64.
+The joint observation is one number, `o = o_1 + k o_2 + k^2 o_3 + ...` for agents with `k` observations each, and so is
+the joint action. Everything is exact up to float64.
 """
 
 from typing import NamedTuple
@@ -16,7 +16,7 @@ Kernel = Float[np.ndarray, "obs actions next"]
 Chain = Float[np.ndarray, "obs next"]
 """Probabilities of the next joint observation under a policy."""
 Spread = Float[np.ndarray, " obs"]
-"""A distribution of the joint observation."""
+"""A distribution over joint observations."""
 
 
 class Task(NamedTuple):
@@ -28,13 +28,13 @@ class Task(NamedTuple):
 
 
 class Sizes(NamedTuple):
-    """How large a task is."""
+    """Sizes of a task."""
 
     agents: int = 2
     observations: int = 2
-    """Of one agent."""
+    """Number of observations of one agent."""
     actions: int = 2
-    """Of one agent."""
+    """Number of actions of one agent."""
 
     @property
     def joint_observations(self) -> int:
@@ -46,7 +46,7 @@ class Sizes(NamedTuple):
 
 
 def product(local: list[Float[np.ndarray, "obs actions own"]]) -> Kernel:
-    """The joint model of local models: the product of what each agent's predicts of its own observation."""
+    """The joint model of local models: the product of the agents' distributions of their own next observations."""
     joint = local[0]
     for each in local[1:]:
         # The first agent's observation changes fastest.
@@ -55,7 +55,7 @@ def product(local: list[Float[np.ndarray, "obs actions own"]]) -> Kernel:
 
 
 def marginals(joint: Kernel, sizes: Sizes) -> list[Float[np.ndarray, "obs actions own"]]:
-    """What a joint model says of each agent's own observation: the best local models there are."""
+    """A joint model's marginals over each agent's own next observation: the best possible local models."""
     axes = tuple(range(2, 2 + sizes.agents))
     shaped = joint.reshape(*joint.shape[:2], *[sizes.observations] * sizes.agents)
     return [shaped.sum(axis=tuple(axis for axis in axes if axis != axes[-1 - agent])) for agent in range(sizes.agents)]
@@ -71,7 +71,7 @@ def independent(policies: list[Float[np.ndarray, "own choices"]], sizes: Sizes) 
 
 
 def chain(dynamics: Kernel, policy: Policy) -> Chain:
-    """How joint observations follow each other under a policy."""
+    """Transition probabilities of the joint observation under a policy."""
     return np.einsum("oa,oan->on", policy, dynamics)
 
 
@@ -100,10 +100,10 @@ def total_variation(p: Float[np.ndarray, "*batch n"], q: Float[np.ndarray, "*bat
 
 
 def divergence(p: Float[np.ndarray, "*batch n"], q: Float[np.ndarray, "*batch n"]) -> Float[np.ndarray, "*batch"]:
-    """KL(p || q); infinite where p expects what q excludes.
+    """KL(p || q); infinite where q is 0 and p is not.
 
-    Written as the sum of p (r - log(1 + r)) with r = (q - p) / p, which adds up to the same and keeps its digits where
-    p and q are nearly equal.
+    Computed as the sum of p (r - log(1 + r)) with r = (q - p) / p, which equals the KL and stays accurate where p and q
+    are nearly equal.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         r = (q - p) / p
@@ -114,10 +114,10 @@ def divergence(p: Float[np.ndarray, "*batch n"], q: Float[np.ndarray, "*batch n"
 def random_task(
     rng: np.random.Generator, sizes: Sizes, *, signed: bool, dependence: float, sharpness: float = 0.5
 ) -> Task:
-    """A task of Dirichlet draws.
+    """A task with random dynamics, drawn from Dirichlet distributions.
 
-    `dependence`: the share in which agents' next observations depend on each other, which no local models can
-    predict. `sharpness`: the Dirichlet's parameter; the smaller, the nearer to a deterministic task.
+    `dependence` is the share of dynamics in which agents' next observations depend on each other, which local models
+    cannot predict. `sharpness` is the Dirichlet parameter; the smaller, the closer to a deterministic task.
     """
     joint, actions = sizes.joint_observations, sizes.joint_actions
     dependent = soft(rng.dirichlet(np.full(joint, sharpness), size=(joint, actions)))
@@ -127,26 +127,27 @@ def random_task(
 
 
 def soft(p: Float[np.ndarray, "*batch n"]) -> Float[np.ndarray, "*batch n"]:
-    """Probabilities none of which is 0, so that no divergence is infinite."""
+    """The distribution with every probability above 0, so that no divergence is infinite."""
     return (p + 1e-6) / (p + 1e-6).sum(axis=-1, keepdims=True)
 
 
 def random_policy(
     rng: np.random.Generator, sizes: Sizes, sharpness: float = 0.5
 ) -> list[Float[np.ndarray, "own choices"]]:
-    """A policy of each agent."""
+    """A random policy for each agent."""
     return list(rng.dirichlet(np.full(sizes.actions, sharpness), size=(sizes.agents, sizes.observations)))
 
 
 def mixed(first: list[np.ndarray], second: list[np.ndarray], share: float) -> list[np.ndarray]:
-    """Each of the first's distributions, with a share of the second's."""
+    """Mixtures of the agents' distributions: a share `share` of the second, the rest of the first."""
     return [(1 - share) * one + share * other for one, other in zip(first, second, strict=True)]
 
 
 def wrong_models(rng: np.random.Generator, task: Task, sizes: Sizes, error: float) -> list[np.ndarray]:
-    """Local models that err by a known share: the true marginals, mixed with something else.
+    """Local models with a known error: the true marginals, mixed with random distributions.
 
-    The share is `error` where the models err most and less elsewhere, so that errors differ from step to step.
+    The share of the random distributions is `error` at the joint observation where the models err most, and less
+    elsewhere, so that errors differ from step to step.
     """
     own = marginals(task.dynamics, sizes)
     where = rng.uniform(size=(sizes.joint_observations, 1, 1))
