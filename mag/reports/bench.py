@@ -1,8 +1,8 @@
-"""`mag bench`: how fast each part runs, beside what the machine can do, measured in the same process.
+"""`mag bench`: how fast each part runs, relative to the machine's matrix products timed in the same process.
 
-Machines are noisy, so each repetition is paired with a matrix product timed just before and just after it, and
-what is compared is the ratio: `effective_utilisation` = dense floating-point operations / (seconds x SGEMM rate).
-Dense operations count every weight matrix as multiplied in full, also where look-ups or shared work avoid it.
+Machines are noisy, so each repetition is paired with a matrix product timed just before and just after it, and only
+the ratio is compared: `effective_utilisation` = dense floating-point operations / (seconds x SGEMM rate). Dense
+operations count every weight matrix as multiplied in full, even where look-ups or shared work avoid the product.
 """
 
 import contextlib
@@ -47,7 +47,7 @@ REFERENCE_SPEC = EnvSpec("reference/size", 3, 101, None, 10, 60, True, True)
 STARTS = 760
 """Start states of the timed rollouts."""
 UPDATES = 5
-"""Updates of the models timed as one, so that the memory they all use is laid out once."""
+"""Updates of the models timed together, so that the memory they share is allocated once."""
 TIMED_ENVS = ("smax/3s_vs_3z", "smac_jax/3s_vs_5z", "smac_jax/3s5z_vs_3s6z", "smac_jax/2c_vs_64zg")
 """The environments whose speed is measured."""
 Result = dict[str, Any]
@@ -56,7 +56,7 @@ Result = dict[str, Any]
 def run(name: str, *, json: bool = False, algo: str | None = None, env: str | None = None) -> None:
     """Run one benchmark and print its result as a table or as one JSON object.
 
-    `iteration` alone is of an algorithm on an environment.
+    `algo` and `env` are options of `iteration` only. Raises UsageError for an unknown benchmark or another's options.
     """
     if name not in BENCHMARKS:
         raise UsageError(f"unknown benchmark {name!r}; there are {', '.join(BENCHMARKS)}")
@@ -102,7 +102,7 @@ def planning() -> Result:
 
 
 def world_model() -> Result:
-    """Updates of the local models (line 4) at the reference size, 40 sequences of 20 steps, in a row as in training.
+    """Consecutive updates of the local models (line 4) at the reference size: 40 sequences of 20 steps.
 
     On a CPU a worker on each core computes its part of each batch.
     """
@@ -145,9 +145,9 @@ def ppo() -> Result:
 
 
 def env(names: tuple[str, ...] = TIMED_ENVS) -> Result:
-    """Environment steps per second under random legal play, episodes following one another.
+    """Environment steps per second under random legal play, one episode after another.
 
-    Beside maps that SMAClite has, too, its own rate with one environment, if it can be imported.
+    Next to `smac_jax` maps stands the rate of one SMAClite environment on the same map, if SMAClite is installed.
     """
     rates: Result = {}
     for name in names:
@@ -160,7 +160,7 @@ def env(names: tuple[str, ...] = TIMED_ENVS) -> Result:
 
 
 def iteration(algo: str = "mag", env: str = RunConfig().env, size: str = "auto", recipe: str = "auto") -> Result:
-    """One whole iteration of an algorithm (MAG's lines 3-18), in the size and recipe of this machine by default."""
+    """One whole iteration of an algorithm (MAG's lines 3-18), by default in this machine's size and recipe."""
     config = default_config(algo, env, size, recipe, spec=envs.spec(env))
     (made, player, _), (learner, players) = set_up(config)
     played: list[Played] = []
@@ -198,9 +198,9 @@ BENCHMARKS: dict[str, Callable[..., Result]] = {
 
 
 def _measure(function: Callable, *args: Any, flops: float | None, repeats: int, updates: int = 1) -> Result:
-    """Median seconds of the compiled function, and its utilisation pair by pair with the machine's SGEMM.
+    """Median seconds per update of the compiled function, and its utilisation relative to the machine's SGEMM.
 
-    Of a function that makes several `updates`, the seconds of one; `flops` are one's, too.
+    One call of the function makes `updates` updates; `flops` counts the operations of one update.
     """
     begin = time.perf_counter()
     if not isinstance(function, jax.stages.Wrapped):
@@ -302,15 +302,15 @@ def _env_rate(name: str, num_envs: int) -> float:
 
 
 def make_smaclite(map_name: str) -> Any:
-    """One of SMAClite's maps, without what it prints. Raises ImportError where SMAClite is not installed."""
-    importlib.import_module("smaclite")  # names its maps to gymnasium
+    """A SMAClite environment, made without its printed output. Raises ImportError where SMAClite is not installed."""
+    importlib.import_module("smaclite")  # registers its maps with gymnasium
     gymnasium = importlib.import_module("gymnasium")
     with contextlib.redirect_stdout(io.StringIO()):
         return gymnasium.make(f"smaclite/{map_name}-v0").unwrapped
 
 
 def _smaclite_rate(map_name: str, seconds: float = 5.0) -> float | str:
-    """Steps per second of SMAClite, or a word on why there is none."""
+    """Steps per second of SMAClite, or a sentence if it is not installed."""
     try:
         theirs = make_smaclite(map_name)
     except ImportError:

@@ -23,8 +23,8 @@ def held_out_accuracy(
 ) -> Float[Array, ""]:
     """The accuracy of telling `first` from `second` on pairs that the classifier was not trained on: 0.5 is chance.
 
-    Each half of the pairs tests a network that was trained on the other half; pairs that are not `used` do neither.
-    A pair stays together, so nothing of a tested pair is learned. The key is consumed.
+    Each half of the pairs tests a network that was trained on the other half; pairs that are not `used` are left out.
+    Both samples of a pair are in the same half, so no sample of a tested pair is trained on. The key is consumed.
     """
     half = jnp.arange(len(used)) < len(used) // 2
     keys = jax.random.split(key)
@@ -37,7 +37,7 @@ def held_out_accuracy(
 def _correct(
     key: PRNGKeyArray, first: Array, second: Array, trained: Bool[Array, " pairs"], tested: Bool[Array, " pairs"]
 ) -> Float[Array, ""]:
-    """How many of the tested samples are told right after training on the others."""
+    """Number of tested samples that are classified correctly after training on the others."""
     samples = jnp.stack([first, second])
     weight = jnp.broadcast_to(trained[:, None], samples.shape)
     mean = samples.mean(axis=(0, 1), where=weight)

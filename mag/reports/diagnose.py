@@ -1,4 +1,4 @@
-"""`mag diagnose`: how well the world model of a run predicts what D_e holds, by steps ahead."""
+"""`mag diagnose`: how well the world model of a run predicts sequences of D_e, by steps ahead."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,25 +20,24 @@ from mag.runtime import compile_options
 from mag.types import Arrival
 
 HIGH = 0.01
-"""This share of rewards counts as the highest: kills and wins, which models learn last and policies live on."""
+"""Share of rewards that counts as the highest: kills and wins, which models learn last and policies need most."""
 STREAM = 0x30DE15
-"""Folded into the seed: keys that no run trains with."""
+"""Folded into the seed's key, for keys that no run trains with."""
 OBSERVED = 5
-"""Steps that a world model observes before it is on its own, in what people are shown."""
+"""Steps that a world model observes before it predicts on its own, in diagnoses and in watched battles."""
 WORST = 5
-"""How many features of the observation are named."""
+"""Number of features of the observation that are listed as worst."""
 
 
 def diagnose_run(
     path: Path, batches: int, rollouts: int = 0, planner: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """What `compare` finds for `batches` batches of D_e, of the newest checkpoint's first seed.
+    """The result of `compare` on `batches` batches of D_e, for the newest checkpoint's first seed.
 
-    With `rollouts`, and an environment in JAX, also the `realism` of about so many rollouts. With options of a
-    `planner`, by name, the run's models predict as planned by it.
+    With `rollouts` above 0 and an environment in JAX, also the `realism` of about as many rollouts. `planner`, options
+    by name, replaces the planner with which the run's models predict.
 
-    Raises UsageError where `path` holds no run, no usable checkpoint, an algorithm without models or too little to
-    compare them with.
+    Raises UsageError where `path` holds no run, no usable checkpoint, an algorithm without models or too little data.
     """
     run = load_run(path)
     if planner:
@@ -85,7 +84,7 @@ def diagnose_run(
 
 
 def planned(run: Trained, planner: Mapping[str, Any], path: Path) -> Trained:
-    """A run whose models predict as planned otherwise. UsageError where no model reward was learned to plan by."""
+    """The run with other planner options. Raises UsageError where the run learned no model reward to plan by."""
     if getattr(run.state.learner, "model_reward", None) is None:
         raise UsageError(f"{path} is a run of {run.config.algo} without a model reward to plan by; give one of mag")
     config = resolve(planner, run.config, lambda name: "--" + name.replace("_", "-"))
@@ -93,11 +92,11 @@ def planned(run: Trained, planner: Mapping[str, Any], path: Path) -> Trained:
 
 
 def compare(real: Arrival, imagined: Imagination, observed: int) -> dict[str, Any]:
-    """Real and imagined sequences `[sequences, time, ...]`, the first `observed` steps seen, the rest predicted.
+    """Compare real with imagined sequences `[sequences, time, ...]`: the first `observed` steps seen, then predictions.
 
-    Unexplained is the squared error over the variance: 0 is perfect, 1 as good as the mean, None where all is the
-    same. `worst_features` are those of the observation that hold most of its squared error one step ahead. What
-    follows the end of an episode inside a sequence is left out. Raises UsageError where nothing is left.
+    `..._unexplained` is the squared error over the variance: 0 is perfect, 1 as good as predicting the mean, None if
+    real values are constant. `worst_features` are the observation's features with most of its squared error one step
+    ahead. Steps after the end of an episode inside a sequence are left out. Raises UsageError if no step is left.
     """
     first, obs, continues = (np.asarray(x) for x in (real.first, real.obs, real.continues))
     reward = np.asarray(real.rewards.mean(-1))
@@ -105,7 +104,7 @@ def compare(real: Arrival, imagined: Imagination, observed: int) -> dict[str, An
     over = first[:, observed:] | (continues[:, observed - 1 : -1] == 0)
     inside = ~np.logical_or.accumulate(over, axis=1)
     if not inside.any():
-        raise UsageError("every sequence drawn ends with the steps that are seen; give more --batches")
+        raise UsageError("every sequence drawn ends within the observed steps; give more --batches")
     start = observed - 1
     rows: list[dict[str, Any]] = [{"ahead": 0, "obs_unexplained": _unexplained(obs[:, start], seen[:, start])}]
     for time in range(observed, observed + int(inside.any(0).sum())):
@@ -135,7 +134,7 @@ def compare(real: Arrival, imagined: Imagination, observed: int) -> dict[str, An
 
 
 def _unexplained(real: np.ndarray, guess: np.ndarray) -> float | None:
-    """Squared error over variance, the last axis being features, summed over all (`[n]` is a single feature)."""
+    """Squared error over variance, both summed over samples and features, the last axis (`[n]` is one feature)."""
     real, guess = (x.reshape(-1, x.shape[-1] if x.ndim > 1 else 1).astype(float) for x in (real, guess))
     variance = np.square(real - real.mean(0)).sum()
     return float(np.square(real - guess).sum() / variance) if variance > 0 else None
@@ -166,8 +165,8 @@ def format_result(result: dict[str, Any]) -> str:
     lines = [
         *result["warnings"],
         f"{result['algo']} on {result['env']}, seed {result['seed']}, {result['env_steps']} env steps: "
-        f"{result['sequences']} sequences of D_e, {result['observed']} steps seen, the rest predicted from the actions "
-        "really taken",
+        f"{result['sequences']} sequences of D_e, {result['observed']} steps seen, the rest predicted from the real "
+        "actions",
         "steps   share unexplained        mean reward",
         "ahead   observation   reward     real   imagined",
         f"{0:5}   {_share(rows[0]['obs_unexplained'], 11)}",
@@ -187,7 +186,7 @@ def format_result(result: dict[str, Any]) -> str:
         f"highest {100 * HIGH:g} % of rewards: mean {result['high_reward']:.2f}, "
         f"imagined {result['high_reward_imagined']:.2f}",
         f"ends per step: {result['ends']:.4f}, imagined {result['ends_imagined']:.4f}"
-        + ("" if there is None else f"; {there:.2f} where there was one"),
+        + ("" if there is None else f"; at real ends, imagined {there:.2f}"),
         *(format_realism(result["realism"]) if result.get("realism") else []),
     ]
     return "\n".join(lines)

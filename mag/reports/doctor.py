@@ -1,4 +1,4 @@
-"""`mag doctor`: whether this machine has what the program needs, and what to do where it has not."""
+"""`mag doctor`: whether this machine has what the program needs, and what to do about missing parts."""
 
 import importlib.metadata
 import os
@@ -18,7 +18,7 @@ from mag.runtime import cache_folder, cores_told, is_writable
 OLDEST_PYTHON = (3, 11)
 PACKAGES = ("jax", "jaxlib", "equinox", "optax", "flashbax", "orbax-checkpoint", "jaxmarl", "numpy")
 LEAST_MEMORY = 4 * 2**30
-"""Bytes in which the smaller presets run, with what a laptop needs besides."""
+"""Bytes of memory for the smaller presets and a laptop's other programs."""
 SMAC_MAPS = ("2s_vs_1sc", "2s3z", "3s_vs_3z", "3s_vs_4z", "3s_vs_5z", "2c_vs_64zg", "corridor", "3s5z_vs_3s6z")
 
 State = Literal["ok", "differs", "missing", "optional"]
@@ -29,10 +29,11 @@ class Finding(NamedTuple):
 
     part: str
     state: State
-    """`differs` works, but not as in published results; `optional` is missing, and nothing asks for it here."""
+    """`differs`: works, but not as recommended; `optional`: missing, but not needed on this machine."""
     told: str
+    """What the check saw."""
     advice: str = ""
-    """What to do; empty where all is well."""
+    """What to do; empty if nothing."""
 
 
 def examine() -> Iterator[Finding]:
@@ -49,9 +50,9 @@ def examine() -> Iterator[Finding]:
     for check in checks:
         try:
             yield from check()
-        except Exception as error:  # a doctor tells, whatever is ill
+        except Exception as error:  # every fault is reported, and the next check follows
             name = check.__name__.strip("_")
-            yield Finding(name, "missing", f"{type(error).__name__}: {error}", "mend that and ask again")
+            yield Finding(name, "missing", f"{type(error).__name__}: {error}", "mend that and run `mag doctor` again")
 
 
 def is_well(findings: list[Finding]) -> bool:
@@ -60,7 +61,7 @@ def is_well(findings: list[Finding]) -> bool:
 
 
 def tell(finding: Finding) -> str:
-    """A finding in lines of 80 columns; words that are longer, such as paths, stay whole."""
+    """A finding in lines of 80 columns; longer words, such as paths, stay whole."""
     begin = f"{finding.state:8} {finding.part:10} "
     parts = [(begin, finding.told)] + ([(" " * len(begin) + "-> ", finding.advice)] if finding.advice else [])
     return "\n".join(
@@ -105,12 +106,12 @@ def _jax() -> Iterator[Finding]:
 
     devices = jax.devices()
     if float(jax.jit(lambda x: (x @ x).sum())(jnp.ones((8, 8)))) != 512.0:  # 8 * 8 sums of 8 ones
-        yield Finding("jax", "missing", f"{devices[0].device_kind} computes wrongly", "reinstall jax and its driver")
+        yield Finding("jax", "missing", f"{devices[0].device_kind} gives wrong results", "reinstall jax and its driver")
         return
     if devices[0].platform != "cpu":
         yield Finding("jax", "ok", f"{len(devices)} x {devices[0].device_kind}")
     elif shutil.which("nvidia-smi"):
-        advice = "pip install 'models-as-agents[cuda]', where training is to use it"
+        advice = "pip install 'models-as-agents[cuda]' to train on the GPU"
         yield Finding("jax", "differs", "on the CPU, though there is an NVIDIA driver", advice)
     else:
         yield Finding("jax", "ok", f"on the CPU, {cores_told()}")
@@ -123,7 +124,7 @@ def _memory() -> Iterator[Finding]:
     told = f"{memory / 2**30:.1f} GiB"
     if memory < LEAST_MEMORY:
         advice = "close other programs, or choose smaller options (collect.num_envs, replay.capacity, num_seeds)"
-        yield Finding("memory", "differs", f"{told}, little", advice)
+        yield Finding("memory", "differs", f"only {told}", advice)
     else:
         yield Finding("memory", "ok", told)
 
@@ -134,7 +135,7 @@ def _cache() -> Iterator[Finding]:
         yield Finding("cache", "ok", f"compiled programs are kept in {folder}")
     else:
         told = f"{folder} cannot be written, so every run compiles anew"
-        yield Finding("cache", "differs", told, "set MAG_CACHE to a folder that can")
+        yield Finding("cache", "differs", told, "set MAG_CACHE to a folder that can be written")
 
 
 def _ffmpeg() -> Iterator[Finding]:
@@ -142,12 +143,12 @@ def _ffmpeg() -> Iterator[Finding]:
     if found:
         yield Finding("ffmpeg", "ok", found)
     else:
-        advice = "install ffmpeg where `mag watch` is to write .mp4; pages and .gif need none"
+        advice = "install ffmpeg if `mag watch` is to write .mp4; pages and .gif do not need it"
         yield Finding("ffmpeg", "optional", "not installed", advice)
 
 
 def _starcraft() -> Iterator[Finding]:
-    """The game, step by step; what follows a missing part is not tried."""
+    """The checks of the game; they stop at the first missing part."""
     wanted = "SC2PATH" in os.environ
     try:
         root = install.game_folder()
@@ -213,7 +214,7 @@ def _start(game: install.Install) -> Iterator[Finding]:
 
 
 def _play(map_name: str) -> Iterator[Finding]:
-    """Whether an episode begins on a map and goes on."""
+    """Whether an episode starts on a map and takes steps."""
     import numpy as np
 
     from mag.envs import starcraft
@@ -228,7 +229,7 @@ def _play(map_name: str) -> Iterator[Finding]:
         yield Finding("play", "ok", f"starcraft/{map_name} plays a step in {1000 * (time.monotonic() - begin):.0f} ms")
     except (GameError, UsageError) as error:
         yield Finding(
-            "play", "missing", str(error), f"put SMAC's own {map_name}.SC2Map and the game's version 4.10 there"
+            "play", "missing", str(error), f"install the game's version 4.10 and SMAC's own {map_name}.SC2Map"
         )
     finally:
         env.close()

@@ -24,11 +24,11 @@ from mag.runtime import own_cores
 from mag.types import Episodes, TimeStep
 
 SIZES = {"n_agents": "agents", "obs_dim": "features of an observation", "n_actions": "actions"}
-"""What a policy needs of an environment, by the field of its spec."""
+"""Sizes in which an environment must match a policy, by the field of its spec."""
 
 
 class Sampled(eqx.Module):
-    """An agent that draws its actions as in training, where it is asked to play greedily, too."""
+    """An agent that draws its actions as in training, even if asked to play greedily."""
 
     agent: Agent
 
@@ -55,9 +55,10 @@ def evaluate_run(
 ) -> dict[str, Any]:
     """Results per seed and per episode, of greedy play or `sampled` actions.
 
-    Without `seed` the keys are those of training's tests, so that equal episodes give equal results; `batch` episodes
-    are played at once, by default all (on the host as many as there are cores). `env` is another environment of the
-    same interface. Raises UsageError where `path` holds no run or no usable checkpoint, or where sizes differ.
+    Without `seed` the keys are those of the test in training at this checkpoint, so as many episodes give the same
+    results. `batch` episodes are played at once, by default all (on the host as many as there are cores). `env` is
+    another environment of the same sizes. Raises UsageError where `path` holds no run or no usable checkpoint, or where
+    sizes differ.
     """
     config, algorithm, player, state, progress, warnings = load_run(path)
     name = config.env if env is None else env
@@ -101,7 +102,7 @@ def player_elsewhere(
 ) -> Player:
     """A player of the environment `env` for policies of a run, `at_once` episodes at a time.
 
-    Raises UsageError that names the sizes in which it differs from what the policies were trained on.
+    Raises UsageError naming the sizes in which `env` differs from the environment of training.
     """
     spec = envs.spec(env, content)
     differing = [
@@ -119,7 +120,7 @@ def player_elsewhere(
 
 
 def play_in_batches(player: Player, keys: Key[Array, " seeds"], agent: Agent, episodes: int, at_once: int) -> Episodes:
-    """Test episodes, `[seeds, episodes]`, `at_once` by `at_once`; the first batch is a test with `keys`."""
+    """Test episodes, `[seeds, episodes]`, in batches of `at_once`; the first batch is a test with `keys`."""
     parts = []
     for part, begin in enumerate(range(0, episodes, at_once)):
         own = keys if part == 0 else jax.vmap(lambda key: jax.random.fold_in(key, part))(keys)  # noqa: B023

@@ -1,7 +1,7 @@
 """How real imagined battles are: the joint policy plays in the world model, and the simulator repeats its actions.
 
-The policy plays whole real episodes. From some of their steps on it plays in the world model, as in rollouts, and the
-simulator, set to the state of that step, is given the same joint actions. What the two make of them is compared.
+The policy plays whole real episodes. From some steps of these episodes, the policy also plays in the world model, as in
+rollouts, and the simulator, set to the state at that step, is given the same joint actions. Both outcomes are compared.
 """
 
 from functools import partial
@@ -29,19 +29,19 @@ from mag.runtime import compile_options
 from mag.types import Arrival
 
 STREAM = 0x4EA1
-"""Folded into the seed: keys that no run trains or tests with."""
+"""Folded into the seed's key, for keys that no run trains or tests with."""
 PAST = 8
 """Real steps that the world model observes before a rollout starts from the last of them."""
 STARTS = 4
 """Rollouts from each episode."""
 FEWEST = 100
-"""Fewest pairs of rollouts at a step from which a classifier is asked."""
+"""Fewest rollouts at a step for which a classifier is trained."""
 LENGTH = 15
 """Steps of a rollout (the paper's k)."""
 
 
 class Repeated(NamedTuple):
-    """What the simulator makes of a rollout's joint actions, `[k, ...]`."""
+    """The simulator's steps under a rollout's joint actions, `[k, ...]`."""
 
     arrivals: Arrival
     ended: Bool[Array, " k"]
@@ -49,20 +49,20 @@ class Repeated(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """Rollouts in the world model and what the simulator made of the same actions, `[rollouts, ...]`."""
+    """Rollouts in the world model, and the simulator's steps under the same joint actions, `[rollouts, ...]`."""
 
     past: Arrival
-    """The real steps before, the last of which the rollout starts from, `[rollouts, PAST, ...]`."""
+    """The real steps before a rollout, which starts from the last one, `[rollouts, PAST, ...]`."""
     imagined: Venture
     repeated: Repeated
     decoded: Float[Array, "rollouts k agents obs"]
     """The simulator's observations once observed and decoded by the world model."""
     returns: Float[Array, " rollouts"]
-    """The discounted return of the real episode from the start on."""
+    """The discounted return of the real episode from the rollout's start to the episode's end."""
     known: Bool[Array, " rollouts"]
-    """Whether the real episode has `PAST` steps before the start, and a step after it."""
+    """Whether the real episode has `PAST` steps up to the rollout's start, and a step after the start."""
     cut: Bool[Array, " rollouts"]
-    """Whether the time limit cut the real episode, which leaves its discounted return open."""
+    """Whether the time limit cut the real episode, which leaves its discounted return incomplete."""
 
 
 def can_be_compared(run: Trained) -> bool:
@@ -71,9 +71,9 @@ def can_be_compared(run: Trained) -> bool:
 
 
 def realism(run: Trained, *, rollouts: int, length: int = LENGTH) -> dict[str, Any]:
-    """The realism of a run's world model, of the first seed, over about `rollouts` rollouts.
+    """The realism of the world model of a run's first seed, over about `rollouts` rollouts (see `describe`).
 
-    Raises UsageError where it cannot be compared with the simulator, or episodes are too short.
+    Raises UsageError where the run cannot be compared with the simulator, or episodes are too short.
     """
     if not can_be_compared(run):
         raise UsageError(
@@ -98,7 +98,7 @@ def rollout_errors(path: Path, rollouts: int = 512) -> dict[str, list[float]]:
 def compare_rollouts(
     algorithm: Venturing, agent: Agent, env: Env, state: Any, seed: int, rollouts: int, length: int
 ) -> Comparison:
-    """Rollouts of `length` steps from real episodes, and what the simulator makes of their actions."""
+    """Rollouts of `length` steps from real episodes, and the simulator's steps under their joint actions."""
     key_reward, key_play = jax.random.split(jax.random.fold_in(jax.random.key(seed), STREAM))
     model_reward = algorithm.model_reward(key_reward, state)
 
@@ -140,7 +140,7 @@ def play(key: PRNGKeyArray, env: Env, agent: Agent) -> Played:
 
 
 def repeat(key: PRNGKeyArray, env: Env, env_state: Any, before: Arrival, actions: Array) -> Repeated:
-    """What the simulator, set to a state at which `before` was the arrival, makes of the joint actions `[k, agents]`.
+    """The simulator's steps under joint actions `[k, agents]`, from a state whose arrival is `before`.
 
     After the end the last arrival repeats. The key is consumed.
     """
@@ -166,9 +166,9 @@ def _compare(
     *,
     length: int,
 ) -> Comparison:
-    """One rollout from a step of a real episode, drawn evenly. The key is consumed."""
+    """One rollout from a step of a real episode, drawn uniformly. The key is consumed."""
     key_time, key_venture, key_repeat, key_decode = jax.random.split(key, 4)
-    steps = (~played.over).sum()  # the last of which is followed by the end
+    steps = (~played.over).sum()  # those before the end
     time = jax.random.randint(key_time, (), PAST - 1, jnp.maximum(steps, PAST))
     past = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, time - PAST + 1, PAST), played.arrivals)
     imagined = algorithm.venture(key_venture, state, model_reward, past, length=length)
@@ -179,7 +179,7 @@ def _compare(
     decoded = algorithm.imagine(key_decode, state, whole, observed=PAST + length).obs[PAST:]
     ahead = jnp.arange(len(played.over)) - time
     discount = jnp.where(ahead > 0, algorithm.discount ** (ahead - 1.0), 0.0)
-    fresh = jnp.concatenate([jnp.zeros(1, bool), played.over[:-1]])  # what repeats after the end brings nothing
+    fresh = jnp.concatenate([jnp.zeros(1, bool), played.over[:-1]])  # steps repeated after the end give no reward
     returns = jnp.where(fresh, 0.0, played.arrivals.rewards.mean(-1) * discount).sum()
     return Comparison(past, imagined, repeated, decoded, returns, time < steps, played.truncated)
 
@@ -187,8 +187,8 @@ def _compare(
 def describe(found: Comparison, view: View | None) -> dict[str, Any]:
     """The measures of realism of rollouts `[rollouts, ...]`.
 
-    What follows the end of an episode in the simulator is left out; what the world model imagines counts as far as it
-    expects the episode to go on.
+    The simulator's steps after the end of an episode are left out; imagined rewards and deaths are weighted by the
+    probability that the episode is still going on in the world model.
     """
     imagined, repeated = found.imagined, found.repeated
     ended = repeated.ended
@@ -232,25 +232,25 @@ def _plain(value: Any) -> float | None:
 
 
 def _means(values: Array, used: Array) -> Any:
-    """Means over the rollouts that are used; not a number where none is."""
+    """Means over the rollouts that are used; NaN where none is."""
     count = used.sum(0)
     return jnp.where(count > 0, jnp.where(used, values, 0).sum(0) / jnp.maximum(count, 1), jnp.nan)
 
 
 def _rank_correlation(x: Array, y: Array) -> float | None:
-    """Spearman's; None where one of the two is constant."""
+    """Spearman's rank correlation; None where x or y is constant."""
     return (
         None if jnp.ptp(x) == 0 or jnp.ptp(y) == 0 else float(stats.spearmanr(np.asarray(x), np.asarray(y)).statistic)
     )
 
 
 def _deaths(alive: Array) -> Array:
-    """Agents that died in each step, `[rollouts, k]`, given who lives at its ends, `[rollouts, 1 + k, agents]`."""
+    """Number of agents that died in each step, `[rollouts, k]`, from `alive` `[rollouts, 1 + k, agents]`."""
     return (alive[:, :-1] & ~alive[:, 1:]).sum(-1)
 
 
 def _told_apart(real: Array, imagined: Array, used: Array) -> Array:
-    """The held-out accuracy of a classifier on joint observations at each step, `[k]`; not a number below `FEWEST`."""
+    """The held-out accuracy of a classifier on joint observations at each step, `[k]`; NaN below `FEWEST` rollouts."""
     enough = used.sum(0) >= FEWEST
     if not enough.any():
         return jnp.full(used.shape[1], jnp.nan)
@@ -263,8 +263,8 @@ def _told_apart(real: Array, imagined: Array, used: Array) -> Array:
 def _disagreement(view: View, obs: Array, used: Array) -> float | None:
     """How far agents' views of the same unit lie apart, in map units: mean over agents i, j and units u that both see.
 
-    Agent i sees j, and both see u: the vectors i to j to u and i to u differ by nothing in a real observation. None
-    where no two agents see a unit together, or each other.
+    Agent i sees agent j, and both see unit u: in real observations the vectors i to j and j to u add up to i to u. None
+    where no agent sees another agent and a unit in common.
     """
     sight = jax.vmap(view.sight)(obs)
     seen, offset = sight.seen, sight.offset
@@ -296,11 +296,11 @@ def format_realism(found: dict[str, Any]) -> list[str]:
             f"{share(row['told_apart'], 6)}"
         )
     lines.append(
-        "told apart: accuracy of a classifier of joint observations, not trained on those it is tested on; 0.5 is best"
+        "told apart: held-out accuracy of a classifier of imagined and simulated joint observations; 0.5 is best"
     )
     lines.append(
-        f"value of the steps that rollouts start from {share(found['value'], 1)}, return that followed "
-        f"{share(found['returns'], 1)} (discounted)"
+        f"critic's value where rollouts start {share(found['value'], 1)}, discounted return that followed "
+        f"{share(found['returns'], 1)}"
     )
     lines.append(
         f"rank correlation of estimated and true error one step ahead: {share(found['estimate_follows_error'], 1)}"

@@ -69,7 +69,7 @@ def test_what_is_little_or_absent_is_told(monkeypatch, tmp_path):
     monkeypatch.setattr(shutil, "which", lambda name: None)
     monkeypatch.setattr(doctor, "PACKAGES", ("jax", "no-such-package"))
     findings = {finding.part: finding for finding in examine()}
-    assert (findings["memory"].state, findings["memory"].told) == ("differs", "1.0 GiB, little")
+    assert (findings["memory"].state, findings["memory"].told) == ("differs", "only 1.0 GiB")
     assert "MAG_CACHE" in findings["cache"].advice and findings["ffmpeg"].state == "optional"
     assert findings["packages"].told == "there is no no-such-package"
 

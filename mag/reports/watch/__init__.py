@@ -23,8 +23,8 @@ ENDINGS = (".html", ".gif", ".mp4")
 def watch(path: Path, episodes: int, out: Path | None = None) -> str:
     """Write the first `episodes` test battles of a run's first seed to `out`, by default its `battles.html`.
 
-    They are those that `mag evaluate` plays, so the same command writes the same file. Returns a sentence that
-    says what was written. Raises UsageError where there is nothing to watch or nowhere to write it.
+    `mag evaluate` plays the same battles, and the same command writes the same file. Returns a sentence that says what
+    was written. Raises UsageError where there is nothing to watch or the file cannot be written.
     """
     if out is not None:
         check_ending(out)
@@ -52,12 +52,12 @@ def watch(path: Path, episodes: int, out: Path | None = None) -> str:
 
 
 def usual_place(path: Path) -> Path:
-    """The run folder's `battles.html`; for an entry of the zoo, which is no folder, a file here."""
+    """The run folder's `battles.html`; for an entry of the zoo, which is not a folder, a file in the current folder."""
     return Path(f"{path.name}-battles.html") if zoo.is_entry(path) else path / "battles.html"
 
 
 def environment(run: Trained, path: Path) -> Any:
-    """The environment in which a run was trained; one on the host is made in this process."""
+    """The environment in which a run was trained; a host environment is made in this process."""
     if isinstance(run.player, JaxPlayer):
         return run.player.env
     return envs.make(run.config.env, zoo.map_at(path))
@@ -76,10 +76,10 @@ def view_of(name: str, env: Any) -> Any:
 
 
 def check_ending(out: Path) -> None:
-    """Raise UsageError where the file name does not say what to write, or it cannot be written here."""
+    """Raise UsageError where the file's ending is unknown, or needs a program that is missing here."""
     if out.suffix.lower() not in ENDINGS:
         raise UsageError(
-            f"--out is {out}, of which the kind of file is unclear; let its name end in one of {', '.join(ENDINGS)}"
+            f"--out is {out}, whose ending does not say what to write; let it end in one of {', '.join(ENDINGS)}"
         )
     if out.suffix.lower() == ".mp4" and shutil.which("ffmpeg") is None:
         raise UsageError(f"--out is {out}, but films of that kind need the program ffmpeg; install it or write .gif")

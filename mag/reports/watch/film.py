@@ -12,21 +12,21 @@ from mag.reports.watch.record import Battle, imagined_end, outcome
 
 FRAMES_PER_SECOND = 8
 HOLD = 8
-"""Frames for which the end of a battle stands still."""
+"""Frames for which the last step of a battle is shown."""
 ALLY, ENEMY, SHIELD, HEALTH, IMAGINED, GREY = "#1f6feb", "#d9580b", "#28a8c7", "#2f9e44", "#8250df", "#667085"
 OPEN, CLOSED = "#eef1ea", "#c9ced6"
 MARGIN = 2.0
-"""What is shown around the places where units are, in the map's lengths."""
+"""Width of the ground shown around the units' positions, in map units."""
 BORDERS = {"left": 0.06, "right": 0.99, "bottom": 0.06, "top": 0.88, "wspace": 0.03, "hspace": 0.08}
-"""Of the figure; a layout worked out for each frame would take longer than the rest."""
+"""Borders of the figure, fixed because computing a layout for each frame would take longer than drawing it."""
 SHAPE = 0.75
-"""Height of a picture over its width."""
+"""Ratio of a picture's height to its width."""
 
 
 def write_film(out: Path, battles: list[Battle], scene: Scene, title: str) -> None:
-    """Write a GIF, or a film by ffmpeg where the file name ends in .mp4: a frame for each moment of each battle.
+    """Write a GIF, or a film by ffmpeg if the file name ends in .mp4: a frame for each step of each battle.
 
-    Each goes to its writer as it is drawn; a GIF's are kept there until the end, a byte for each pixel.
+    Frames are written as they are drawn; a GIF's writer keeps all frames in memory until the end, a byte per pixel.
     """
     from matplotlib.animation import FFMpegWriter
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -48,7 +48,7 @@ def write_film(out: Path, battles: list[Battle], scene: Scene, title: str) -> No
 
 
 def redraw(figure: Any, battles: list[Battle], scene: Scene, title: str) -> Iterator[None]:
-    """Draw one moment after the other; the figure shows it until the next is asked for."""
+    """Draw one step after the other; the figure shows a step until the next one is requested."""
     for number, battle in enumerate(battles, 1):
         name = f"{title}: battle {number} of {len(battles)}"
         last = len(battle.fired) - 1
@@ -59,7 +59,7 @@ def redraw(figure: Any, battles: list[Battle], scene: Scene, title: str) -> Iter
 
 
 def picture(canvas: Any) -> Any:
-    """What a canvas shows, as an image of Pillow's."""
+    """The content of a canvas as a Pillow image."""
     from PIL import Image
 
     canvas.draw()
@@ -67,7 +67,7 @@ def picture(canvas: Any) -> Any:
 
 
 def draw(figure: Any, battle: Battle, scene: Scene, time: int, title: str) -> None:
-    """One moment: the battle, beside it the imagined one where there is one, and beneath a curve."""
+    """One step: the battle, beside it the imagined battle if there is one, and below them a curve."""
     real, imagined = battle.real, battle.imagined
     named = {"real": real.frames} if imagined is None else {"real": real.frames, "imagined": imagined.frames}
     places = [list(named), ["curve"] * len(named)]
@@ -98,7 +98,7 @@ def draw(figure: Any, battle: Battle, scene: Scene, time: int, title: str) -> No
 
 
 def imagination(battle: Battle, time: int) -> str:
-    """How far the models are from what they observed."""
+    """The imagined battle's title: how many steps ago the models observed last, or where they expect the end."""
     assert battle.imagined is not None
     end = int(imagined_end(battle.imagined.prediction))
     if time < OBSERVED:
@@ -107,7 +107,7 @@ def imagination(battle: Battle, time: int) -> str:
 
 
 def camera(battle: Battle) -> Rectangle:
-    """What is shown throughout the battle: all that the real units walk over, in the shape of a picture."""
+    """The part of the map shown throughout the battle: all positions of real units, widened to a picture's shape."""
     frames = battle.real.frames
     places = frames.position[frames.health > 0]
     low, high = places.min(0) - MARGIN, places.max(0) + MARGIN
@@ -143,7 +143,7 @@ def draw_ground(axes: Any, scene: Scene, box: Rectangle) -> None:
 
 
 def draw_units(axes: Any, scene: Scene, frame: Frame, fired: np.ndarray) -> None:
-    """Discs with their bars, lines to those they attack (thick where a shot was fired)."""
+    """Units as discs with bars, and lines to the units they attack (thick where a shot was fired)."""
     from matplotlib.collections import EllipseCollection, LineCollection
 
     kinds = [scene.kinds[kind] for kind in frame.kind]
@@ -179,5 +179,5 @@ def draw_dead(axes: Any, scene: Scene, frame: Frame) -> None:
 
 
 def colours(frame: Frame, scene: Scene) -> np.ndarray:
-    """Of each unit, its side's."""
+    """The colour of each unit, which is that of its side."""
     return np.where(np.arange(len(frame.kind)) < scene.allies, ALLY, ENEMY)

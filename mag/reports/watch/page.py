@@ -13,11 +13,11 @@ from mag.reports.diagnose import OBSERVED
 from mag.reports.watch.record import Battle, imagined_end, outcome
 
 PLACE = "{{DATA}}"
-"""Where the template wants its data."""
+"""The template's placeholder for the data."""
 
 
 def page(battles: list[Battle], scene: Scene, title: str, subtitle: str) -> str:
-    """The page's source; texts and numbers go in as JSON, in which nothing can end the script that holds it."""
+    """The page's source, with the data as JSON, escaped so that no text can close the surrounding script element."""
     data = {
         "title": title,
         "subtitle": subtitle,
@@ -29,7 +29,7 @@ def page(battles: list[Battle], scene: Scene, title: str, subtitle: str) -> str:
 
 
 def describe(battle: Battle) -> dict[str, Any]:
-    """A battle as the page takes it: lists by step, and within them by unit; see `Frame` for what they hold."""
+    """A battle as the page takes it: lists by step, and in each by unit; `Frame` explains their values."""
     real = battle.real
     described: dict[str, Any] = {
         "length": int(real.result.length),
@@ -53,7 +53,7 @@ def describe(battle: Battle) -> dict[str, Any]:
 
 
 def track(frames: Frame, fired: Bool[np.ndarray, "time units"]) -> dict[str, Any]:
-    """Frames by what is drawn of them; `fired` names the units that did."""
+    """The parts of frames that are drawn; `fired` lists the units that fired in each step."""
     return {
         "x": rounded(frames.position[..., 0]),
         "y": rounded(frames.position[..., 1]),

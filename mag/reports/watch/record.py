@@ -1,4 +1,4 @@
-"""Battles as they are watched: greedy episodes with all that is to be drawn, and what the models expected of them."""
+"""Battles to watch: greedy episodes with everything to draw, and the same episodes as the models imagine them."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -20,11 +20,11 @@ from mag.runtime import compile_options
 from mag.types import Arrival
 
 IMAGINATION = 0x1DEA
-"""Sets the keys of what is imagined apart from those of what is played."""
+"""Folded into a battle's key, so that play and imagination use different keys."""
 
 
 class Imagined(NamedTuple):
-    """A battle as the models expected it, `[time, ...]`, with what they got wrong."""
+    """A battle as the models imagined it, `[time, ...]`, with their errors."""
 
     frames: Frame
     prediction: Imagination
@@ -35,7 +35,7 @@ class Battle(NamedTuple):
 
     real: Recording
     fired: Bool[np.ndarray, "time units"]
-    """Whether the unit's weapon was fired in the step that led to the moment."""
+    """Whether the unit fired in the step that led to this time."""
     imagined: Imagined | None
     """None where the algorithm has no models."""
 
@@ -43,7 +43,7 @@ class Battle(NamedTuple):
 def battles(algorithm: Algorithm, env: Any, state: Any, key: PRNGKeyArray, episodes: int) -> list[Battle]:
     """Play `episodes` greedy episodes of a state's first seed: the first ones that `mag evaluate` plays with this key.
 
-    The environment must have a view; one on the host is played in this process. The key is consumed.
+    The environment must have a view; a host environment is played in this process. The key is consumed.
     """
     keys = jax.random.split(key, episodes)
 
@@ -88,9 +88,9 @@ def record(env: Any, agent: Agent, key: PRNGKeyArray) -> Recording:
 
 
 def imagined_frames(view: View, prediction: Imagination, real: Frame) -> Frame:
-    """The decoded observations as units; from where the models expect the end on, the battle stands still.
+    """The decoded observations as units; from the end that the models expect, the last frame repeats.
 
-    Of the targets only the allies' are known: they are in the actions given.
+    Only the allies' targets are known, from the given actions.
     """
     scene = view.scene
 

@@ -1,4 +1,4 @@
-"""Recordings of greedy episodes, and how environments on the host are recorded: in this process, step by step."""
+"""Recordings of greedy episodes, and recording in host environments, in this process, step by step."""
 
 from typing import Any, NamedTuple
 
@@ -16,17 +16,16 @@ from mag.types import Arrival, Episodes, TimeStep
 
 
 class Recording(NamedTuple):
-    """One episode `[time, ...]` from its start to its end; on the device all are as long as the limit allows, and
-    the last moment repeats."""
+    """One episode `[time, ...]` from its start to its end, padded to the episode limit by repeating the last step."""
 
     frames: Frame
     arrivals: Arrival
-    """As the models were taught: where the episode really ended nothing is observed."""
+    """Arrivals as D_e stores them: where the episode really ended, nothing is observed."""
     result: Episodes
 
 
 def record_on_host(env: HostEnv, agent: Agent, key: PRNGKeyArray, episodes: int) -> Recording:
-    """Play `episodes` greedy episodes, `[episodes, time, ...]`: those of `mag.play.host`, as far as seeds decide.
+    """Play `episodes` greedy episodes, `[episodes, time, ...]`, with the seeds that tests in `mag.play.host` use.
 
     The key is consumed. Raises PlayError where the environment breaks.
     """
@@ -64,13 +63,13 @@ def record(env: HostEnv, agent: Agent, key: PRNGKeyArray, number: int, episodes:
 
 
 def checked(env: HostEnv, shown: TimeStep) -> TimeStep:
-    """A time step that is what the spec says. Raises ContractError where it is not."""
+    """The time step, if it fits the spec. Raises ContractError where it does not."""
     batch = time_steps(record_of(env.spec, shown)[None])
     return jax.tree.map(lambda x: jnp.asarray(x[0]), batch)
 
 
 def item(shown: TimeStep, action: np.ndarray) -> Arrival:
-    """What D_e would keep of a time step."""
+    """The item that D_e would store for a time step."""
     return jax.tree.map(np.asarray, kept(shown, jnp.asarray(action)))
 
 
