@@ -65,10 +65,10 @@ class Display:
         """Steps of each run when it was started here."""
         self._ended = 0
         self._failed = 0
-        self._looked = self._told = time.monotonic()
+        self._read = self._printed = time.monotonic()
 
     def __enter__(self) -> "Display":
-        kept = f", {self._kept} more are kept" if self._kept else ""
+        kept = f", curves of {self._kept} more are kept" if self._kept else ""
         self.say(f"{self._title}: {len(self._jobs)} runs{kept}")
         if self._console.is_terminal:
             self._live.start()
@@ -111,17 +111,17 @@ class Display:
     def update(self, running: dict[Job, float], waiting: Iterable[Job]) -> None:
         """Show the running jobs and the time left."""
         now = time.monotonic()
-        if now - self._looked < REFRESH:
+        if now - self._read < REFRESH:
             return
-        self._looked = now
+        self._read = now
         seen = {job: glance(job.path) for job in running}
         for job, begin in running.items():
             self._pace.add(job, seen[job].env_steps - self._begun.get(job, 0), now - begin, is_over=False)
         left = self._left(seen, waiting)
         if self._console.is_terminal:
             self._live.update(Group(Text(self._headline(left), style="bold"), table(running, seen)))
-        elif now - self._told >= PLAIN_EVERY:
-            self._told = now
+        elif now - self._printed >= PLAIN_EVERY:
+            self._printed = now
             runs = ", ".join(f"{job.name} {100 * seen[job].env_steps // job.steps} %" for job in running)
             self.say(f"{self._headline(left)}; running: {runs or 'nothing'}")
 

@@ -57,7 +57,7 @@ def test_time_left_is_that_of_the_places_that_work(planned, monkeypatch):
     # MAMBA: 1 s a step, 400 left; CommNet: 0.4 s, 250 left; waiting: three runs of each, 3 * (500 + 200) s.
     # (400 + 100 + 2100) / 2 places = 1300 s.
     text = output.getvalue()
-    assert "Study: 8 runs, 2 more are kept" in text
+    assert "Study: 8 runs, curves of 2 more are kept" in text
     assert "0 of 8 runs finished, 21:40 left; running: probe_two-step-mamba-debug-tuned-seed0 20 %" in text
 
 

@@ -80,8 +80,8 @@ class JointEvents(eqx.Module):
         """
         count = event.alive.shape[-1]
         order = (jnp.arange(count)[:, None] + jnp.arange(count)) % count
-        lives = (2.0 * event.alive.astype(jnp.float32) - 1.0)[order]
-        return lives @ self.prior_given_alive + self.prior_given_component[event.component]
+        signs = (2.0 * event.alive.astype(jnp.float32) - 1.0)[order]
+        return signs @ self.prior_given_alive + self.prior_given_component[event.component]
 
     def draw(
         self,
@@ -98,8 +98,8 @@ class JointEvents(eqx.Module):
         ends = jax.random.uniform(key_end) >= jax.nn.sigmoid(continuation.mean())
         component = sample_categorical(key_component, self.component_logs(deter))
         chance = jax.nn.sigmoid(self.life_logits(deter, component))
-        lives = jax.random.uniform(key_life, was_alive.shape) < chance
-        return Event(was_alive & lives & ~ends, component)
+        survives = jax.random.uniform(key_life, was_alive.shape) < chance
+        return Event(was_alive & survives & ~ends, component)
 
 
 def mixture_kl(

@@ -148,7 +148,7 @@ class LocalModels(WorldModel):
         """The next joint state, corrected by what was observed (posterior). The key is consumed."""
         deter = self.recur(state, arrival.previous_action, fresh=arrival.first)
         logits = self.posterior_logits(deter, self.embed(arrival.obs))
-        return ModelState(sample_categorical(key, logits), deter, self.known_lives(arrival.alive))
+        return ModelState(sample_categorical(key, logits), deter, self.stored_alive(arrival.alive))
 
     def recur(
         self,
@@ -182,7 +182,7 @@ class LocalModels(WorldModel):
         first, last = self.prior.layers
         return self._logits(last(jax.nn.relu(first(deter) + self.events.given(event))))
 
-    def known_lives(self, alive: Bool[Array, "*time agents"]) -> Bool[Array, "*time agents"] | None:
+    def stored_alive(self, alive: Bool[Array, "*time agents"]) -> Bool[Array, "*time agents"] | None:
         """`alive` as a model state stores it: None without joint events."""
         return None if self.events is None else alive
 
@@ -319,8 +319,8 @@ def observe_sequence(
     """
     length = sequence.first.shape[0]
     fresh = sequence.first.at[0].set(True)
-    keys, lives = jax.random.split(key, length), models.known_lives(sequence.alive)
-    inputs = (keys, models.embed(sequence.obs), sequence.previous_action, fresh, lives)
+    keys, alive = jax.random.split(key, length), models.stored_alive(sequence.alive)
+    inputs = (keys, models.embed(sequence.obs), sequence.previous_action, fresh, alive)
     state = models.initial()
     if training:
         nothing = jnp.zeros((models.spec.n_agents, models.networks.categoricals, models.networks.classes))

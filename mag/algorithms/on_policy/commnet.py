@@ -43,18 +43,18 @@ class CommNet(eqx.Module):
         """See `Network.encode`."""
         return self.encoder(arrival.obs)
 
-    def recur(self, memory: LSTMState, encoded: Float[Array, "agents hidden"], arrival: Arrival) -> LSTMState:
+    def recur(self, carry: LSTMState, encoded: Float[Array, "agents hidden"], arrival: Arrival) -> LSTMState:
         """See `Network.recur`: one pass through the LSTM for each round of messages."""
         for _ in range(self.rounds):
-            heard = self.message(mean_of_others(memory.hidden, arrival.alive)) if self.communicate else 0.0
-            memory = self.recurrence(encoded + heard, memory)
-        return memory
+            heard = self.message(mean_of_others(carry.hidden, arrival.alive)) if self.communicate else 0.0
+            carry = self.recurrence(encoded + heard, carry)
+        return carry
 
     def heads(
-        self, key: PRNGKeyArray | None, memory: LSTMState, arrival: Arrival
+        self, key: PRNGKeyArray | None, carry: LSTMState, arrival: Arrival
     ) -> tuple[Float[Array, "agents actions"], Float[Array, " agents"]]:
         """See `Network.heads`; nothing is drawn."""
-        return self.policy(memory.hidden), self.value(memory.hidden)[..., 0]
+        return self.policy(carry.hidden), self.value(carry.hidden)[..., 0]
 
 
 def mean_of_others(x: Float[Array, "agents size"], alive: Bool[Array, " agents"]) -> Float[Array, "agents size"]:

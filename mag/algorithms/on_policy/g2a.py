@@ -71,19 +71,19 @@ class G2A(eqx.Module):
         return jax.nn.relu(self.encoder(jnp.concatenate([arrival.obs, last_action, jnp.eye(agents)], -1)))
 
     def recur(
-        self, memory: Float[Array, "agents hidden"], encoded: Float[Array, "agents hidden"], arrival: Arrival
+        self, carry: Float[Array, "agents hidden"], encoded: Float[Array, "agents hidden"], arrival: Arrival
     ) -> Float[Array, "agents hidden"]:
         """See `Network.recur`."""
-        return self.recurrence(encoded, memory)
+        return self.recurrence(encoded, carry)
 
     def heads(
-        self, key: PRNGKeyArray | None, memory: Float[Array, "agents hidden"], arrival: Arrival
+        self, key: PRNGKeyArray | None, carry: Float[Array, "agents hidden"], arrival: Arrival
     ) -> tuple[Float[Array, "agents actions"], Float[Array, " agents"]]:
         """See `Network.heads`; the gates are drawn. All agents share the centralised value."""
-        heard = self.hear(key, memory, arrival.alive)
+        heard = self.hear(key, carry, arrival.alive)
         state = arrival.obs.ravel() if arrival.state is None else arrival.state
         value = jnp.broadcast_to(self.critic(state), arrival.alive.shape)
-        return self.head(jnp.concatenate([memory, heard], -1)), value
+        return self.head(jnp.concatenate([carry, heard], -1)), value
 
     def hear(
         self, key: PRNGKeyArray | None, h: Float[Array, "agents hidden"], alive: Bool[Array, " agents"]

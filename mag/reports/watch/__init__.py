@@ -79,7 +79,7 @@ def check_ending(out: Path) -> None:
     """Raise UsageError where the file's ending is unknown, or needs a program that is missing here."""
     if out.suffix.lower() not in ENDINGS:
         raise UsageError(
-            f"--out is {out}, whose ending does not say what to write; let it end in one of {', '.join(ENDINGS)}"
+            f"--out is {out}, whose ending does not say what to write; let its name end in one of {', '.join(ENDINGS)}"
         )
     if out.suffix.lower() == ".mp4" and shutil.which("ffmpeg") is None:
         raise UsageError(f"--out is {out}, but films of that kind need the program ffmpeg; install it or write .gif")
