@@ -1,4 +1,4 @@
-"""Agents with rewards of their own: what is learned of each, and the equilibrium that is found."""
+"""Agents with rewards of their own: the rewards learned for each agent, and the equilibrium found."""
 
 import dataclasses
 

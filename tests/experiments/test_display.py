@@ -1,4 +1,4 @@
-"""What a sweep shows: how far runs are and when they will be done."""
+"""The display of a sweep: progress of runs and time left."""
 
 import io
 

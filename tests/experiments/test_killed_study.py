@@ -1,4 +1,4 @@
-"""A study of real runs that is killed in the middle and given again."""
+"""A study of real runs that is killed in the middle and started again."""
 
 import os
 import signal
@@ -96,6 +96,6 @@ def test_it_ends_with_the_table_of_one_left_in_peace_and_names_what_is_damaged(t
 
 
 def table(study, runs):
-    """The study's tidy table without times, and all that a report is made of."""
+    """The study's tidy table without times, and the data of its report."""
     material = of_study(study, runs, runs / "none")
     return to_table(material.records, material.panels, material.curves).drop(columns=TIMES), material

@@ -1,4 +1,4 @@
-"""Reports: the table, the files, what is kept, runs of other methods, and two hundred runs."""
+"""Reports: the table, the files, kept curves, runs of other methods, and two hundred runs."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""Study files: the runs that they stand for, and the line and field of what is wrong in them."""
+"""Study files: the runs that they define, and errors that name line and field."""
 
 import pytest
 

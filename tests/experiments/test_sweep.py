@@ -1,4 +1,4 @@
-"""Sweeps: what is made, skipped, resumed, told and left when something goes wrong."""
+"""Sweeps: which runs are trained, skipped or resumed, and the output and files when a run fails."""
 
 import json
 import os
@@ -25,7 +25,7 @@ def quick(monkeypatch, tmp_path):
 
 
 def curves(study, runs, results):
-    """The table of a study's finished runs, without where each was read from."""
+    """The table of a study's finished runs, without the column `run`."""
     material = of_study(study, runs, results)
     return to_table(material.records, material.panels, material.curves).drop(columns="run"), material
 

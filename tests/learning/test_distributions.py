@@ -1,4 +1,4 @@
-"""Draws by their frequencies, formulas by hand numbers."""
+"""Draws tested by their frequencies, formulas by numbers computed by hand."""
 
 import jax
 import jax.numpy as jnp

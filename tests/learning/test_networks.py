@@ -1,4 +1,4 @@
-"""The layers against hand numbers and a second, naive implementation."""
+"""The layers against numbers computed by hand and a second, naive implementation."""
 
 import equinox as eqx
 import jax

@@ -15,7 +15,7 @@ from mag.learning import optimise, parallel
 
 
 def drift(key, state):
-    """Something of one seed, with a key, a number and a whole number."""
+    """A random step of one seed's state, which holds floats and an integer."""
     key, now = jax.random.split(key)
     return key, {"x": state["x"] + jax.random.normal(now, (3,)), "n": state["n"] + 1}
 

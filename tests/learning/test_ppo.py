@@ -1,4 +1,4 @@
-"""The policy update by hand numbers and loops."""
+"""The policy update against numbers computed by hand and loops."""
 
 import dataclasses
 import math

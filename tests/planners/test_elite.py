@@ -14,7 +14,7 @@ KEY = jax.random.key(7)
 
 
 def gamble(key, state, action):
-    """A toy model: the first step draws whether a state is risky, further steps whether it is in luck."""
+    """A toy model: the first step draws whether a state is risky, further steps whether its future is lucky."""
     drawn = jax.random.bernoulli(key)
     began = state["time"] > 0
     return {
@@ -42,7 +42,7 @@ def planned(plan, key, **sizes):
 
 @functools.cache
 def shares(num_rounds):
-    """How often shooting, and elite resampling with so many rounds, choose the risky one of two first states."""
+    """How often shooting, and elite resampling with `num_rounds` rounds, choose the risky one of two first states."""
     keys = jax.random.split(jax.random.key(0), 4000)
     plans = (
         functools.partial(planned, shooting.plan, num_trajectories=2, horizon=2),

@@ -1,4 +1,4 @@
-"""The planner on toy models that are not ours, where the best of L is known."""
+"""The planner on toy models outside the package, where the best of L is known."""
 
 import functools
 

@@ -1,4 +1,4 @@
-"""The benchmarks count operations rightly and measure what they say; their figures are no tests."""
+"""The benchmarks count operations and seconds correctly; no test depends on how fast they are."""
 
 import itertools
 from types import SimpleNamespace
@@ -19,7 +19,7 @@ def models():
 
 
 def tick(monkeypatch):
-    """Every look at the benchmarks' clock is a second after the last one."""
+    """Every reading of the benchmarks' clock is a second after the last one."""
     clock = itertools.count()
     monkeypatch.setattr(bench, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
 

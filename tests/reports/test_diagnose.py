@@ -1,4 +1,4 @@
-"""What `mag diagnose` reports, by hand and of a small run."""
+"""The results of `mag diagnose`, computed by hand and on a small run."""
 
 import dataclasses
 import json
@@ -22,7 +22,7 @@ LABELS = {"algo": "mag", "env": "a/b", "seed": 0, "env_steps": 1, "sequences": 3
 
 
 def made(seen, reward, continues):
-    """Three sequences of five steps and one agent, of which two steps are observed, and what models made of them."""
+    """Three sequences of five steps and one agent, two steps observed, and the sequences as imagined."""
     first = np.zeros((3, 5), bool)
     first[0, 4] = first[1, 4] = True  # the last step belongs to the next episode
     obs = np.zeros((3, 5, 1, 2), np.float32)

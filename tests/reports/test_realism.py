@@ -1,4 +1,4 @@
-"""The realism of imagined battles: by hand, on the simulator itself, and of a small run."""
+"""The realism of imagined battles: computed by hand, on the simulator itself, and on a small run."""
 
 import json
 
@@ -29,7 +29,7 @@ held_out_accuracy = jax.jit(classifier.held_out_accuracy)
 
 
 def arrivals(obs, alive, reward):
-    """Arrivals `[rollouts, k]` of which only these three are looked at."""
+    """Arrivals `[rollouts, k]` with only the three fields that are read."""
     nothing = np.zeros(obs.shape[:2])
     return Arrival(obs, nothing, alive, nothing, reward, nothing, nothing, None)
 
@@ -114,7 +114,7 @@ def test_a_classifier_sees_dependence_and_not_what_is_unused():
 
 
 def test_the_simulator_repeats_a_battle_from_any_of_its_steps():
-    """Actions really taken, from the state they were taken in: a deterministic task does the same again."""
+    """Real actions, repeated from the state in which they were taken: a deterministic task takes the same steps."""
     env = envs.make("probe/two-step")
     played = play(jax.random.key(0), env, RandomAgent())
     actions = played.arrivals.previous_action[1:]

@@ -1,4 +1,4 @@
-"""`mag watch`: what is recorded is what was played, and the page and the films show it."""
+"""`mag watch`: recordings equal the played battles, and page and films show them."""
 
 import json
 import re
@@ -42,7 +42,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def dreamt(tmp_path_factory):
-    """The same run, with one."""
+    """A run folder of the same sizes, with a world model."""
     return trained(tmp_path_factory, dreamer.NAME)
 
 
@@ -315,7 +315,7 @@ def steps(tab, length):
 
 
 def picture(tab, canvas):
-    """What a canvas shows."""
+    """The content of a canvas."""
     return tab.evaluate(f"document.getElementById('{canvas}').toDataURL()")
 
 

@@ -1,4 +1,4 @@
-"""Imagined episodes: what was observed is used, what comes later is not."""
+"""Imagined episodes depend on the observed steps and on no later observation."""
 
 import jax
 import jax.numpy as jnp

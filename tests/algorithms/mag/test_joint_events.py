@@ -1,4 +1,4 @@
-"""Joint events: lives, ends and components drawn once for the team."""
+"""Joint events: deaths, ends and components drawn once for the team."""
 
 import dataclasses
 
@@ -66,7 +66,7 @@ def untrained(networks=SIZES, **config):
 
 
 def arrivals(models, count=400):
-    """Drawn successors of the start of an episode: sides that the agents see, and who lives."""
+    """Drawn successors of an episode's start: sides that the agents see, and which agents are alive."""
     sequence = jax.tree.map(lambda x: x[:1], coin_sequence(jax.random.key(3)))
     _, states = observe_sequence(models, jax.random.key(4), sequence, training=False)
     start = jax.tree.map(lambda x: x[0], states)

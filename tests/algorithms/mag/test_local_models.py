@@ -38,7 +38,7 @@ BATCH = random_batch(0, [[0, 0, 1, 0], [1, 0, 0, 1]])
 
 
 class Trained(NamedTuple):
-    """What one gradient step on BATCH sees."""
+    """Loss, metrics, gradient and predictions of one gradient step on BATCH."""
 
     loss: jax.Array
     metrics: dict
@@ -64,7 +64,7 @@ def trained():
 
 @pytest.fixture(scope="module")
 def naive(trained):
-    """Errors, memories and logits of each sequence of BATCH, by loops."""
+    """Errors, recurrent states and logits of each sequence of BATCH, by loops."""
     return [
         reference.sequence_errors(np, float64(MODELS), sequence, classes)
         for sequence, classes in zip(sequences(), drawn(trained), strict=True)
@@ -81,7 +81,7 @@ def drawn(trained):
 
 
 def sharp(models):
-    """The models with all but certain draws: logits a thousand times as large."""
+    """The models with nearly deterministic draws: logits a thousand times as large."""
     return eqx.tree_at(
         lambda m: (m.posterior_output.weight, m.prior.layers[-1].weight),
         models,

@@ -1,4 +1,4 @@
-"""Every algorithm as a whole, in the debug size on a probe; then what Algorithm 1 alone promises."""
+"""Every algorithm as a whole, in the debug size on a probe; then properties of Algorithm 1 alone."""
 
 import dataclasses
 import functools
@@ -60,7 +60,7 @@ def build(algo, seeds):
 
 
 class Report(NamedTuple):
-    """What an iteration reported and played."""
+    """Metrics and played steps of an iteration."""
 
     metrics: Any
     episodes: Any
@@ -106,7 +106,7 @@ class Run:
 
 
 def parameters(state):
-    """All that is learned, by name."""
+    """All learned parameters, by name."""
     named = ((keystr(path, simple=True, separator="."), x) for path, x in tree_leaves_with_path(state))
     return {name: np.asarray(x) for name, x in named if "params." in name}
 
@@ -196,7 +196,7 @@ def agent_of(algo):
 
 @pytest.fixture(scope="module", params=[algo for algo in ALGORITHMS if algo != "mag"])
 def agent(request):
-    """One joint agent of each kind; MAG's is MAMBA's."""
+    """One joint agent of each kind; MAG and MAMBA have the same."""
     return agent_of(request.param)
 
 
@@ -281,7 +281,7 @@ def test_a_configuration_of_no_algorithm_is_refused():
 
 
 class Recorded:
-    """MAG whose lines only note that they were called, and give names for what they make."""
+    """MAG whose lines only record their calls, and return names of their results."""
 
     def __init__(self, algo):
         self.algorithm = make(default_config(algo, ENV, "debug"), envs.spec(ENV))

@@ -1,4 +1,4 @@
-"""Sizes and numbers of the paper and its parent, as they stand in the `paper` preset."""
+"""Sizes and numbers of the paper and its parent, in the `paper` preset."""
 
 import dataclasses
 
@@ -180,7 +180,7 @@ def test_mamba_keeps_its_own_learning_rate():
 
 
 def of(algo):
-    """The publication's preset on SMAC's scale of rewards."""
+    """The publication's preset on SMAC's reward scale."""
     return default_config(algo, "smac_jax/2s3z", "paper", "paper")
 
 

@@ -1,4 +1,4 @@
-"""The joint ratio as the model reward: two agents whose true observations always agree, and models that know it not."""
+"""The joint ratio as the model reward: two agents whose true observations always agree, unlike the models'."""
 
 from functools import partial
 
@@ -29,7 +29,7 @@ class Read(eqx.Module):
 
 
 class Coins:
-    """Local models of a coin each: heads or tails evenly, which is right for each agent by itself."""
+    """Local models of a coin each: heads or tails with equal probability, which is right for each agent by itself."""
 
     def reader(self, key, sizes, activation, init="xavier"):
         return Read(MLP(key, (2, *sizes), activation, init))

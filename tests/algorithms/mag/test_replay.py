@@ -1,4 +1,4 @@
-"""The dataset D_e: sequences are whole, in order and drawn evenly."""
+"""The dataset D_e: sequences are whole, in order and drawn uniformly."""
 
 import jax
 import jax.numpy as jnp

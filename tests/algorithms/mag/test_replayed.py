@@ -1,4 +1,4 @@
-"""Real sequences beside the imagined."""
+"""Real sequences beside imagined rollouts."""
 
 import jax
 import jax.numpy as jnp

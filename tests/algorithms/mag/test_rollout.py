@@ -82,7 +82,7 @@ def test_each_state_is_predicted_from_the_one_before(played):
 
 
 def predictor(models, kind, *, actor=ACTOR, model_reward=MODEL_REWARD, **options):
-    """How MAG predicts with a planner of that kind."""
+    """MAG's prediction with a kind of planner."""
     config = default_config("mag", SPEC.name, "debug", planner=kind)
     config = dataclasses.replace(config, planner=dataclasses.replace(config.planner, **options))
     return MAG(config, SPEC).predictor(models, model_reward, actor)

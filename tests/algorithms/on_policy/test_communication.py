@@ -1,4 +1,4 @@
-"""The baselines communicate: they solve what cannot be solved otherwise, and only where they may."""
+"""The baselines solve a task that needs communication, and only where they may communicate."""
 
 import dataclasses
 

@@ -41,7 +41,7 @@ def test_others_are_all_but_oneself():
 
 
 def gate_logits(net, h, i, alive=(1, 1, 1)):
-    """Scores of the gates of agent i, its pairs with those who live read one by one."""
+    """Scores of the gates of agent i, whose pairs with living agents are read one by one."""
     pairs = [(alive[j], np.concatenate([h[i], h[j]])) for j in range(3) if j != i]
     forward, backward = [], []
     for cell, order, read in ((net.forward, pairs, forward), (net.backward, pairs[::-1], backward)):
@@ -54,7 +54,7 @@ def gate_logits(net, h, i, alive=(1, 1, 1)):
 
 
 def heard(net, h, alive, i):
-    """What agent i hears with the likelier gates."""
+    """The messages that agent i hears with the likelier gates."""
     others = [j for j in range(3) if j != i]
     gates = gate_logits(net.hard, h, i, alive).argmax(-1)
     query, keys, values = (

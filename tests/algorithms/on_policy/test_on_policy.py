@@ -1,4 +1,4 @@
-"""Returns, masks, memory and the update that the baselines share: hand numbers, loops and probes."""
+"""Returns, masks, recurrent state and the update that the baselines share: hand numbers, loops and probes."""
 
 import dataclasses
 import itertools
@@ -49,7 +49,7 @@ def build(algo, env, **learning):
 
 
 def collecting(env, agent):
-    """Environments at the start of their episodes, and how to play on."""
+    """Environments at the start of their episodes, and a function that continues to play."""
     player = JaxPlayer(envs.make(env), num_envs=4, steps=8)
     play = jax.jit(player.collect.of_one_seed)
     return player.start.of_one_seed(jax.random.key(5), agent), lambda key, players: play(key, agent, players)
@@ -66,7 +66,7 @@ def test_a_configuration_knows_its_method(algo):
 
 
 def segment_of(reward, followed, continues, alive):
-    """A segment of which only what returns read is told; `[time + 1]` and `[time + 1, agents]`."""
+    """A segment with only those fields that returns read; `[time + 1]` and `[time + 1, agents]`."""
     items, agents = np.shape(alive)
     steps = Arrival(
         obs=jnp.zeros((items, agents, 1)),
@@ -130,7 +130,7 @@ def test_the_behaviour_mixes_in_uniform_play():
 
 
 def random_segments(seed, firsts):
-    """Segments `[envs, ...]` of random steps, agents dying at random; nothing follows an item before a start."""
+    """Segments `[envs, ...]` of random steps, agents dying at random; no transition leads to an episode's start."""
     steps = random_batch(seed, firsts)
     rng = np.random.default_rng(seed)
     steps = steps._replace(alive=jnp.asarray(rng.random(steps.alive.shape) < 0.7))
