@@ -82,7 +82,7 @@ class Grid(NamedTuple):
 def device_grid(num_seeds: int, workers: int) -> Grid:
     """How seeds and their workers are laid over JAX's devices.
 
-    A CPU has a thread for each worker, and no more seeds at once than fill its cores. Several accelerators take a
+    A CPU has a thread for each worker, and as few seeds at once as fill its cores. Several accelerators take a
     worker each, or equal numbers of seeds; if a seed has more workers than there are accelerators, one accelerator
     computes all of its workers, with the same result. Raises UsageError where a CPU has too few threads.
     """
