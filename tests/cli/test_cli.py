@@ -162,7 +162,7 @@ BAD_INPUT = [
     ("train --algo g2a --learning.minibatches 7 --size debug", "the minibatches must divide the environments"),
     ("train --ppo.learning-rate-decay 1.1", "ppo.learning_rate_decay is 1.1; it must be at least 0 and at most 1"),
     ("train --models.ema-decay 1", "models.ema_decay is 1.0; it must be at least 0 and below 1"),
-    ("train --models.optimiser sgd", "--models.optimiser: 'sgd' is none of adam, muon"),
+    ("train --models.optimiser sgd", "--models.optimiser: 'sgd' is not one of adam, muon"),
     ("train --models.reward-threshold 0", "models.reward_threshold is 0.0; it must be above 0"),
     ("train --models.reward-weight nan", "models.reward_weight is nan; it must be a finite number"),
     ("train --algo commnet --planner.horizon 7", "commnet does not plan and takes no option --planner.horizon"),
