@@ -44,7 +44,7 @@ def versions() -> dict[str, str]:
 
 
 def hardware() -> dict[str, Any]:
-    """The machine, and the device of JAX's that is used: the first."""
+    """The machine, and the device that JAX uses: its first."""
     import jax
 
     device = jax.devices()[0]

@@ -1,7 +1,7 @@
 """Trained policies in small files: the weights of one seed of a run, without its data and optimisers.
 
 An entry is a folder `mag/zoo/NAME` of this package with `weights.npz` (half precision) and `config.json` (options, map
-and what made it). `zoo/NAME` is taken wherever a command reads a run; `mag.runs.export` makes entries.
+and what made it). `zoo/NAME` works wherever a command reads a run; `mag.runs.export` makes entries.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ class Entry(NamedTuple):
     folder: Path
     config: RunConfig
     content: dict[str, Any] | None
-    """That of a map from a file."""
+    """A map file's content; None for a map that comes from no file."""
     made: dict[str, Any]
     """The command, environment steps, iterations and last test of the run that it was taken from."""
 
@@ -49,7 +49,7 @@ def is_entry(path: Path) -> bool:
 
 
 def entry(path: Path) -> Entry:
-    """The entry `zoo/NAME`. Raises UsageError where there is none, or it is of another version of the program."""
+    """The entry `zoo/NAME`. Raises UsageError if there is none, or if another version of the program made it."""
     if path.name not in names():
         known = ", ".join(f"{PREFIX}/{name}" for name in names()) or "none"
         raise UsageError(f"{path} is no folder and not in the zoo{did_you_mean(path.name, names())}; there are {known}")
