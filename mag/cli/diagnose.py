@@ -75,5 +75,5 @@ def picture_file(options: Options) -> Path | None:
     if options.rollouts == 0:
         raise UsageError("--out asks for a picture of rollouts and --rollouts 0 for none; leave one of them out")
     if not out.parent.is_dir():
-        raise UsageError(f"--out is {out}, but {out.parent} is no folder; make it, or choose another")
+        raise UsageError(f"--out is {out}, but {out.parent} is not a folder; make it, or choose another")
     return out

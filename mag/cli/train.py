@@ -25,7 +25,9 @@ def run(words: list[str]) -> None:
     asked = [word for word in words if word in HELP]
     parts = split([word for word in words if word not in HELP], PROG)
     if parts.positionals:
-        raise UsageError(f"{parts.positionals[0]!r} is no option; options begin with --, `{PROG} --help` lists them")
+        raise UsageError(
+            f"{parts.positionals[0]!r} is not an option; options begin with --, `{PROG} --help` lists them"
+        )
     folder, file = (parts.given.pop(name, None) for name in ("run", "config"))
     base = None if file is None else base_config(Path(file))
     spell = spelling(parts.spelt)

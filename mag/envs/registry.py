@@ -117,7 +117,7 @@ def _family(name: str, family_name: str) -> Family:
     family = importlib.import_module(module)
     if not isinstance(family, Family):
         raise UsageError(
-            f"environment {name!r}: module {module!r} is no family of environments: it needs the functions "
+            f"environment {name!r}: module {module!r} is not a family of environments: it needs the functions "
             f"`specs` and `make` (see `mag.envs.Family`).{_nearest(name, names())}"
         )
     return family

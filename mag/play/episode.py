@@ -63,8 +63,8 @@ def chosen_by(agent: Agent, *, greedy: bool) -> Choose:
 def start_episode(key: PRNGKeyArray, env: Env, carry: Carry) -> Episode:
     """An episode at its start. The key is consumed."""
     env_state, timestep = env.reset(key)
-    nobody = jnp.full(env.spec.n_agents, -1, jnp.int32)
-    return Episode(env_state, timestep, nobody, carry, jnp.zeros(env.spec.reward_shape), jnp.zeros((), jnp.int32))
+    no_action = jnp.full(env.spec.n_agents, -1, jnp.int32)
+    return Episode(env_state, timestep, no_action, carry, jnp.zeros(env.spec.reward_shape), jnp.zeros((), jnp.int32))
 
 
 def step_episode(

@@ -23,7 +23,7 @@ PLAYERS = 4
 
 
 class Setup(NamedTuple):
-    """Who learns and who plays."""
+    """The algorithm and the player of a run."""
 
     algorithm: Algorithm
     player: Player

@@ -44,7 +44,7 @@ def names() -> list[str]:
 
 
 def is_entry(path: Path) -> bool:
-    """Whether a path means an entry: `zoo/NAME`, where there is no such folder of the user's own."""
+    """Whether a path means an entry: `zoo/NAME`, unless the user has a folder of that name."""
     return len(path.parts) == 2 and path.parts[0] == PREFIX and not path.exists()
 
 
@@ -52,7 +52,9 @@ def entry(path: Path) -> Entry:
     """The entry `zoo/NAME`. Raises UsageError if there is none, or if another version of the program made it."""
     if path.name not in names():
         known = ", ".join(f"{PREFIX}/{name}" for name in names()) or "none"
-        raise UsageError(f"{path} is no folder and not in the zoo{did_you_mean(path.name, names())}; there are {known}")
+        raise UsageError(
+            f"{path} is not a folder and not in the zoo{did_you_mean(path.name, names())}; there are {known}"
+        )
     folder = FOLDER / path.name
     told = json.loads((folder / "config.json").read_text())
     config: Any = find(told["options"]["algo"]).config()
@@ -67,10 +69,10 @@ def entry(path: Path) -> Entry:
 
 
 def config_at(path: Path) -> RunConfig:
-    """The configuration of a run in a folder, or of an entry of the zoo. UsageError where there is neither."""
+    """The configuration of a run in a folder, or of an entry of the zoo. Raises UsageError if `path` is neither."""
     return entry(path).config if is_entry(path) else load_config(RunFolder(path))
 
 
 def map_at(path: Path) -> dict[str, Any] | None:
-    """The content of the map that a run or an entry noted; None for a map that comes from no file."""
+    """The content of the map file that a run or an entry stored; None for a map that comes from no file."""
     return entry(path).content if is_entry(path) else noted_map(RunFolder(path))

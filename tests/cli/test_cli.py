@@ -137,7 +137,7 @@ BAD_INPUT = [
     ("train --workers 16 --size small", "workers is 16; it can be at most 8"),
     ("train --workers 2 --algo g2a", "workers is 2; g2a learns with 1 (mag and mamba can have more)"),
     ("train --steps", "--steps needs a value; `mag train --help` explains"),
-    ("train extra", "'extra' is no option"),
+    ("train extra", "'extra' is not an option"),
     ("train --env smax/3s_vs_9z", "'3s_vs_9z'"),
     ("train --env starcraft", "'starcraft'"),
     ("train --env ./my_tasks/corridor", "there is no family '.'"),

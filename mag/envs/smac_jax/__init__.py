@@ -41,7 +41,7 @@ def make(map_name: str, *, ticks_per_second: Number = LOOPS_PER_SECOND, episode_
 
 
 def content_of_file(path: str) -> dict[str, Any]:
-    """The map in a file (`loading`) and the units on it, as JSON. Raises UsageError if there is no such map."""
+    """The map in a file (`loading`) and its units, as JSON. Raises UsageError if the file is missing or invalid."""
     return content_of(load_map(path))
 
 
@@ -56,7 +56,7 @@ def make_from_content(map_name: str, content: dict[str, Any]) -> JaxMarlEnv:
 
 
 def _place(map_name: str) -> str:
-    return f"the noted content of {map_name}"
+    return f"the stored content of {map_name}"
 
 
 def _make(map_name: str, game_map: Map, ticks_per_second: Number, episode_limit: int | None) -> JaxMarlEnv:

@@ -40,7 +40,7 @@ def game_folder() -> Path:
     given = os.environ.get("SC2PATH")
     root = Path(given or "~/StarCraftII").expanduser()
     if not root.is_dir():
-        what = f"SC2PATH is {given}, which is no folder" if given else f"SC2PATH is not set and there is no {root}"
+        what = f"SC2PATH is {given}, which is not a folder" if given else f"SC2PATH is not set and there is no {root}"
         raise UsageError(f"StarCraft II is missing: {what}; {WHERE}")
     return root
 

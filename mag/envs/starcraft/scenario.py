@@ -127,7 +127,7 @@ def scenario_from(name: str, content: dict[str, Any]) -> Scenario:
     """The scenario in a map file's content. Raises UsageError if the content is invalid."""
     fields = dict(content)
     options = fields.pop("starcraft", {})
-    source = Source(f"the noted content of {name}", fields)
+    source = Source(f"the stored content of {name}", fields)
     _check_options(source, options)
     return Scenario(name, map_from(fields, source.place), Options(**options))
 

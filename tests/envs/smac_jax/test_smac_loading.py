@@ -86,7 +86,7 @@ def test_a_map_is_played_by_its_content_where_its_file_is_not(tmp_path: Path) ->
         envs.spec(name)
     assert envs.spec(name, content) == envs.make(name, content).spec == spec
     assert content is not None
-    with pytest.raises(UsageError, match=r"the noted content of .*file.toml: limit is 0; allowed"):
+    with pytest.raises(UsageError, match=r"the stored content of .*file.toml: limit is 0; allowed"):
         envs.make(name, content | {"limit": 0})
     with pytest.raises(UsageError, match=r"probe/relay.*does not read map files"):
         envs.make("probe/relay", content)

@@ -128,7 +128,7 @@ def test_a_replay_is_saved_where_one_is_asked_for(game_folder, tmp_path):
 
 def test_a_missing_game_is_told(tmp_path, monkeypatch):
     monkeypatch.setenv("SC2PATH", str(tmp_path / "nowhere"))
-    with pytest.raises(UsageError, match=r"StarCraft II is missing: SC2PATH is .*nowhere, which is no folder"):
+    with pytest.raises(UsageError, match=r"StarCraft II is missing: SC2PATH is .*nowhere, which is not a folder"):
         find_game()
     monkeypatch.setenv("SC2PATH", str(tmp_path))
     with pytest.raises(UsageError, match=r"there is no Versions/Base\*/SC2_x64 in"):
