@@ -2,8 +2,8 @@
 
     python -m examples.planner_in_your_model
 
-Two agents walk on a grid. The model of the walk blurs a step now and then, and a blurred position shows: it is not on
-the grid. Planning chooses, among predictions, those that lead to states where little error is expected.
+Two agents walk on a grid. The model blurs a step now and then, and a blurred position can be told: it is off the grid.
+The planner chooses predictions that lead to states with little expected error.
 """
 
 from collections.abc import Callable
@@ -28,7 +28,7 @@ def predict(key: PRNGKeyArray, position: Position, action: Action) -> Position:
 
 
 def act(key: PRNGKeyArray, position: Position) -> Action:
-    """The joint policy: at random."""
+    """The joint policy: uniformly random."""
     return jax.random.randint(key, (len(position),), 0, len(MOVES))
 
 

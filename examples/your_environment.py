@@ -3,7 +3,7 @@
     python -m examples.your_environment
     python -m mag train --env examples.your_environment/ring-8
 
-Two agents meet on a ring of places: each sees both places, and moves left, stays or moves right.
+Two agents try to meet on a ring of places: each sees both agents' places, and moves left, stays or moves right.
 """
 
 from typing import NamedTuple

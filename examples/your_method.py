@@ -4,7 +4,7 @@
     python -m mag train --algo examples.your_method --env probe/one-step
 
 This one is REINFORCE (Williams 1992) for a team without memory: a linear policy on each agent's own observation.
-Training, tests, checkpoints, reports and seeds side by side come with the contract (`mag.algorithms.contract`).
+Training, tests, checkpoints, reports and several seeds at once come with the contract (`mag.algorithms.contract`).
 """
 
 from dataclasses import dataclass, field
@@ -60,7 +60,7 @@ class Agent(eqx.Module):
 
 
 class State(NamedTuple):
-    """Everything that is learned, and how."""
+    """The random key, the policy and its optimiser's state."""
 
     key: PRNGKeyArray
     agent: Agent
@@ -76,7 +76,7 @@ class Reinforce:
         self.optimiser = optax.adam(config.learning_rate)
 
     def footprint(self) -> dict[str, int]:
-        """Too little memory to be worth a word."""
+        """None worth counting."""
         return {}
 
     @per_seed()
@@ -115,7 +115,7 @@ class Reinforce:
         return state._replace(agent=optax.apply_updates(state.agent, updates), opt_state=opt_state), metrics
 
     def returns(self, reward: Float[Array, " time"], continues: Float[Array, " time"]) -> Float[Array, " time"]:
-        """Discounted sums of what follows, up to the end of the episode or of what was played."""
+        """Discounted sums of rewards up to the end of the episode or of the items played."""
         nothing = jnp.zeros((len(reward) + 1, 1))
         return lambda_returns(reward[:, None], continues[:, None], nothing, gamma=self.config.gamma, gae_lambda=1.0)[
             :, 0

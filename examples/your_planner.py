@@ -3,7 +3,7 @@
     python -m examples.your_planner
     python -m mag train --algo mag --planner.kind examples.your_planner --planner.num-predictions 8
 
-This one looks a single step ahead: of several predictions it takes the one whose model reward is the highest.
+This one looks a single step ahead: it takes the prediction with the highest model reward.
 """
 
 from dataclasses import dataclass

@@ -3,7 +3,7 @@
     python -m examples.your_world_model
     python -m mag train --algo examples.your_world_model --env probe/two-step
 
-The model suits tasks whose joint observation says everything, in zeros and ones: one network for the whole team
+The model suits fully observed tasks with observations of zeros and ones: one network for the whole team
 predicts the next joint observation, the reward, and whether the episode goes on. Planner, model reward, rollouts and
 policy are MAG's and read a state through `reader` alone; any planner of `--planner.kind` plans with it.
 """
@@ -27,7 +27,7 @@ from mag.learning.networks import MLP, Activation, Initialiser
 from mag.types import Arrival, Metrics
 
 State = Float[Array, "agents features"]
-"""What each agent observes, then the reward that led there and whether the episode goes on."""
+"""Each agent's observation, then the reward on arriving and whether the episode goes on."""
 
 
 class TeamModel(WorldModel):

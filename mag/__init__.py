@@ -6,8 +6,7 @@
     policy = mag.load("runs/first")
     action = policy.act(observation, available, first=True)     # arrays [agents, obs] and [agents, actions]
 
-`make` makes an environment by name; `plan` is the paper's planner, which plugs into any world model, and `Plan` what
-it returns.
+`make` makes an environment by name. `plan` is the paper's planner, for any world model; it returns a `Plan`.
 """
 
 from importlib import import_module, metadata
@@ -32,7 +31,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is asked for, so that `mag --help` does not wait for JAX."""
+    """Import a public name at its first use, so that `mag --help` does not wait for JAX."""
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'mag' has no attribute {name!r}")

@@ -1,22 +1,22 @@
-"""A user's mistake, and an output that nobody takes."""
+"""Errors for users, and what to do with an output that can no longer be written."""
 
 import os
 from typing import IO
 
 
 class UsageError(Exception):
-    """A mistake of the user's: says what was given, what is allowed and what to do.
+    """A user's mistake. The message says what was given, what is allowed and what to do.
 
     The command line prints its message and exits with code 2.
     """
 
 
 class PlayError(UsageError):
-    """The environment cannot be played any further. What was learned until then is whole, and is saved."""
+    """The environment cannot be played any further; what was learned so far is intact and is saved."""
 
 
 def discard(output: IO[str]) -> None:
-    """Send what cannot be written nowhere: Python would try again, and complain, when the program ends."""
+    """Redirect a broken output to the null device: else Python writes it again at exit, and complains."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, output.fileno())
     os.close(nowhere)

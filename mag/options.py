@@ -3,8 +3,8 @@
     hidden: int = number(256, least=1)
     \"\"\"Width of the hidden layers.\"\"\"
 
-A configuration is a frozen dataclass of options and of groups of options, which are dataclasses again. The option
-`hidden` of the group `networks` is called `networks.hidden`.
+A configuration is a frozen dataclass whose fields are options or groups of options; a group is a dataclass, too. The
+option `hidden` of the group `networks` is called `networks.hidden`.
 """
 
 import ast
@@ -28,7 +28,7 @@ Number = int | float
 
 
 class Bounds(NamedTuple):
-    """The numbers that an option takes. `least` and `most` are allowed, `above` and `below` are not."""
+    """The range of numbers that an option allows: `least` and `most` are inclusive, `above` and `below` exclusive."""
 
     least: Number | None = None
     most: Number | None = None
@@ -46,7 +46,7 @@ class Bounds(NamedTuple):
         )
 
     def __str__(self) -> str:
-        """The bounds in words, which follow on "it must be"."""
+        """The bounds in words, to complete "it must be ..."."""
         words = (("at least", self.least), ("above", self.above), ("at most", self.most), ("below", self.below))
         return " and ".join(f"{word} {bound}" for word, bound in words if bound is not None) or "a finite number"
 
@@ -62,14 +62,14 @@ def number(
 ) -> Any:
     """A field that holds a number within bounds.
 
-    `source` names the publication that gives the default, which the help then quotes; None where nobody does.
+    `source` names the publication that the default comes from, which the help quotes; None if there is none.
     """
     bounds = Bounds(least, most, above, below)
     return dataclasses.field(default=default, metadata={"bounds": bounds, "source": source})
 
 
 def choice(default: Any, *, source: str | None = "paper") -> Any:
-    """A field that holds a word or a truth value; its type lists the allowed words. `source` as in `number`."""
+    """A field that holds true or false, text, a path, or one of the words in its type. `source` as in `number`."""
     return dataclasses.field(default=default, metadata={"source": source})
 
 
@@ -77,7 +77,7 @@ class Option(NamedTuple):
     """One option of a configuration."""
 
     name: str
-    """With its groups: `networks.hidden`."""
+    """The full name, with its groups: `networks.hidden`."""
     type: Any
     value: Any
     help: str
@@ -115,7 +115,7 @@ def field_types(cls: type) -> dict[str, Any]:
 
 @functools.cache
 def docstrings(cls: type) -> dict[str, str]:
-    """The docstring below each field of a dataclass, its base classes' included; none where there is no source."""
+    """The docstring below each field of a dataclass and its base classes; none if their code cannot be read."""
     found: dict[str, str] = {}
     for each in reversed(cls.__mro__):
         try:
@@ -131,7 +131,7 @@ def docstrings(cls: type) -> dict[str, str]:
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """`{"a": {"b": 1}}` as `{"a.b": 1}`, which is how options are called."""
+    """`{"a": {"b": 1}}` as `{"a.b": 1}`, the form of options' names."""
     flat: dict[str, Any] = {}
     for name, value in values.items():
         flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
@@ -144,15 +144,15 @@ def values(config: Any) -> dict[str, Any]:
 
 
 def to_json(config: Any) -> dict[str, Any]:
-    """A configuration as JSON gives it back, group within group."""
+    """A configuration as JSON values, one dict per group."""
     nested: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config)))
     return nested
 
 
 def override(config: Config, changes: Mapping[str, Any]) -> Config:
-    """The configuration with other values, named `a.b` or nested; text is read as the option's type.
+    """The configuration with some values changed, named `a.b` or nested; text is read as the option's type.
 
-    Raises UsageError for an option that does not exist and for a value of another type; bounds are `validate`'s.
+    Raises UsageError for an unknown option and for a value of the wrong type; `check_bounds` checks the bounds.
     """
     flat = flatten(changes)
     known = {option.name: option for option in options(config)}
@@ -164,7 +164,7 @@ def override(config: Config, changes: Mapping[str, Any]) -> Config:
 
 
 def unknown(name: str, value: Any, known: Iterable[str], spell: Callable[[str], str] = str) -> str:
-    """A sentence on an option that does not exist, spelled as the user does; it may be a group of options."""
+    """The error message for a name that is no option, though perhaps a group of options; `spell` spells options."""
     if inside := [spell(each) for each in known if each.startswith(f"{name}.")]:
         return f"{spell(name)} is {value!r}, but it is a group of options; set one of them: {', '.join(inside)}"
     return f"unknown option {spell(name)}{did_you_mean(spell(name), [spell(each) for each in known])}"
@@ -185,7 +185,7 @@ def _replace(config: Any, flat: Mapping[str, Any]) -> Any:
 
 
 def convert(name: str, kind: Any, value: Any) -> Any:
-    """A value as the type of its option, read where it is text; UsageError, which names the option, where it cannot."""
+    """A value converted to its option's type, also from text. Raises UsageError, naming the option, if that fails."""
     kinds = alternatives(kind)
     if value is None and types.NoneType in kinds:
         return None
@@ -195,7 +195,7 @@ def convert(name: str, kind: Any, value: Any) -> Any:
         if value in typing.get_args(kind):
             return value
         near = did_you_mean(str(value), map(str, typing.get_args(kind)))
-        raise UsageError(f"{name}: {value!r} is none of {', '.join(map(str, typing.get_args(kind)))}{near}")
+        raise UsageError(f"{name}: {value!r} is not one of {', '.join(map(str, typing.get_args(kind)))}{near}")
     try:
         if kind in (int, float):
             return _number(kind, value)
@@ -211,7 +211,7 @@ def convert(name: str, kind: Any, value: Any) -> Any:
 
 
 def wanted(kind: Any) -> str:
-    """What an option of a type takes, in words."""
+    """The values that an option of a type allows, in words."""
     kind = alternatives(kind)[0]
     if typing.get_origin(kind) is Literal:
         return " or ".join(map(str, typing.get_args(kind)))
@@ -225,7 +225,7 @@ def alternatives(kind: Any) -> tuple[Any, ...]:
 
 
 def _number(kind: type, value: Any) -> Number:
-    """A number, also from text and from `1e6` where a whole number is wanted; ValueError or TypeError for others."""
+    """A number, also from text, and whole ones from `1e6`; ValueError or TypeError for anything else."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise TypeError
     if kind is float:
@@ -237,7 +237,7 @@ def _number(kind: type, value: Any) -> Number:
 
 
 def _whole(value: Number) -> int:
-    """A number without a fraction as an integer; ValueError where it has one."""
+    """A whole number as an integer; ValueError if it has a fraction."""
     if int(value) != value:
         raise ValueError
     return int(value)
@@ -263,7 +263,7 @@ def check_bounds(config: Any, spell: Callable[[str], str] = str) -> None:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """` (did you mean ...?)` where a known name is close: as a whole, or by what follows its groups."""
+    """` (did you mean ...?)` if a known name is close as a whole, or without its groups; else empty."""
     names = list(known)
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.7)
     if not close:

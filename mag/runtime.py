@@ -1,4 +1,4 @@
-"""How JAX runs here: the one place that touches its global settings."""
+"""JAX's global settings, made here and nowhere else."""
 
 import contextlib
 import os
@@ -9,19 +9,19 @@ from pathlib import Path
 from mag.errors import UsageError
 
 MOST_THREADS = 8
-"""Seeds times workers that a CPU runs side by side at most, a thread each (`mag.learning.parallel.over_seeds`)."""
+"""Most threads on a CPU: one for each worker of each seed that trains at once (`mag.learning.parallel.over_seeds`)."""
 
 PATIENCE = [f"--xla_cpu_collective_call_{what}_timeout_seconds=86400" for what in ("warn_stuck", "terminate")]
-"""Workers wait for each other, on a busy machine for longer than the 40 s after which XLA ends the process. A version
-that does not know these flags would not start, so they go to the one they were tried with."""
+"""Flags that let workers wait a day for each other: by default XLA ends the process after 40 s, too soon on a busy
+machine. XLA refuses to start with flags that it does not know, so only the version they were tried with gets them."""
 
 
 def setup(num_seeds: int = 1, workers: int = 1) -> None:
-    """Give JAX its threads and a persistent compilation cache, with which a configuration's second run starts at once.
+    """Give JAX its CPU threads and a compilation cache on disk, with which a configuration's second run starts at once.
 
-    The cache lies in `$MAG_CACHE`, else in the user's cache folder. Where that cannot be written there is no
-    cache: slower, never an error. A thread is a device to JAX, whose pool grows with their number: with eight on two
-    cores a run of two workers takes 1.4 times as long as with two, so there are no more than are needed.
+    The cache lies in `cache_folder()`; if that cannot be written, there is no cache. JAX counts each thread as a
+    device, and spare devices cost time: on two cores a run of two workers takes 1.4 times as long with eight devices
+    as with two, so there are no more than needed. Raises UsageError if JAX is set to 64 bits.
     """
     if os.environ.get("JAX_ENABLE_X64", "0").lower() not in ("", "0", "false", "off", "no"):
         raise UsageError(
@@ -45,7 +45,7 @@ def setup(num_seeds: int = 1, workers: int = 1) -> None:
 
 
 def set_precision(precision: str) -> None:
-    """How an accelerator multiplies float32 matrices: `float32`, or `tensorfloat32`, JAX's own default on GPUs."""
+    """Set how an accelerator multiplies float32 matrices: `float32`, or `tensorfloat32`, JAX's own default on GPUs."""
     import jax
 
     if jax.default_backend() != "cpu":
@@ -53,26 +53,26 @@ def set_precision(precision: str) -> None:
 
 
 def compile_options() -> dict[str, int | bool]:
-    """Options for `jax.jit`: on a CPU, LLVM's -O2, which compiles in half the time of -O3 to code as fast."""
+    """Options for `jax.jit`: on a CPU LLVM's -O2, which compiles twice as fast as -O3 to equally fast code."""
     import jax
 
     return {"xla_backend_optimization_level": 2} if jax.default_backend() == "cpu" else {}
 
 
 def own_cores() -> int:
-    """The CPU's cores that were given to this process."""
+    """The number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def cores_told() -> str:
-    """The number of those cores in words: `1 core`, `2 cores`."""
+    """The number of this process's cores in words: `1 core`, `2 cores`."""
     return f"{own_cores()} core{'s' if own_cores() != 1 else ''}"
 
 
 def seeds_at_once(num_seeds: int, workers: int, most: int = MOST_THREADS) -> int:
-    """How many seeds a CPU trains side by side, all in equal turns: the fewest that fill its cores.
+    """How many seeds a CPU trains side by side: the smallest divisor of `num_seeds` that fills its cores.
 
-    With their workers they take `most` threads at most, and where no number fills the cores there are as many as fit.
+    Seeds times workers is at most `most`; if no divisor fills the cores, it is the largest divisor that fits.
     """
     shares = [count for count in range(1, most // workers + 1) if num_seeds % count == 0] or [1]
     return next((count for count in shares if count * workers >= own_cores()), shares[-1])

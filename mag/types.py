@@ -1,7 +1,7 @@
 """The containers that pass between the lines of Algorithm 1.
 
 Axis order: `[seeds, envs, time, agents, feature]`. Functions are written for one joint state (`[agents, feature]`) or
-one sequence of joint states and batched with `vmap` by the caller, so the shapes below are of one element.
+one sequence of joint states and batched with `vmap` by the caller, so the shapes below have no batch axes.
 """
 
 from typing import Any, NamedTuple
@@ -52,12 +52,12 @@ class Arrival(NamedTuple):
 
     @property
     def rewards(self) -> Any:
-        """The rewards with an axis of agents at the end, of length 1 where all share them."""
+        """The rewards with a last axis of agents, of length 1 if the agents share one reward."""
         return self.reward if self.reward.ndim > self.first.ndim else self.reward[..., None]
 
 
 class Episodes(NamedTuple):
-    """The results of episodes: of those that ended in a stream of steps, or of whole tests."""
+    """Results of episodes: one per step of a stream, valid where `ended`, or one per test episode."""
 
     ended: Bool[Array, ""]
     """Whether an episode ended here; the other fields are meaningful only there."""
@@ -69,5 +69,5 @@ class Episodes(NamedTuple):
 
     @property
     def mean_returns(self) -> Any:
-        """The returns, means over the agents where each has its own."""
+        """The returns; means over the agents if each has its own."""
         return self.returns.mean(-1) if self.returns.ndim > self.length.ndim else self.returns

@@ -91,7 +91,7 @@ def test_text_and_values_are_read_as_the_options_type(kind, given, read):
         (float, "much", "'much' is not a number"),
         (bool, "maybe", "'maybe' is n"),
         (bool, 1, "1 is n"),
-        (Literal["a", "b"], "c", "'c' is none of a, b"),
+        (Literal["a", "b"], "c", "'c' is not one of a, b"),
         (str, 5, "5 is not "),
     ],
 )

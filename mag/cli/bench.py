@@ -10,7 +10,7 @@ from mag.options import choice, did_you_mean
 from mag.runtime import setup
 
 PARTS = ("planning", "world-model", "ppo", "env", "iteration")
-"""The parts that can be measured, as `mag.reports.bench` has them; a mistaken one does not wait for JAX."""
+"""The parts that `mag.reports.bench` measures, listed here so that a mistake is found before JAX is loaded."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Options:
 
 
 def run(words: list[str]) -> None:
-    """Measure."""
+    """Measure a part."""
     (part,), options = parse(words, Options(), "mag bench", ("PART",))
     if part not in PARTS:
         raise UsageError(f"unknown benchmark {part!r}{did_you_mean(part, PARTS)}; there are {', '.join(PARTS)}")

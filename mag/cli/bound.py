@@ -14,23 +14,23 @@ class Options:
     random team task and local models with a known error; docs/theorem-1.md explains what is printed."""
 
     agents: int = number(2, least=1, source=None)
-    """Agents."""
+    """Number of agents."""
     observations: int = number(3, least=2, source=None)
-    """Observations that an agent can have."""
+    """Number of observations that an agent can have."""
     actions: int = number(2, least=1, source=None)
-    """Actions of an agent."""
+    """Number of actions of an agent."""
     seed: int = number(0, least=0, source=None)
-    """Which random task."""
+    """Random seed of the task."""
     errors: str = choice("0,0.01,0.03,0.1,0.3,1", source=None)
-    """Shares of something wrong in what the local models predict."""
+    """Shares of wrong distributions mixed into the local models' predictions."""
     horizons: str = choice("2,5,10,20,50", source=None)
     """Effective horizons 1 / (1 - gamma)."""
     shift: float = number(0.1, least=0, most=1, source=None)
-    """Share of another policy in pi, which pi_D has not."""
+    """Share of another policy mixed into pi, but not into pi_D."""
     dependence: float = number(0.0, least=0, most=1, source=None)
-    """Share in which agents' next observations depend on each other, which no local models can predict."""
+    """How much agents' next observations depend on each other, from 0 to 1; no local models can predict that part."""
     tasks: int = number(0, least=0, most=1_000_000, source=None)
-    """Random tasks on which every inequality of the proof is tried."""
+    """Number of random tasks on which every inequality of the proof is checked."""
     out: Path | None = choice(None, source=None)
     """Folder for tables and a picture."""
 
@@ -48,11 +48,11 @@ def run(words: list[str]) -> None:
 
 
 def numbers(name: str, text: str) -> tuple[float, ...]:
-    """A list of numbers parted by commas."""
+    """A list of numbers separated by commas."""
     try:
         found = tuple(float(word) for word in text.split(",") if word.strip())
     except ValueError:
         found = ()
     if not found:
-        raise UsageError(f"--{name} {text} must be numbers parted by commas, such as 0,0.1,1")
+        raise UsageError(f"--{name} {text} must be numbers separated by commas, such as 0,0.1,1")
     return found

@@ -17,13 +17,13 @@ PICTURES = (".png", ".svg", ".pdf")
 class Options:
     """Compare what the world model of the run in folder RUN predicts with what D_e holds, and with the simulator.
 
-    The planner's options (`--planner.kind`, `--planner.horizon`, ...) may be given, too: the run's models then predict
-    as planned otherwise than in training."""
+    Planner options (`--planner.kind`, `--planner.horizon`, ...) replace those of training: the run's models then
+    predict with that planner."""
 
     batches: int = number(40, least=1, source=None)
-    """Batches of sequences, of the run's first seed."""
+    """Batches of stored sequences to predict, from the run's first seed."""
     rollouts: int = number(400, least=0, source=None)
-    """Rollouts of the policy in the world model whose joint actions the simulator repeats, about; 0 for none."""
+    """Approximate number of rollouts in the world model whose joint actions the simulator repeats; 0 for none."""
     out: str = choice("", source=None)
     """File for a picture of those rollouts, ending in .png, .svg or .pdf; none if not given."""
     json: bool = choice(False, source=None)
@@ -35,7 +35,7 @@ def run(words: list[str]) -> None:
     words, planner = take_planner(words)
     (path,), options = parse(words, Options(), "mag diagnose", ("RUN",))
     out = picture_file(options)
-    config_at(Path(path))  # a folder without a run does not wait for JAX
+    config_at(Path(path))  # finds a folder without a run before JAX is loaded
     announce(f"predicting and playing with the models of {path}")
     setup()
     from mag.reports.diagnose import diagnose_run, format_result
@@ -50,7 +50,7 @@ def run(words: list[str]) -> None:
 
 
 def take_planner(words: list[str]) -> tuple[list[str], dict[str, str]]:
-    """The other words, and the planner's options by name."""
+    """The words without planner options, and the planner options by name."""
     others: list[str] = []
     planner: list[str] = []
     rest = list(words)
@@ -66,7 +66,7 @@ def take_planner(words: list[str]) -> tuple[list[str], dict[str, str]]:
 
 
 def picture_file(options: Options) -> Path | None:
-    """Where the picture goes; UsageError where it cannot be written, before anything is computed."""
+    """The picture's file. Raises UsageError, before anything is computed, if it cannot be written."""
     if not options.out:
         return None
     out = Path(options.out)
@@ -75,5 +75,5 @@ def picture_file(options: Options) -> Path | None:
     if options.rollouts == 0:
         raise UsageError("--out asks for a picture of rollouts and --rollouts 0 for none; leave one of them out")
     if not out.parent.is_dir():
-        raise UsageError(f"--out is {out}, but {out.parent} is no folder; make it, or choose another")
+        raise UsageError(f"--out is {out}, but {out.parent} is not a folder; make it, or choose another")
     return out

@@ -1,4 +1,4 @@
-"""`mag doctor`: what this machine has, and what to do about what it lacks."""
+"""`mag doctor`: check what this machine has, and say what to do about what is missing."""
 
 import json
 import sys
@@ -11,7 +11,7 @@ from mag.runtime import setup
 
 @dataclass(frozen=True)
 class Options:
-    """Check Python, JAX, memory, and StarCraft II where SC2PATH says that it is installed."""
+    """Check Python, JAX, memory and, in the folder SC2PATH or ~/StarCraftII, StarCraft II."""
 
     json: bool = choice(False, source=None)
     """Print one JSON object instead of text."""

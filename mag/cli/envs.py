@@ -39,7 +39,7 @@ class Options:
 
 
 def run(words: list[str]) -> None:
-    """Print the families and their maps, or a line for each environment whose name contains the given word."""
+    """Print the families and their maps, or the sizes of environments whose name contains the given word."""
     given, _ = parse(words, Options(), "mag envs", ("[WORD]",))
     from mag import envs
 

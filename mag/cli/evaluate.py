@@ -22,7 +22,7 @@ class Options:
     seed: int = number(-1, least=-1, source=None)
     """Random seed of the episodes; -1: that of training's tests."""
     batch: int = number(0, least=0, source=None)
-    """Episodes played at once; 0: all, on the host as many as there are cores."""
+    """Episodes played at once; 0: all or, of environments on the host, one per core."""
     json: bool = choice(False, source=None)
     """Print one JSON object instead of text."""
 
@@ -32,7 +32,7 @@ def run(words: list[str]) -> None:
     (path,), options = parse(words, Options(), "mag evaluate", ("RUN",))
     from mag.runs.zoo import config_at
 
-    num_seeds = config_at(Path(path)).num_seeds  # a folder without a run does not wait for JAX
+    num_seeds = config_at(Path(path)).num_seeds  # finds a folder without a run before JAX is loaded
     announce(f"playing {options.episodes} test episodes of {path}")
     setup(num_seeds)
     from mag.reports.evaluate import evaluate_run, format_result

@@ -1,4 +1,4 @@
-"""Dispatch: the table of commands, and how every mistake ends."""
+"""Dispatch: the table of commands, and the exit code and message of every mistake."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -44,12 +44,12 @@ A first run, of some minutes:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit.
 
-    Exit codes: 0 done; 1 nobody reads the output; 2 a mistake of the user. Training that was saved and stopped: 130
-    (Ctrl-C), 143 (SIGTERM), 141 (nobody reads the output). Stopped at once: 130.
+    Exit codes: 0 done; 1 the output was closed, or a check or run failed; 2 a mistake of the user. Training that was
+    saved and stopped: 130 (Ctrl-C), 143 (SIGTERM), 141 (the output was closed). Stopped at once: 130.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     if "" not in sys.path:
-        sys.path.append("")  # methods, environments and planners of a user's own may stand in the current folder
+        sys.path.append("")  # users' own methods, environments and planners may lie in the current folder
     try:
         try:
             dispatch(words)
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(130)
     except OSError as error:
         if error.filename is not None:
-            fail(f"{error.filename}: {error.strerror}; mend that and give the same command")
+            fail(f"{error.filename}: {error.strerror}; fix that and give the same command again")
         discard(sys.stdout)
         if isinstance(error, BrokenPipeError):
             sys.exit(1)

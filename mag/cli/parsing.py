@@ -14,11 +14,11 @@ from mag.options import Bounds, Option, alternatives, check_bounds, convert, opt
 Options = TypeVar("Options")
 HELP = ("-h", "--help", "--help-all")
 PLACEHOLDERS = {Path: "PATH", str: "NAME", int: "NUMBER", float: "NUMBER"}
-"""What help shows in place of a value where there is none yet."""
+"""What help shows in place of a value if an option has none."""
 
 
 class HelpAsked(Exception):  # noqa: N818 - asked for by the user, not an error
-    """The user asks for help; the text is the exception's."""
+    """The user asks for help; the exception's text is the help."""
 
 
 class Words(NamedTuple):
@@ -32,9 +32,9 @@ class Words(NamedTuple):
 
 
 def split(words: list[str], prog: str, known: Mapping[str, Option] | None = None) -> Words:
-    """Take a command line apart. UsageError where a value is missing.
+    """Take a command line apart. Raises UsageError if a value is missing.
 
-    Where the options are `known` already, a truth value needs no word of its own, and other options are refused.
+    If the options are `known`, true/false options take no value, and unknown options are refused.
     """
     positionals: list[str] = []
     given: dict[str, str] = {}
@@ -76,7 +76,7 @@ def parse(
     """The positional words and the options of a command.
 
     `positionals` are their names in help: `RUN`, `[FILTER]` for one that may be left out, `RUN...` for one or more at
-    the end. Raises HelpAsked, and UsageError, in one sentence, where the words are wrong.
+    the end. Raises HelpAsked if help is asked for, and UsageError for a mistake.
     """
     if any(word in HELP for word in words):
         raise HelpAsked(help_of(default, prog, positionals))
@@ -101,7 +101,7 @@ def check_positionals(given: list[str], names: tuple[str, ...], prog: str) -> No
 
 
 def help_of(default: Any, prog: str, positionals: tuple[str, ...]) -> str:
-    """What `--help` prints of a small command: the docstring of its options, then each of them."""
+    """What `--help` prints for a command (not `mag train`): the docstring of its options, then each option."""
     found = list(options(default))
     usage = " ".join(["usage:", prog, *positionals, *(["[OPTIONS]"] if found else [])])
     about = " ".join((type(default).__doc__ or "").split())
@@ -113,7 +113,7 @@ def help_of(default: Any, prog: str, positionals: tuple[str, ...]) -> str:
 
 
 def describe(option: Option, published: Any, *, full: bool = False) -> list[str]:
-    """The lines of one option: as typed, its value, its help, the published value and, in full, what is allowed."""
+    """The lines of one option: as typed, its value, its help, the published value and, if `full`, what is allowed."""
     notes = [f"{option.source}: {shown(published, option.type)}"] if option.source else []
     notes += allowed(option) if full else []
     about = option.help + (f" ({'; '.join(notes)})" if notes else "")
@@ -142,7 +142,7 @@ def shown(value: Any, kind: Any) -> str:
 
 
 def announce(what: str) -> None:
-    """Tell a person at a terminal what is going on before the first result; a pipe is told nothing."""
+    """Print what is going on before the first result, if standard error is a terminal."""
     if sys.stderr.isatty():
         print(f"{what}; compiling takes up to a minute the first time", file=sys.stderr)
 

@@ -17,8 +17,8 @@ class Options:
     out: Path | None = choice(None, source=None)
     """Where to write (default: report, in the folder of the study's runs or here)."""
     csv: str = choice("", source=None)
-    """Runs of other methods to lay beside: NAME=FILE, several parted by commas; a file has the columns env_steps, seed,
-    win_rate and, for several environments, env."""
+    """Runs of other methods to compare with: NAME=FILE, several separated by commas; a file has the columns env_steps,
+    seed, win_rate and, for several environments, env."""
     metric: str | None = choice(None, source=None)
     """eval/win_rate, eval/return, train/win_rate or train/return (default: the first that there is)."""
     runs: Path | None = choice(None, source=None)
@@ -32,7 +32,7 @@ class Options:
 
 
 def run(words: list[str]) -> None:
-    """Report."""
+    """Write the report and print its table."""
     sources, options = parse(words, Options(), "mag report", ("STUDY.toml|RUN...",))
     others = dict(named_file(word) for word in options.csv.split(",") if word)
     from mag.experiments import report

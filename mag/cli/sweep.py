@@ -10,8 +10,8 @@ from mag.options import choice, number
 
 @dataclass(frozen=True)
 class Options:
-    """Make the runs of the study in file STUDY.toml. The same command again goes on where it was stopped: finished
-    runs are left out, cut ones resumed. Exit codes: 0 all runs are finished, 1 some failed, 130 stopped by Ctrl-C."""
+    """Make the runs of the study in file STUDY.toml. The same command again continues after a stop: finished runs are
+    skipped, interrupted ones resumed. Exit codes: 0 all runs are finished, 1 some failed, 130 stopped by Ctrl-C."""
 
     jobs: int = number(1, least=1, source=None)
     """Runs trained at once on this machine, each with its share of the cores."""
@@ -24,7 +24,7 @@ class Options:
     dry_run: bool = choice(False, source=None)
     """Print the commands of the runs that are not finished, and train nothing."""
     seeds_together: bool = choice(False, source=None)
-    """Train all seeds of a curve in one process, side by side: for a GPU."""
+    """Train all seeds of a curve in one process, side by side; meant for a GPU."""
     runs: Path | None = choice(None, source=None)
     """Folder of the run folders (default: runs/<study>)."""
     results: Path = choice(Path("results"), source=None)
@@ -32,7 +32,7 @@ class Options:
 
 
 def run(words: list[str]) -> None:
-    """Sweep."""
+    """Make the runs, or print their commands."""
     (path,), options = parse(words, Options(), "mag sweep", ("STUDY.toml",))
     from mag.experiments import sweep
     from mag.experiments.jobs import Pool, Processes

@@ -17,7 +17,7 @@ ABOUT = """Train a method. The same command again resumes the run, more --steps 
 values of size and recipe."""
 FOLDER = """Run folder (default: runs/<env>-<algo>-<size>-<recipe>-seed<seed>, with options that differ from size and
 recipe before the seed)."""
-FILE = "Take the options of a run, given its folder or its config.json; options given besides override them."
+FILE = "Take the options of a run, given its folder or its config.json; other options given override them."
 
 
 def run(words: list[str]) -> None:
@@ -25,7 +25,9 @@ def run(words: list[str]) -> None:
     asked = [word for word in words if word in HELP]
     parts = split([word for word in words if word not in HELP], PROG)
     if parts.positionals:
-        raise UsageError(f"{parts.positionals[0]!r} is no option; options begin with --, `{PROG} --help` lists them")
+        raise UsageError(
+            f"{parts.positionals[0]!r} is not an option; options begin with --, `{PROG} --help` lists them"
+        )
     folder, file = (parts.given.pop(name, None) for name in ("run", "config"))
     base = None if file is None else base_config(Path(file))
     spell = spelling(parts.spelt)
@@ -75,7 +77,7 @@ def all_help(identity: Identity) -> str:
 
 
 def introduction(identity: Identity) -> list[str]:
-    """What help begins with: usage, what the command does, and what is no option of the run itself."""
+    """The beginning of the help: usage, what the command does, and the options `run` and `config`."""
     config = identity.preview()
     presets = (
         f"The values shown are those of {config.algo} on {config.env} in size {config.size}, recipe {config.recipe}."
@@ -92,7 +94,7 @@ def entries(identity: Identity, group: str, spec: Any = None, *, full: bool = Fa
 
 
 def used(config: RunConfig) -> list[Option]:
-    """The options that the method has a use for, and the planner's kind, which may give others a use."""
+    """The options that the method uses, and the planner's kind, which decides whether others are used."""
     unused = tuple(find(config.algo).unused(config))
     return [option for option in options(config) if option.name == PLANNER or not option.name.startswith(unused)]
 

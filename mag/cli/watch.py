@@ -1,4 +1,4 @@
-"""`mag watch`: battles of a run, to be looked at."""
+"""`mag watch`: a page or film of a run's battles."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,16 +14,16 @@ class Options:
     """Show greedy battles of the newest checkpoint of the run in folder RUN, real and imagined."""
 
     episodes: int = number(4, least=1, source=None)
-    """Greedy battles of the run's first seed, those with which `mag evaluate` begins."""
+    """Greedy battles of the run's first seed, the first ones that `mag evaluate` plays."""
     out: Path | None = choice(None, source=None)
     """File to write: an .html page for any browser, a .gif, or an .mp4 where there is ffmpeg (default:
     RUN/battles.html; of zoo/NAME, NAME-battles.html here)."""
 
 
 def run(words: list[str]) -> None:
-    """Write the battles."""
+    """Write the battles and print the file."""
     (path,), options = parse(words, Options(), "mag watch", ("RUN",))
-    config_at(Path(path))  # a folder without a run does not wait for JAX
+    config_at(Path(path))  # finds a folder without a run before JAX is loaded
     announce(f"playing battles of {path}")
     setup()
     from mag.reports.watch import watch

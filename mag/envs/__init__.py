@@ -4,9 +4,9 @@ An environment is written for one episode and batched with `vmap`. It never rese
 last observation of an episode. A time limit (`truncated`) is told apart from a real end (`terminated`).
 
 Environments come in families, `family/map`. A family is a module with two functions (`Family`); it is imported when
-one of its maps is asked for, and its simulator when a map is made. The names of this package's families (`mag envs`)
-are short for its modules; any other family is the import path of a module, so that a new task needs no change here.
-A family that says `host = True` makes environments of plain Python (`mag.envs.host`).
+one of its maps is asked for, and its simulator when a map is made. This package's families have short names (`mag envs`
+lists them); any other family is named by the import path of its module, so that a new task needs no change here. A
+family with `host = True` makes environments of plain Python (`mag.envs.host`).
 """
 
 from mag.envs.contract import Env, EnvSpec, Family, Notes, Refuses, TakesFiles, others_of

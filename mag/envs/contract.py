@@ -14,7 +14,7 @@ from mag.types import TimeStep
 
 @dataclasses.dataclass(frozen=True)
 class EnvSpec:
-    """Sizes of an environment; all agents share them."""
+    """Sizes and properties of an environment, the same for all agents."""
 
     name: str
     """`family/map`, as given to `make`."""
@@ -32,8 +32,8 @@ class EnvSpec:
     reward_scale: float = 1.0
     """Factor on the rewards that algorithms learn from, so that one recipe fits all families."""
     team_reward: bool = True
-    """Whether the agents share one reward. If not, each has its own: they compete, or their interests are mixed. The
-    methods make no difference in what agents tell one another: opponents hear it, too."""
+    """Whether the agents share one reward. If not, each has its own: they compete, or their interests are mixed.
+    Methods with communication send messages to all agents, opponents included."""
 
     @property
     def reward_shape(self) -> tuple[int, ...]:
@@ -42,12 +42,12 @@ class EnvSpec:
 
 
 def others_of(count: int) -> Int[np.ndarray, "count others"]:
-    """The numbers of all other agents (or units), in order, for each of `count`."""
+    """For each of `count` agents (or units), the indices of all others in order."""
     return np.array([[j for j in range(count) if j != i] for i in range(count)], int).reshape(count, count - 1)
 
 
 def roles_of(agents: Sequence[str]) -> Float[np.ndarray, "agents roles"]:
-    """The role of each agent, one-hot: its name without its number. No features where all have the same."""
+    """Each agent's role one-hot, its name without its number; no columns if all agents have the same role."""
     names = [re.sub(r"_?\d+$", "", agent) for agent in agents]
     roles = list(dict.fromkeys(names)) if len(set(names)) > 1 else []
     return np.array([[name == role for role in roles] for name in names], np.float32).reshape(len(names), len(roles))
@@ -103,30 +103,30 @@ class TakesFiles(Protocol):
     """A family that also plays maps from a user's `.toml` files: a file's path takes the place of a map's name."""
 
     def content_of_file(self, path: str) -> dict[str, Any]:
-        """All that decides how the map in a file plays, as JSON. Raises UsageError if the file is missing or no map."""
+        """All that decides how a file's map plays, as JSON. Raises UsageError if the file is missing or invalid."""
         ...
 
     def spec_from_content(self, map_name: str, content: dict[str, Any]) -> EnvSpec:
-        """The spec of a map by its content; its name is `map_name`. Raises UsageError if the content is no map."""
+        """The spec, named `map_name`, of the map with this content. Raises UsageError if the content is invalid."""
         ...
 
     def make_from_content(self, map_name: str, content: dict[str, Any]) -> Env:
-        """The environment of a map by its content. Raises as `spec_from_content`."""
+        """The environment of the map with this content. Raises as `spec_from_content`."""
         ...
 
 
 @runtime_checkable
 class Refuses(Protocol):
-    """A family that knows of maps that it cannot make."""
+    """A family that says why it cannot make certain maps."""
 
     refusals: Mapping[str, str]
-    """Why they cannot be made, as a sentence, by a regular expression for the whole name of a map."""
+    """The reason for each regular expression; a map whose whole name matches the expression cannot be made."""
 
 
 @runtime_checkable
 class Notes(Protocol):
-    """A family whose maps play by more than their names and files: by an installed program's version, for example."""
+    """A family whose maps play by more than name and file: by an installed program's version, for example."""
 
     def notes(self, map_name: str, content: dict[str, Any] | None) -> dict[str, Any]:
-        """All of that for a map, as JSON. Raises UsageError if something is missing."""
+        """All else that decides how a map plays, as JSON. Raises UsageError if something needed is missing."""
         ...

@@ -1,8 +1,8 @@
 """Environments that live on the host: plain Python and NumPy, which JAX cannot trace.
 
-A family of host environments is a module like any other (`mag.envs.Family`) that says `host = True` and whose `make`
-returns a `HostEnv`. Its environments are played in processes of their own (`mag.play.host`), so they may be slow, crash
-or hang, and need nothing of JAX:
+A family of host environments is a module like any other (`mag.envs.Family`) with `host = True`, whose `make` returns a
+`HostEnv`. Its environments are played in processes of their own (`mag.play.host`), so they may be slow, crash or hang,
+and do not need JAX:
 
     host = True
 
@@ -12,8 +12,8 @@ or hang, and need nothing of JAX:
     def make(map_name):
         return MyEnv()            # with spec, reset(seed), step(action) and close()
 
-`mag train --env my_tasks/mine` plays it. A time step has the fields and shapes that it has in JAX
-(`mag.types.TimeStep`); `time_step` fills in what a task has no word for.
+`mag train --env my_tasks/mine` plays it. A time step has the same fields and shapes as in JAX
+(`mag.types.TimeStep`); `time_step` fills in the fields that a task does not have.
 """
 
 from typing import Any, Protocol, runtime_checkable
@@ -27,7 +27,7 @@ from mag.types import TimeStep
 
 @runtime_checkable
 class HostEnv(Protocol):
-    """One task with discrete actions, an episode at a time."""
+    """One task with discrete actions, played one episode at a time."""
 
     @property
     def spec(self) -> EnvSpec:
@@ -35,23 +35,24 @@ class HostEnv(Protocol):
         ...
 
     def reset(self, seed: int) -> TimeStep:
-        """Begin a new episode, whose chance is all in `seed`, and show its first time step."""
+        """Begin a new episode, all of whose randomness comes from `seed`, and return its first time step."""
         ...
 
     def step(self, action: Int[np.ndarray, " agents"]) -> TimeStep:
-        """Play one joint action and show what came of it; at the limit the time step is `truncated`.
+        """Play one joint action and return the next time step, which is `truncated` at the episode limit.
 
-        Undefined after an end: the caller resets. An exception drops the episode, and the environment is made anew.
+        Undefined after an end: the caller resets. After an exception the episode is dropped and the environment is
+        made again.
         """
         ...
 
     def close(self) -> None:
-        """Give back all that the environment holds: processes, files, connections."""
+        """Release all that the environment holds: processes, files, connections."""
         ...
 
 
 class ContractError(Exception):
-    """An environment shows what its spec does not allow: no restart mends that."""
+    """An environment returned a time step that its spec does not allow; a restart would not help."""
 
 
 def time_step(
@@ -67,7 +68,7 @@ def time_step(
     won: bool = False,
     state: Float[np.ndarray, " state"] | None = None,
 ) -> TimeStep:
-    """A time step of NumPy arrays. Left out, every action is available and every agent alive."""
+    """A time step of NumPy arrays. By default every action is available and every agent alive."""
     fields: dict[str, Any] = {
         "obs": np.asarray(obs, np.float32),
         "avail": np.ones((spec.n_agents, spec.n_actions), bool) if avail is None else np.asarray(avail, bool),
@@ -83,7 +84,7 @@ def time_step(
 
 
 def record_type(spec: EnvSpec) -> np.dtype:
-    """The structured type of a time step of `spec`: one record holds all of it, and an array of them a batch."""
+    """NumPy's structured type for time steps of `spec`: a record is one time step, an array of records a batch."""
     fields: list[Any] = [
         ("obs", np.float32, (spec.n_agents, spec.obs_dim)),
         ("avail", np.bool_, (spec.n_agents, spec.n_actions)),
@@ -98,7 +99,7 @@ def record_type(spec: EnvSpec) -> np.dtype:
 
 
 def record_of(spec: EnvSpec, shown: TimeStep) -> np.ndarray:
-    """The time step `shown` as a record. Raises ContractError, in one sentence, where it is not one of `spec`."""
+    """The time step `shown` as a record. Raises ContractError if its shapes, types or values do not fit `spec`."""
     wanted = record_type(spec)
     record = np.zeros((), wanted)
     for name in TimeStep._fields:
@@ -119,7 +120,7 @@ def record_of(spec: EnvSpec, shown: TimeStep) -> np.ndarray:
             raise ContractError(f"{spec.name} shows {name} with the value {wrong}; all have to be finite numbers")
     if not record["avail"].any(axis=-1).all():
         agent = int(np.argmin(record["avail"].any(axis=-1)))
-        raise ContractError(f"{spec.name} leaves agent {agent} without an available action; at least one has to be")
+        raise ContractError(f"{spec.name} leaves agent {agent} without an available action; each needs at least one")
     return record
 
 

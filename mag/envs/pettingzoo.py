@@ -4,16 +4,16 @@
 |---|---|---|
 | `mpe.simple_spread_v3` | 3 agents cover 3 landmarks without bumping into each other | 25 |
 | `mpe.simple_reference_v3` | 2 agents tell each other, by 10 words, which landmark to go to | 25 |
-| `mpe.simple_speaker_listener_v4` | one agent speaks, the other goes | 25 |
+| `mpe.simple_speaker_listener_v4` | one agent speaks, the other moves | 25 |
 | `mpe.simple_line_v1` | 4 agents line up between two landmarks | 25 |
 | `mpe.simple_formation_v1` | 4 agents stand in a circle around a landmark | 25 |
 | `mpe.collect_treasure_v1` | 6 agents fetch treasures for 2 that collect them | 25 |
-| `mpe.simple_tag_v3` | 3 agents chase a faster one; each has its own reward | 25 |
+| `mpe.simple_tag_v3` | 3 agents chase a faster one; own rewards | 25 |
 | `mpe.simple_adversary_v3` | 2 agents go to a landmark that an opponent has to guess; own rewards | 25 |
-| `mpe.simple_push_v3` | an agent goes to a landmark, from which another pushes it; own rewards | 25 |
+| `mpe.simple_push_v3` | one agent goes to a landmark, an opponent pushes it away; own rewards | 25 |
 
-The particles are in the package `mpe2` (extra `pettingzoo`); none of them ends before its limit. Any other environment
-with the interface is played from a module of one's own:
+With "own rewards" each agent has a reward of its own. These tasks are in the package `mpe2` (extra `pettingzoo`); no
+episode ends before its limit. Any other environment with this interface is played from a module of your own:
 
     from mag.envs.pettingzoo import PettingZooEnv
 
@@ -41,7 +41,7 @@ from mag.errors import UsageError
 from mag.types import TimeStep
 
 host = True
-_COMPETE = "its agents compete, and of such tasks only simple_tag, simple_adversary and simple_push were tried"
+_COMPETE = "its agents compete, and the only competitive tasks tried are simple_tag, simple_adversary and simple_push"
 refusals = {
     r"mpe\.simple_(crypto|world_comm)_v\d+": _COMPETE,
     r"mpe\.simple_v\d+": "it has a single agent",
@@ -50,25 +50,27 @@ refusals = {
 }
 """See `Refuses`."""
 _MASKS = ("action_mask", "avail_actions", "legal_moves")
-"""Names under which environments tell the available actions, in `infos` or in observations that are dicts."""
+"""Names of the mask of available actions, in `infos` or in observations that are dicts."""
 
 
 class PettingZooEnv:
     """A PettingZoo `ParallelEnv` as a `HostEnv`.
 
-    - Observations are flattened; where agents' sizes differ, shorter ones are padded with zeros at the end.
-    - Where agents' numbers of actions differ, all get the largest, and what an agent lacks is never available. Masks
-      are read from observations that are dicts (`observation` and `action_mask`), or from `infos`.
-    - An agent that leaves is not alive: it sees zeros, and may do anything, or only action 0 if there are masks.
-    - The team reward is the mean of the rewards of all agents, of which those that have left get none. Without
-      `team_reward` each agent keeps its own, and its observation ends with its role one-hot: its name without number.
-    - The episode ends when nobody is left: by the time limit if the last agents were truncated.
+    - Observations are flattened; if agents' sizes differ, shorter ones are padded with zeros at the end.
+    - If agents' numbers of actions differ, all agents have the largest number, and actions that an agent lacks are
+      never available. Masks are read from observations that are dicts (`observation` and `action_mask`) or from
+      `infos`.
+    - An agent that has left is dead: it observes zeros, and every action is available, or only action 0 if there are
+      masks.
+    - The team reward is the mean of all agents' rewards; an agent that has left counts with 0. Without `team_reward`
+      each agent keeps its own reward, and its observation ends with its role one-hot: its name without its number.
+    - The episode ends when no agent is left: `truncated` if an agent was truncated in that step, else `terminated`.
     """
 
     def __init__(self, name: str, env: Any, *, episode_limit: int, team_reward: bool = True) -> None:
-        """Wrap `env`. It is truncated at `episode_limit`, where it does not stop before.
+        """Wrap `env`; an episode that has not ended before is truncated at `episode_limit`.
 
-        Raises UsageError if an agent's actions are not discrete, or its observations are no arrays.
+        Raises UsageError if an agent's actions are not discrete or its observations are not arrays.
         """
         self._env = env
         self._agents: list[str] = list(env.possible_agents)
@@ -119,7 +121,7 @@ class PettingZooEnv:
         return sum(each) / len(each) if self.spec.team_reward else np.array(each, np.float32)
 
     def _show(self, observations: dict[str, Any], infos: dict[str, Any], **rest: Any) -> TimeStep:
-        # Agents that stop with a step are still shown their last observation, unless all of them stop.
+        # An agent that stops in this step observes zeros; if all stop, they still observe the last state.
         there = [agent in self._env.agents or not self._env.agents for agent in self._agents]
         obs = np.zeros((self.spec.n_agents, self.spec.obs_dim), np.float32)
         obs[:, self.spec.obs_dim - self._roles.shape[1] :] = self._roles
@@ -137,18 +139,18 @@ class PettingZooEnv:
 
     def _mask(self, index: int, observation: Any, info: dict[str, Any]) -> Bool[np.ndarray, " actions"]:
         mask = np.arange(self.spec.n_actions) < self._n_actions[index]
-        told = _told_mask(observation, info)
-        if told is not None:
-            mask[: len(told)] &= told
+        given = _given_mask(observation, info)
+        if given is not None:
+            mask[: len(given)] &= given
         return mask
 
     def _shows_masks(self) -> bool:
         observations, infos = self._env.reset(seed=0)
-        return any(_told_mask(observations[agent], infos.get(agent, {})) is not None for agent in observations)
+        return any(_given_mask(observations[agent], infos.get(agent, {})) is not None for agent in observations)
 
 
-def _told_mask(observation: Any, info: dict[str, Any]) -> Bool[np.ndarray, " actions"] | None:
-    """The available actions that an agent is told of, if it is."""
+def _given_mask(observation: Any, info: dict[str, Any]) -> Bool[np.ndarray, " actions"] | None:
+    """An agent's mask of available actions, from its observation or `infos`; None if neither has one."""
     places = (observation if isinstance(observation, dict) else {}, info)
     found = (place[name] for place in places for name in _MASKS if name in place)
     mask = next(found, None)
@@ -175,7 +177,7 @@ def _observation_size(name: str, agent: str, space: Any) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class _Task:
-    """A map of this family and its sizes (a test compares them with what is made)."""
+    """The sizes of a map (a test compares them with the environment's)."""
 
     n_agents: int
     obs_dim: int
@@ -229,6 +231,6 @@ def make(map_name: str) -> PettingZooEnv:
             "pip install 'models-as-agents[pettingzoo]'"
         ) from error
     limit, team_reward = _TASKS[map_name].limit, _TASKS[map_name].team_reward
-    # Its own clock stops later, so that the limit is always ours.
+    # PettingZoo's own limit is one step later, so that ours always comes first.
     env = task.parallel_env(max_cycles=limit + 1)
     return PettingZooEnv(f"pettingzoo/{map_name}", env, episode_limit=limit, team_reward=team_reward)

@@ -137,7 +137,7 @@ class Counter(_Probe):
     (3), of agent 1 one-hot (3)], the last two zero at the start. The global state is [time, previous a,
     previous b], with -1 before the first action.
 
-    Values: always 2 is best, 13.125 (= 0 + 1 + 2 + 3 + 4 + 5 * 0.625); uniform play returns 11.5625
+    Values: always playing 2 is best, 13.125 (= 0 + 1 + 2 + 3 + 4 + 5 * 0.625); uniform play returns 11.5625
     (= 10 + 5 * 0.3125). The value of the end is 0.
     """
 
@@ -162,8 +162,8 @@ class Counter(_Probe):
 class Clock(Counter):
     """`Counter` with a time limit instead of an end: the fifth step truncates.
 
-    Values: returns as in `Counter`. The last observation is no end, so a critic is bootstrapped from it: if its value
-    there is v, the target of the last step is r + discount * v, not r.
+    Values: returns as in `Counter`. The last observation is not an end, so the critic bootstraps from it: if its
+    value is v, the target of the last step is r + discount * v, not r.
     """
 
     name = "clock"
@@ -258,7 +258,7 @@ class Relay(_Probe):
 class Memory(_Probe):
     """The action shown at the start must be played three steps later.
 
-    3 actions, 4 steps. Each agent sees its own cue one-hot (3) at time 0 and zeros there after it, and the
+    3 actions, 4 steps. Each agent sees its own cue one-hot (3) at time 0 and zeros in its place later, and the
     time one-hot (5). The reward of the fourth step is the share of agents whose action is their cue; earlier
     steps earn nothing. Won if both are right.
 
@@ -296,9 +296,9 @@ class Rivals(_Probe):
 
     and the second the same with the opposite sign. Each sees itself one-hot (2).
 
-    Values: row 0 is better against either column, and column 1 is the answer to it (column 0 to row 1, and to uniform
-    play), so that the equilibrium is (0, 1) with 1/2 and -1/2. Uniform play returns 1/8 and -1/8. The mean over the
-    agents is always 0 and teaches nothing.
+    Values: row 0 is better against either column, and column 1 is the best answer to row 0 (column 0 to row 1 and to
+    uniform play), so the equilibrium is (0, 1) with returns 1/2 and -1/2. Uniform play returns 1/8 and -1/8. The mean
+    over the agents is always 0 and teaches nothing.
     """
 
     name = "rivals"

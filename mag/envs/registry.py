@@ -27,8 +27,8 @@ def make(name: str, content: dict[str, Any] | None = None) -> Env:
     """The environment called `name`: one of `names()`, `module.path/map`, or `smac_jax/map.toml`.
 
     `content` is what `mag.envs.content` returned for a map from a file, and replaces the file, which may have changed
-    or be gone. Raises UsageError for a name of another form, an unknown family or map: it says what was given, what is
-    allowed and which known name is nearest.
+    or be gone. Raises UsageError for a name of another form and for an unknown family or map; the message suggests the
+    nearest known name.
     """
     family, map_name = _find(name)
     content = _content(name, family, map_name) if content is None else content
@@ -45,14 +45,14 @@ def spec(name: str, content: dict[str, Any] | None = None) -> EnvSpec:
 
 
 def content(name: str) -> dict[str, Any] | None:
-    """The content of the map file that `name` ends in, as JSON; None if the name is enough. Raises as `make`."""
+    """The content of the map file in `name`, as JSON; None for a map that comes from no file. Raises as `make`."""
     return _content(name, *_find(name)) if name.endswith(".toml") else None
 
 
 def notes(name: str, content: dict[str, Any] | None = None) -> dict[str, Any] | None:
-    """What decides how an environment plays besides its name and `content`; None where nothing does. Raises as `make`.
+    """All that decides how an environment plays besides its name and `content`; None if nothing else does.
 
-    A run notes it when it starts, and is not resumed where it has changed.
+    A run stores these notes when it starts, and is not resumed if they have changed. Raises as `make`.
     """
     family, map_name = _find(name)
     if not isinstance(family, Notes):
@@ -80,7 +80,7 @@ def specs() -> dict[str, EnvSpec]:
 
 
 def _find(name: str) -> tuple[Family, str]:
-    """The family and map in `name`, both of which exist: else UsageError."""
+    """The family and the map that `name` names. Raises UsageError if either does not exist."""
     family_name, slash, map_name = name.partition("/")
     if not slash or not family_name or not map_name:
         raise UsageError(
@@ -101,13 +101,13 @@ def _find(name: str) -> tuple[Family, str]:
 
 
 def _refusal(family: Family, map_name: str) -> str | None:
-    """Why a family cannot make a map of which it knows; None if it knows of none."""
+    """Why a family refuses to make a map; None if it gives no reason."""
     refusals = family.refusals if isinstance(family, Refuses) else {}
     return next((reason for pattern, reason in refusals.items() if re.fullmatch(pattern, map_name)), None)
 
 
 def _family(name: str, family_name: str) -> Family:
-    """The module of a family; `name` is the environment's, for errors."""
+    """The module of a family; `name` is the environment's name, for error messages."""
     module = _FAMILIES.get(family_name, family_name)
     if not _exists(module):
         raise UsageError(
@@ -117,22 +117,22 @@ def _family(name: str, family_name: str) -> Family:
     family = importlib.import_module(module)
     if not isinstance(family, Family):
         raise UsageError(
-            f"environment {name!r}: module {module!r} is no family of environments: it needs the functions "
+            f"environment {name!r}: module {module!r} is not a family of environments: it needs the functions "
             f"`specs` and `make` (see `mag.envs.Family`).{_nearest(name, names())}"
         )
     return family
 
 
 def _content(name: str, family: Family, map_name: str) -> dict[str, Any] | None:
-    """The content of a map that is a file; None for one of the family's own."""
+    """The content of a map file; None for one of the family's own maps."""
     return None if map_name in family.specs() else _takes_files(name, family).content_of_file(map_name)
 
 
 def _takes_files(name: str, family: Family) -> TakesFiles:
     if not isinstance(family, TakesFiles):
         raise UsageError(
-            f"environment {name!r}: its family has no maps from files, but the content of one is given; families "
-            "with such maps are described by `mag.envs.TakesFiles`"
+            f"environment {name!r}: its family does not read map files, but the content of one was given; "
+            "`mag.envs.TakesFiles` describes the families that do"
         )
     return family
 

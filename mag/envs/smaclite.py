@@ -1,11 +1,11 @@
-"""Family `smaclite`: SMAC's maps in SMAClite, a NumPy simulator of others, where it is installed.
+"""Family `smaclite`: SMAC's maps in SMAClite, a NumPy simulator by other authors, if it is installed.
 
-It is on no package registry: `pip install` its repository (github.com/uoe-agents/smaclite), which brings its own
-dependencies. Sizes, limits, the order of the agents and of the enemies are those of `smac_jax`, so that a policy
-trained on one plays the other. Three features of SMAClite's are shown as SMAC has them: the enemies' unit types
-(SMAClite numbers them as the allies'), the cooldowns in the state (SMAClite divides them by other maxima), and the last
-actions in the state of an episode's start (SMAClite keeps those of the episode before). What differs are the rules of
-play (no path-finding, a clock of 16 ticks to the second) and the ground.
+SMAClite is on no package index: `pip install` its repository (github.com/uoe-agents/smaclite). Sizes, limits and the
+order of agents and enemies are those of `smac_jax`, so that a policy trained on one family plays the other. Three
+features are converted to SMAC's form: the enemies' unit types (SMAClite numbers them like the allies'), the cooldowns
+in the state (SMAClite divides them by other maxima), and the last actions in the state where an episode starts
+(SMAClite keeps those of the previous episode). The rules of play (no path-finding, 16 ticks per second) and the ground
+remain SMAClite's.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ from mag.types import TimeStep
 
 host = True
 MAPS = ("2s_vs_1sc", "2s3z", "3s_vs_5z", "2c_vs_64zg", "corridor", "3s5z_vs_3s6z")
-"""SMAC's maps that are known here and that SMAClite has."""
+"""The maps that `smac_jax` and SMAClite have in common."""
 MOVES = 4
 
 
@@ -45,8 +45,8 @@ class SMACliteEnv:
         ours = (spec.n_agents, spec.obs_dim, spec.n_actions, spec.state_dim)
         if theirs != ours:
             raise UsageError(
-                f"{spec.name}: this version of SMAClite has agents, observations, actions and state of the sizes "
-                f"{theirs}, and SMAC {ours}; install its current version"
+                f"{spec.name}: the sizes of team, observation, actions and state are {theirs} in this version of "
+                f"SMAClite and {ours} in SMAC; install SMAClite's current version"
             )
         self.view = SMACliteView(inner, self._layout)
         self._time = 0
@@ -56,7 +56,7 @@ class SMACliteEnv:
         with contextlib.redirect_stdout(io.StringIO()):
             self._inner.reset(seed=seed)
         self.units = [*self._inner.agents.values(), *self._inner.enemies.values()]
-        """The units of the episode, allies first; SMAClite itself forgets the dead."""
+        """The units of the episode, allies first; SMAClite itself removes the dead."""
         self._time = 0
         return self._show(self._inner.get_obs(), first=True)
 
@@ -106,7 +106,9 @@ class SMACliteEnv:
     def _in_smacs_order(
         self, features: Float[np.ndarray, "rows features"], start: int, size: int
     ) -> Float[np.ndarray, "rows features"]:
-        """The features with the types of the enemies, which begin at `start` and have `size` others, as in SMAC."""
+        """The features with the enemies' types as in SMAC.
+
+        The enemies begin at `start`; each has `size` features, a shield if any enemy has one, and its type."""
         layout, types = self._layout, self._layout.num_types
         if types == 0:
             return features
@@ -119,7 +121,7 @@ class SMACliteEnv:
 
 @dataclasses.dataclass(frozen=True)
 class SMACliteView:
-    """What is drawn of one of SMAClite's maps."""
+    """The view of one of SMAClite's maps."""
 
     inner: Any
     layout: Layout
@@ -166,7 +168,7 @@ class SMACliteView:
 
 
 def _cells(terrain: Any, sort: str) -> tuple[Rectangle, ...]:
-    """The cells of SMAClite's terrain, rows from the bottom, that are of one sort."""
+    """The cells of one sort in SMAClite's terrain, whose rows are listed from the bottom."""
     return tuple(
         (float(x), float(y), x + 1.0, y + 1.0)
         for y, row in enumerate(terrain)
@@ -183,14 +185,14 @@ def specs() -> dict[str, EnvSpec]:
 def make(map_name: str) -> SMACliteEnv:
     """The environment of one of the maps in `specs()`. Raises UsageError where SMAClite is not installed."""
     try:
-        importlib.import_module("smaclite")  # names its maps to gymnasium
+        importlib.import_module("smaclite")  # registers its maps with gymnasium
         gymnasium = importlib.import_module("gymnasium")
         with contextlib.redirect_stdout(io.StringIO()):
             inner = gymnasium.make(f"smaclite/{map_name}-v0").unwrapped
     except ImportError as error:
         raise UsageError(
-            f"smaclite/{map_name} needs SMAClite, of which {error.name} is not installed: pip install its repository "
-            "(github.com/uoe-agents/smaclite), as it is on no registry"
+            f"smaclite/{map_name} needs SMAClite, but {error.name} is not installed: pip install SMAClite's repository "
+            "(github.com/uoe-agents/smaclite), as it is on no package index"
         ) from error
     return SMACliteEnv(_spec(map_name), get_map(map_name), inner)
 

@@ -1,8 +1,8 @@
-"""Starting programs that end with the program that started them, even where that is killed at once.
+"""Start programs that end together with the program that started them, even if that one is killed.
 
     python mag/envs/tether.py PARENT PROGRAM [ARGUMENTS]
 
-becomes PROGRAM after it has asked the kernel to be killed when process PARENT ends (Linux; elsewhere a program has to
+asks the kernel to kill it when process PARENT ends, and then becomes PROGRAM (on Linux; elsewhere PROGRAM itself has to
 notice that its input has closed). This file imports nothing of the package, so that it starts at once.
 """
 
@@ -20,13 +20,13 @@ _SET_DEATH_SIGNAL = 1
 
 
 def start(command: Sequence[str], *, leads: bool = True, **options: Any) -> subprocess.Popen[bytes]:
-    """`subprocess.Popen(command, **options)`, tethered to this process; one that `leads` has a group of its own."""
+    """`subprocess.Popen(command, **options)`, tethered to this process; with `leads` in a process group of its own."""
     words = [sys.executable, "-S", "-E", __file__, str(os.getpid()), *command]
     return subprocess.Popen(words, start_new_session=leads, **options)
 
 
 def end(process: subprocess.Popen[bytes], *, leads: bool = True, patience: float = 0.0) -> None:
-    """End a program started here, and all of its group where it `leads`; it has `patience` seconds to end by itself."""
+    """End a program started here, with its group if `leads`; it first has `patience` seconds to end by itself."""
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(patience)
     with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -1,7 +1,7 @@
 """Playing on the host while the algorithm learns.
 
-What is handed on was played during the learning before, by the policy of then: an algorithm that learns from a replay
-allows that. The first call, and the first after a run is resumed, has nothing played ahead and plays itself.
+Each call returns items that were played while the algorithm last learned, by the policy from before that learning; an
+algorithm that learns from a replay allows that. The first call, also after a resume, has to play its items itself.
 """
 
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,15 +19,13 @@ from mag.play.host import HostPlayer, Players
 from mag.types import Episodes
 
 AHEAD = 1
-"""Folded into the keys of a call for what is played after it."""
+"""Folded into the keys of one call to play the items of the next."""
 
 
 class AheadPlayer:
-    """A player on the host that begins to play the next items as soon as it hands on the last.
+    """A host player that begins to play the next items as soon as it returns some (`mag.play.player.Player`).
 
-    Its contract is `mag.play.player.Player`.
-
-    The state that it hands on is that before the items under way: a resumed run plays their episodes anew.
+    The state that it returns is from before the items under way, so a resumed run plays their episodes again.
     """
 
     def __init__(self, player: HostPlayer) -> None:
@@ -53,7 +51,7 @@ class AheadPlayer:
         """Drop what is being played, and end all processes."""
         if self._next is not None:
             self._player.stop_collecting()
-            self._next.exception()  # waits; whatever went wrong, nobody wants the items any more
+            self._next.exception()  # waits; an error is dropped with the items
             self._player.stop_collecting(False)
             self._next = None
         self._player.close()
@@ -64,18 +62,18 @@ class AheadPlayer:
         return players
 
     def collect(self, keys: Key[Array, " seeds"], agent: Agent, players: Players) -> tuple[Players, Played]:
-        """The items played since the last call, by the agent of then; the next ones are under way. See `Player`."""
+        """The items played since the last call, by that call's agent; begins to play the next ones. See `Player`."""
         if self._next is None:
             result = self._player.collect(keys, agent, players)
         else:
             result, self._next = self._next.result(), None
-        # What the agent is made of is consumed by learning.
+        # Learning consumes the agent's arrays.
         copied = jax.tree.map(jnp.copy, agent)
         self._next = self._thread.submit(self._player.collect, self._keys_ahead(keys), copied, result[0])
         return result
 
     def test(self, keys: Key[Array, " seeds"], agent: Agent, episodes: int) -> Episodes:
-        """See `Player.test`; what is played ahead goes on meanwhile."""
+        """See `Player.test`; playing ahead goes on meanwhile."""
         return self._player.test(keys, agent, episodes)
 
     @per_seed()

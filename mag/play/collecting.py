@@ -1,8 +1,8 @@
 """Line 3: collecting items of D_e in one environment, episode after episode.
 
-The number of items is fixed and episodes follow one another, so that shapes are fixed; an episode goes on where the
-last call stopped. After a real end two absorbing items are recorded (`mag.play.episode.absorb`), the first of them in
-place of the last observation and with the last reward; after a time limit the last observation is recorded.
+Every call collects the same number of items, so that shapes are fixed; an unfinished episode goes on in the next call.
+After a real end two absorbing items are recorded (`mag.play.episode.absorb`), the first of them in place of the last
+observation and with the last reward; after a time limit the last observation is recorded.
 """
 
 from typing import NamedTuple
@@ -25,7 +25,7 @@ class Collector(NamedTuple):
 
 
 class Recorded(NamedTuple):
-    """One item, as it is recorded on arriving."""
+    """One item as it is recorded."""
 
     arrival: Arrival
     episode: Episodes
@@ -35,7 +35,7 @@ class Recorded(NamedTuple):
 
 
 class Played(NamedTuple):
-    """Items in the order of time; `[seeds, envs, time]` in what a player returns."""
+    """Items in the order of time, `[envs, time]`; a player returns them as `[seeds, envs, time]`."""
 
     carry: Carry
     """The agents' recurrent state before the first item, `[seeds, envs]`."""

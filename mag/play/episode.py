@@ -1,4 +1,4 @@
-"""The one stepper of episodes: collecting, testing, watching, tournaments and benchmarks play by it."""
+"""The one stepper of episodes, used for collecting, testing, watching, tournaments and benchmarks."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -16,7 +16,7 @@ Carry = Any
 
 @runtime_checkable
 class Agent(Protocol):
-    """A joint policy that plays: a pytree of arrays, of one seed where `act` is called.
+    """A joint policy that plays: a pytree of arrays, without a seed axis where `act` is called.
 
     An agent resets its own carry where `timestep.first`.
     """
@@ -48,11 +48,11 @@ class Episode(NamedTuple):
 
 
 Choose = Callable[[PRNGKeyArray, Episode], tuple[Int[Array, " agents"], Carry]]
-"""Who plays: from a key and an episode to the joint action and the new recurrent state."""
+"""A policy as a function from a key and an episode to the joint action and the new recurrent state."""
 
 
 def chosen_by(agent: Agent, *, greedy: bool) -> Choose:
-    """The choices of an agent."""
+    """The actions that an agent chooses."""
 
     def choose(key: PRNGKeyArray, episode: Episode) -> tuple[Int[Array, " agents"], Carry]:
         return agent.act(key, episode.carry, episode.timestep, greedy=greedy)
@@ -63,14 +63,14 @@ def chosen_by(agent: Agent, *, greedy: bool) -> Choose:
 def start_episode(key: PRNGKeyArray, env: Env, carry: Carry) -> Episode:
     """An episode at its start. The key is consumed."""
     env_state, timestep = env.reset(key)
-    nobody = jnp.full(env.spec.n_agents, -1, jnp.int32)
-    return Episode(env_state, timestep, nobody, carry, jnp.zeros(env.spec.reward_shape), jnp.zeros((), jnp.int32))
+    no_action = jnp.full(env.spec.n_agents, -1, jnp.int32)
+    return Episode(env_state, timestep, no_action, carry, jnp.zeros(env.spec.reward_shape), jnp.zeros((), jnp.int32))
 
 
 def step_episode(
     key_choose: PRNGKeyArray, key_step: PRNGKeyArray, episode: Episode, *, env: Env, choose: Choose
 ) -> Episode:
-    """One transition: a choice, and what the environment makes of the joint action. Both keys are consumed."""
+    """One transition: the joint action is chosen, and the environment steps. Both keys are consumed."""
     action, carry = choose(key_choose, episode)
     env_state, timestep = env.step(key_step, episode.env_state, action)
     returns = episode.returns + timestep.reward
@@ -78,14 +78,14 @@ def step_episode(
 
 
 def result(episode: Episode, ended: Bool[Array, ""]) -> Episodes:
-    """The result of an episode that ended at its present time step."""
+    """The result of an episode at its current time step, with whether it ended there."""
     return Episodes(ended, ended & episode.timestep.won, episode.returns, episode.length)
 
 
 def arrival(timestep: TimeStep, previous_action: Int[Array, " agents"]) -> Arrival:
     """The item of D_e for an arrival at `timestep` by `previous_action`.
 
-    A dead agent observes nothing, whatever the environment shows it, so nothing can reach the living from it.
+    A dead agent observes zeros, whatever the environment shows, so it passes no information to living agents.
     """
     return Arrival(
         obs=jnp.where(timestep.alive[:, None], timestep.obs, 0),

@@ -1,11 +1,12 @@
 """Playing environments on the host: processes, stepped from Python around one compiled `act` for all of them.
 
-What is stored and counted of an environment is what the player in JAX stores and counts, item by item
-(`mag.play.host_items`). An item's randomness depends on its environment and its number alone, not on who waits for
-whom, so that a run whose processes never fail repeats bit for bit.
+Items are recorded and counted exactly as by the player in JAX (`mag.play.host_items`). An item's randomness depends on
+its environment and its number alone, not on which process answers first, so that a run whose processes never fail
+repeats bit for bit.
 
-Of an episode that breaks (its process crashes, hangs or raises) a call hands on nothing that it has seen. What earlier
-calls handed on are real transitions; the episode stops there as if a time limit had cut it.
+If an episode breaks (its process crashes, hangs or raises), the items that the current call has collected from it are
+dropped. Items returned by earlier calls are real transitions and stay; the episode stops there as if a time limit had
+cut it.
 """
 
 import os
@@ -31,9 +32,9 @@ from mag.types import Episodes, TimeStep
 CARRY = 1
 """Folded into the key of an environment for its agent's recurrent state (as in `mag.play.jax_player`)."""
 TRAINING, TEST = 0, 1
-"""Set the seeds of training's episodes apart from those of tests."""
+"""Keep the seeds of training's episodes apart from the seeds of test episodes."""
 MOST_SEED = 2**31
-"""Seeds of episodes are below it: every library takes such numbers."""
+"""Seeds of episodes are below this number, so that every library accepts them."""
 
 
 class Players(NamedTuple):
@@ -42,15 +43,15 @@ class Players(NamedTuple):
     carry: Any
     """The agents' recurrent states, `[seeds, envs]`."""
     entropy: Int[Array, "seeds words"]
-    """What the seeds of the episodes are drawn from."""
+    """Random words from which the episodes' seeds are derived."""
     begun: Int[Array, "seeds envs"]
     """Episodes begun so far."""
     session: Int[Array, " seeds"]
-    """The player whose processes hold the episodes under way; 0 where none has begun."""
+    """A random number for the player whose processes hold the episodes under way; 0 before the first."""
 
 
 class Trial(NamedTuple):
-    """A test episode under way in one environment: its key, and what the agents carry."""
+    """A test episode under way in one environment: its key, and the agents' recurrent state."""
 
     key: PRNGKeyArray
     carry: Any
@@ -59,7 +60,7 @@ class Trial(NamedTuple):
 class HostPlayer:
     """Plays `num_envs` environments of each seed, `steps` items at a time (`mag.play.player.Player`).
 
-    Tests have processes of their own, as many at most. Nothing is started before it is needed; `close` ends all.
+    Tests have processes of their own, at most as many. Processes are started when needed; `close` ends all.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class HostPlayer:
         content: dict[str, Any] | None = None,
         say: Callable[[str], None] = print,
     ) -> None:
-        """`content` is that of a map from a file (`mag.envs.content`); `say` is told what a user should know."""
+        """`content`: a map file's content (`mag.envs.content`), None for other maps; `say` shows the user a message."""
         self.spec, self.num_envs, self.steps = spec, num_envs, steps
         self.num_seeds, self.workers = num_seeds, Workers(workers)
         self._config = HostConfig() if config is None else config
@@ -86,11 +87,11 @@ class HostPlayer:
         self._finalizer = weakref.finalize(self, _close, self._training, self._tests)
 
     def footprint(self) -> dict[str, int]:
-        """See `Player.footprint`: of an episode this process holds a time step."""
+        """See `Player.footprint`: this process holds one time step of each episode."""
         return {"episode": 3 * record_type(self.spec).itemsize}
 
     def stop_collecting(self, stops: bool = True) -> None:
-        """Let a `collect` under way in another thread raise StoppedError; and no later one, where `stops` is false."""
+        """Make a `collect` in another thread raise StoppedError; with `stops` false, let `collect` work again."""
         self._training.stop_waiting(stops)
 
     def close(self) -> None:
@@ -109,7 +110,7 @@ class HostPlayer:
 
     @per_seed()
     def start(self, key: PRNGKeyArray, agent: Agent) -> Players:
-        """Environments none of whose episodes has begun. The key is consumed."""
+        """Environments before their first episodes. The key is consumed."""
         keys = jax.random.split(jax.random.fold_in(key, CARRY), self.num_envs)
         return Players(
             carry=jax.vmap(agent.initial_carry)(keys),
@@ -162,7 +163,7 @@ class HostPlayer:
         return episode_seed(self._entropy[run], TRAINING, number, int(self._begun[env]))
 
     def _arrive(self, env: int, shown: np.void, items: Items) -> None:
-        """Take in the time step that an environment has come to."""
+        """Note the time step that an environment has reached."""
         if shown["first"]:
             self._moments.begin(env, shown)
             items.begin(env)
@@ -186,7 +187,7 @@ class HostPlayer:
 
     @per_seed()
     def _item_keys(self, key: PRNGKeyArray) -> Key[Array, "steps envs"]:
-        """The key of each item's action: that of the player in JAX."""
+        """The key of each item's action, the same as in the JAX player."""
         keys = jax.vmap(lambda key: jax.random.split(key, self.num_envs))(jax.random.split(key, self.steps))
         return jax.vmap(jax.vmap(lambda key: jax.random.split(key)[0]))(keys)
 
@@ -200,7 +201,7 @@ class HostPlayer:
         timestep: TimeStep,
         playing: Bool[Array, " envs"],
     ) -> tuple[Int[Array, "envs agents"], Any]:
-        """The actions for one item of each environment; who does not play keeps its carry."""
+        """The actions for one item of each environment; where an environment is not `playing`, its carry stays."""
 
         def act(key: PRNGKeyArray, carry: Any, timestep: TimeStep, plays: Bool[Array, ""]) -> tuple[Array, Any]:
             action, new = agent.act(key, carry, timestep, greedy=False)
@@ -246,7 +247,7 @@ class HostPlayer:
         timestep: TimeStep,
         playing: Bool[Array, " envs"],
     ) -> tuple[Int[Array, "envs agents"], Trial]:
-        """The greedy actions in each environment; who does not play stands still."""
+        """The greedy actions in each environment; where one is not `playing`, its trial stays."""
 
         def act(
             number: Int[Array, ""], trial: Trial, timestep: TimeStep, plays: Bool[Array, ""]
@@ -259,13 +260,13 @@ class HostPlayer:
 
 
 class Schedule:
-    """Which environment of a test plays which episodes, settled beforehand: short ones count no more than long ones."""
+    """Which environment plays which test episodes, fixed in advance so that short ones count no more than long ones."""
 
     def __init__(self, spec: EnvSpec, num_seeds: int, at_once: int, episodes: int, entropy: np.ndarray) -> None:
         self.seats = num_seeds * at_once
         self._at_once, self._episodes, self._entropy = at_once, episodes, entropy
         self._number = np.tile(np.arange(at_once, dtype=np.int32), num_seeds)
-        """The episode under way of each environment; beyond the last where all of its own are played."""
+        """The number of each environment's current episode; too large when all of its own are played."""
         self._tries = np.zeros((num_seeds, episodes), np.int64)
         self._returns = np.zeros((self.seats, *spec.reward_shape), np.float32)
         self._length = np.zeros(self.seats, np.int32)
@@ -285,13 +286,13 @@ class Schedule:
         return np.minimum(self._number, self._episodes - 1).reshape(-1, self._at_once)
 
     def next_seed(self, env: int) -> int:
-        """The seed of an environment's next episode: another one each time that it is begun again."""
+        """The seed of an environment's next episode, a new one each time the episode is begun again."""
         run, number = env // self._at_once, min(int(self._number[env]), self._episodes - 1)
         self._tries[run, number] += 1
         return episode_seed(self._entropy[run], TEST, number, int(self._tries[run, number]))
 
     def arrive(self, env: int, shown: np.void) -> bool:
-        """Take in a time step; whether the environment is to begin another episode."""
+        """Count a time step; returns whether the environment has to begin another episode."""
         if shown["first"]:
             self._returns[env] = self._length[env] = 0
             return False
@@ -306,18 +307,18 @@ class Schedule:
         return bool(self.are_playing[env])
 
     def results(self) -> Episodes:
-        """Of all episodes, `[seeds, episodes]`."""
+        """The results of all episodes, `[seeds, episodes]`."""
         return self._results
 
 
 def episode_seed(entropy: np.ndarray, stream: int, *numbers: int) -> int:
-    """The seed of one episode, which is like no other's."""
+    """The seed of one episode, hashed from entropy, stream and numbers."""
     words = [*map(int, entropy), stream, *numbers]
     return int(np.random.SeedSequence(words).generate_state(1)[0]) % MOST_SEED
 
 
 def test_seed(key: PRNGKeyArray, number: int) -> int:
-    """The seed of an episode of the test with this key where it is begun for the first time."""
+    """The seed of test episode `number` at its first try, in the test with this key."""
     return episode_seed(np.asarray(jax.random.key_data(key)), TEST, number, 1)
 
 
@@ -334,6 +335,6 @@ def act_in_trial(trial: Trial, agent: Agent, timestep: TimeStep) -> tuple[Int[Ar
     return action, Trial(key, carry)
 
 
-def _close(*rooms: Seats) -> None:
-    for seats in rooms:
+def _close(*groups: Seats) -> None:
+    for seats in groups:
         seats.close()

@@ -12,13 +12,13 @@ class HostConfig:
     step_seconds: float = number(60.0, above=0, source=None)
     """Seconds a step may take; a process that takes longer is replaced and its episode dropped."""
     start_seconds: float = number(180.0, above=0, source=None)
-    """Seconds in which an environment has to be made, and an episode to begin."""
+    """Seconds that making an environment, or beginning an episode, may take."""
     episodes_per_process: int = number(500, least=0, source=None)
     """Episodes after which a process is replaced, as games leak memory; 0 for never."""
     memory: float = number(8.0, above=0, source=None)
-    """GiB that a process may take with all that it starts; one that takes more is replaced."""
+    """GiB that a process may take, its child processes included; one that takes more is replaced."""
     failures: int = number(5, least=1, source=None)
-    """Failures in a row, without an episode that ends, after which the run is saved and stopped."""
+    """Failures in a row, with no finished episode between them, after which the run is saved and stopped."""
     overlap: bool = choice(False, source=None)
-    """Whether the next steps are played while learning goes on, by the policy of before it. Algorithms that learn from
-    a replay (mag, mamba) allow that; it may change when a run is resumed."""
+    """Whether the next steps are played during learning, by the policy from before it. Methods that learn from a replay
+    (mag, mamba) allow that; it may change when a run is resumed."""

@@ -1,4 +1,4 @@
-"""The items that a player on the host records: NumPy's twin of `mag.play.collecting`, for all environments of a run."""
+"""Recording of items on the host: `mag.play.collecting` in NumPy, for all environments of a run."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ class Moments:
 
     def __init__(self, spec: EnvSpec, num_envs: int) -> None:
         self.shown = np.zeros(num_envs, record_type(spec))
-        """The time steps, in the form in which they are recorded."""
+        """The time steps as records."""
         self.previous_action = np.full((num_envs, spec.n_agents), -1, np.int32)
         self.absorbing = np.zeros(num_envs, np.int32)
         self.returns = np.zeros((num_envs, *spec.reward_shape), np.float32)
@@ -57,7 +57,7 @@ class Items:
         self.count = np.zeros(num_envs, np.int32)
         self._steps = steps
         self._since = np.zeros(num_envs, np.int32)
-        """Items before the episode under way."""
+        """The number of items before the episode under way."""
         self._columns = {
             "shown": np.zeros(shape, record_type(spec)),
             "previous_action": np.zeros((*shape, spec.n_agents), np.int32),
@@ -87,7 +87,7 @@ class Items:
         self.count[envs] += 1
 
     def played(self, moments: Moments, carry: Any, num_seeds: int) -> Played:
-        """All items as players hand them on; `moments` are those after the last item."""
+        """All items in the form that players return; `moments` are the items that follow."""
         arrivals, episodes, transitions = _recorded(**self._columns)
         last, _, last_transition = _recorded(**{name: getattr(moments, name)[:, None].copy() for name in self._columns})
         has_next = np.concatenate([transitions[:, 1:], last_transition], axis=1)

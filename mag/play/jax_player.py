@@ -64,7 +64,7 @@ class JaxPlayer:
         return self._compiled_test(episodes)(keys, agent)
 
     def _compile_test(self, episodes: int) -> Callable[..., Any]:
-        """A test of so many episodes, which the workers share if they can take equal parts."""
+        """A compiled test of `episodes` episodes, shared among the workers if it divides evenly."""
         share = episodes % self.workers.count == 0
 
         def play(key: PRNGKeyArray, agent: Agent) -> Episodes:

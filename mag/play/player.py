@@ -1,4 +1,4 @@
-"""Who plays is not who learns: a player holds the environments, plays an agent in them and tests it."""
+"""Playing is separate from learning: a player holds the environments, plays an agent in them and tests it."""
 
 from typing import Any, Protocol, runtime_checkable
 
@@ -27,11 +27,11 @@ class Player(Protocol):
         ...
 
     def metrics(self) -> dict[str, Any]:
-        """What playing has cost so far, by name, `[seeds]`."""
+        """Metrics of playing so far, such as failures, by name, `[seeds]`."""
         ...
 
     def close(self) -> None:
-        """End all that plays. The environments begin anew where the player is used again."""
+        """End all processes and threads. If the player is used again, its environments begin new episodes."""
         ...
 
     def start(self, keys: Key[Array, " seeds"], agent: Agent) -> Players:

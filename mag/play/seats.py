@@ -1,8 +1,8 @@
-"""Host environments in processes of their own, replaced where they fail.
+"""Host environments in processes of their own, which are replaced when they fail.
 
-A seat is one environment: a process (`mag.play.worker`), the time step that it shows, and what is asked of it. A
-process that crashes, hangs or raises costs its seat the episode under way: another one is started, after a pause that
-grows with the failures in a row, and a new episode is begun. What no restart mends raises PlayError.
+A seat is one environment: its process (`mag.play.worker`), its current time step and its pending request. If the
+process crashes, hangs or raises, the episode is dropped; after a pause that grows with the failures in a row, another
+process begins a new episode. An error that a restart cannot fix raises PlayError.
 """
 
 import contextlib
@@ -30,22 +30,22 @@ from mag.play.host_config import HostConfig
 from mag.play.worker import BROKEN, MAKE, READY, REFUSED, RESET, SHOWN, STEP, Channel
 
 LONGEST_PAUSE = 30.0
-"""Seconds before a process is started again, at most."""
+"""Most seconds before a process is started again."""
 LONGEST_WAIT = 0.5
-"""Seconds after which whoever waits looks whether it is to stop."""
+"""Seconds between two checks whether a wait has to stop."""
 CLOSE_SECONDS = 5.0
 """Seconds that an environment has to close."""
 LOOK_EVERY = 100
-"""Steps between two looks at a process's memory."""
+"""Steps between two checks of a process's memory."""
 
 
 class StoppedError(Exception):
-    """Nobody wants what was waited for any more."""
+    """A wait was called off."""
 
 
 @dataclass
 class Lost:
-    """What failures have cost."""
+    """Counts of what failures have cost."""
 
     restarts: int = 0
     """Processes started again, for whatever reason."""
@@ -67,16 +67,16 @@ class Seat:
     ) -> None:
         self.config = config
         self.shown = np.zeros((), record_type(spec))
-        """The time step of the environment; of use while the seat is ready."""
+        """The environment's current time step; valid while the seat is ready."""
         self.state: State = "down"
         self.until = 0.0
-        """When the answer is due; of a seat that is down, when its process is started."""
+        """Time at which the answer is due, or the process of a seat that is down is started."""
         self.recovering = False
-        """Whether it is being started after a failure or for renewal: nobody waits for it."""
+        """Whether its process is being replaced; `Seats.wait` does not wait for such a seat."""
         self.next_seed = next_seed
         self.lost = Lost()
         self.events: list[np.void | None] = []
-        """What has happened since it was last asked: time steps shown, and None for an episode that was dropped."""
+        """Events since the last `Seats.wait`: time steps, and None for an episode that was dropped."""
         self._failures = 0
         """Failures since an episode last ended."""
         self._spec = spec
@@ -90,10 +90,10 @@ class Seat:
         """The socket of its process, for selectors."""
         return int(self._channel.fileno())
 
-    # What is asked of it.
+    # Requests and answers.
 
     def reset(self) -> None:
-        """Begin a new episode; in a new process, where the old one has had its time."""
+        """Begin a new episode, in a new process if the old one has played enough episodes or grown too large."""
         most = self.config.episodes_per_process
         if self._process is not None and (0 < most <= self._episodes or self._is_too_large()):
             self.stop(CLOSE_SECONDS)
@@ -114,16 +114,16 @@ class Seat:
         self._ask(STEP, np.asarray(action, np.int32).tobytes(), "stepping", self.config.step_seconds)
 
     def wake(self, now: float) -> None:
-        """Start the process of a seat that is down, where it is time."""
+        """Start the process of a seat that is down, if it is due."""
         if self.state == "down" and now >= self.until:
             self._start()
 
     def hear(self) -> None:
-        """Take in the answer that has come."""
+        """Process the answer that has arrived."""
         try:
             kind, payload = self._channel.receive()
         except EOFError:
-            self._fail(f"its process ended{self._last_words()}")
+            self._fail(f"its process ended{self._last_output()}")
             return
         if kind == REFUSED:
             raise PlayError(payload.decode())
@@ -147,7 +147,7 @@ class Seat:
             self._fail(f"it {what[self.state]} within {seconds:g} s")
 
     def take_over(self, other: "Seat") -> None:
-        """Begin an episode in the process of another seat, which has it no longer."""
+        """Take over another seat's process and begin an episode in it."""
         for name in ("_process", "_channel", "_folder", "_episodes", "_steps"):
             setattr(self, name, getattr(other, name))
         if other.state == "ready":
@@ -168,19 +168,19 @@ class Seat:
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
-        # Paths that this program was given while it ran are its children's, too; JAX leaves them the accelerator alone.
+        # Children import from this program's paths, and leave the accelerator to it.
         surroundings = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "JAX_PLATFORMS": "cpu"}
-        # What a process that is killed leaves in its folder for temporary files goes with the folder.
+        # Temporary files that a killed process leaves are removed with this folder.
         self._folder = Path(tempfile.mkdtemp(prefix="mag-"))
         surroundings |= {"TMPDIR": str(self._folder)}
-        with theirs, (self._folder / "words.txt").open("wb") as words:
+        with theirs, (self._folder / "output.txt").open("wb") as output:
             self._process = tether.start(
                 [sys.executable, "-m", "mag.play.worker", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 env=surroundings,
                 stdin=-3,
                 stdout=-3,
-                stderr=words,
+                stderr=output,
             )
         self._channel = Channel(ours)
         self._episodes = self._steps = 0
@@ -191,10 +191,10 @@ class Seat:
         try:
             self._channel.send(kind, payload)
         except EOFError:
-            self._fail(f"its process ended{self._last_words()}")
+            self._fail(f"its process ended{self._last_output()}")
 
     def _fail(self, why: str) -> None:
-        """Drop the episode and be down for a while. Raises PlayError where that has been tried often enough."""
+        """Drop the episode and plan a restart. Raises PlayError after `config.failures` failures in a row."""
         if self.state in ("stepping", "ready"):
             self.lost.episodes += 1
             self.events.append(None)
@@ -204,19 +204,19 @@ class Seat:
         if self._failures >= self.config.failures:
             raise PlayError(
                 f"{self._spec.name} failed {self._failures} times in a row, the last time because {why}; what was "
-                "saved stands, and when that is mended the same command resumes the run"
+                "saved is kept: fix the cause, and the same command resumes the run"
             )
         pause = 0.0 if self._failures == 1 else min(2.0 ** (self._failures - 2), LONGEST_PAUSE)
         self.until, self.recovering = time.monotonic() + pause, True
 
-    def _last_words(self) -> str:
-        """How the process ended, and the last line of what it wrote."""
+    def _last_output(self) -> str:
+        """How the process ended, and its last line of output."""
         with contextlib.suppress(Exception):
             self._process.wait(1.0)
         code = self._process.poll()
         how = "" if code is None else f" with signal {-code}" if code < 0 else f" with exit code {code}"
-        lines = (self._folder / "words.txt").read_text(errors="replace").strip().splitlines()
-        return f"{how}; its last words: {lines[-1][:300]}" if lines else how
+        lines = (self._folder / "output.txt").read_text(errors="replace").strip().splitlines()
+        return f"{how}; its last output: {lines[-1][:300]}" if lines else how
 
     def _is_too_large(self) -> bool:
         return resident(self._process.pid) > self.config.memory * 2**30
@@ -238,12 +238,12 @@ class Seats:
 
     @property
     def are_ready(self) -> Bool[np.ndarray, " envs"]:
-        """Which show a time step."""
+        """Which seats show a time step."""
         return np.array([seat.state == "ready" for seat in self._seats], bool)
 
     @property
     def shown(self) -> np.ndarray:
-        """The time steps that they show or showed last, as records."""
+        """The seats' current or last time steps, as records."""
         return np.stack([seat.shown for seat in self._seats])
 
     @property
@@ -252,7 +252,7 @@ class Seats:
         return sum((seat.lost for seat in self._seats), self._past)
 
     def fill(self, seats: Iterable[Seat]) -> None:
-        """Begin an episode at each of the new seats; processes that are there already go on for them."""
+        """Replace the seats by new ones and begin an episode at each; running processes are reused."""
         old, self._seats = self._seats, list(seats)
         for seat in old:
             self._past += seat.lost
@@ -262,11 +262,11 @@ class Seats:
             other.stop(CLOSE_SECONDS)
 
     def wait(self, wanted: Bool[np.ndarray, " envs"]) -> list[tuple[int, np.void | None]]:
-        """Wait until one of the `wanted` seats shows a time step, or all seats do; and for every seat that is busy,
-        unless its process is being started again.
+        """Wait until no seat is busy, except seats whose process is being replaced, and a `wanted` seat, or every seat,
+        shows a time step.
 
-        Returns what has happened, by seat and in order: the time steps shown, and None where an episode was dropped.
-        Raises StoppedError where another thread calls `stop_waiting`.
+        Returns pairs of a seat's number and an event, each seat's in order: a time step, or None for a dropped episode.
+        Raises StoppedError if another thread calls `stop_waiting`.
         """
         with selectors.DefaultSelector() as selector:
             while self._is_waiting(wanted):
@@ -279,7 +279,7 @@ class Seats:
         return events
 
     def stop_waiting(self, stops: bool = True) -> None:
-        """Let `wait` raise StoppedError, in whichever thread, or wait again."""
+        """Make `wait` raise StoppedError in whichever thread; with `stops` false, let it wait again."""
         self._stops.set() if stops else self._stops.clear()
 
     def close(self) -> None:
@@ -293,7 +293,7 @@ class Seats:
         return held_up or not (ready.all() or (ready & wanted).any())
 
     def _turn(self, selector: selectors.BaseSelector) -> None:
-        """Start who is to be started, and wait for the next answer, or until one is overdue."""
+        """Start the processes that are due, then wait for the next answer or deadline."""
         now = time.monotonic()
         for seat in self._seats:
             seat.wake(now)
@@ -314,7 +314,7 @@ class Seats:
 
 
 def resident(pid: int) -> int:
-    """Bytes of memory of a process and all that it started; 0 where the system does not tell."""
+    """Bytes of memory of a process and its descendants; 0 if the system does not say."""
     try:
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
         tasks = Path(f"/proc/{pid}/task").iterdir()

@@ -17,7 +17,7 @@ STREAM = 0x7E57
 """Sets the keys of tests apart from all keys that training derives from the same seed."""
 
 Moments = TypeVar("Moments")
-"""What is shown of an episode's time steps, a pytree of arrays."""
+"""What `show` returns for a time step: a pytree of arrays."""
 
 
 class Trial(NamedTuple):
@@ -56,9 +56,9 @@ def play_episode(trial: Trial, *, env: Env, choose: Choose) -> Episode:
 def play_through(
     trial: Trial, *, env: Env, choose: Choose, show: Callable[[Trial], Moments]
 ) -> tuple[Episode, Moments]:
-    """An episode played to its end, and what is shown of each of its time steps, `[time, ...]`.
+    """An episode played to its end, and the result of `show` for each of its time steps, `[time, ...]`.
 
-    All are as long as the episode limit allows: after the end the last time step repeats.
+    The time axis is as long as the episode limit plus the start: after the end the last time step repeats.
     """
 
     def step(trial: Trial, _: None) -> tuple[Trial, Moments]:

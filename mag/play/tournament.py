@@ -46,13 +46,13 @@ class Match(NamedTuple):
 
 
 def battles_on(map_name: str, ticks_per_second: Number = LOOPS_PER_SECOND, *, reload_varies: bool = True) -> SMAC:
-    """A map's battles with their `own_clock`."""
+    """Battles on a map from `own_clock`."""
     game_map = get_map(map_name)
     return SMAC(own_clock(game_map, game_map.limit), ticks_per_second, reload_varies=reload_varies)
 
 
 def play(battles: SMAC, player: Player, key: PRNGKeyArray, gamma: float = GAMMA) -> Match:
-    """One battle from start to end; `battles` have their `own_clock`. The key is consumed."""
+    """One battle from start to end; the map of `battles` is from `own_clock`. The key is consumed."""
     env = adapt("tournament", battles, battles.max_steps - 1)
 
     def discounted(episode: Episode) -> Float[Array, ""]:
@@ -67,7 +67,7 @@ def play(battles: SMAC, player: Player, key: PRNGKeyArray, gamma: float = GAMMA)
 
 
 def score(battles: SMAC, player: str, count: int, seed: int = 0, gamma: float = GAMMA) -> dict[str, float]:
-    """Win rate, mean returns and mean length of a player in `count` battles that have their `own_clock`."""
+    """Win rate, mean returns and mean length of a player in `count` battles; their map is from `own_clock`."""
     keys = jax.random.split(jax.random.key(seed), count)
     one = partial(play, battles, PLAYERS[player], gamma=gamma)
     ends = jax.jit(jax.vmap(one), compiler_options=compile_options())(keys)

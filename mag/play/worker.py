@@ -1,17 +1,17 @@
 """The program of a process that plays a host environment: `python -m mag.play.worker SOCKET`.
 
 It makes the environment that the first frame names, answers requests until its socket closes, and closes the
-environment whatever happens. A frame is a kind (one byte), a length and so many bytes.
+environment whatever happens. A frame is a kind (one byte), a length and a payload.
 
-| request | bytes | answer |
+| request | payload | answer |
 |---|---|---|
 | MAKE | JSON with `name` and `content` | READY |
 | RESET | the seed | SHOWN, a record (`mag.envs.host`) |
 | STEP | the joint action, int32 | SHOWN |
 | - | | REFUSED or BROKEN with a sentence in place of any answer; then the process ends |
 
-JAX is not imported here: in these processes an `Array` of the annotations is NumPy's. (An environment may import JAX,
-and gets it on the CPU.)
+JAX is not imported here, so `Array` in annotations stands for NumPy's array. (An environment may import JAX, which then
+runs on the CPU.)
 """
 
 import contextlib
@@ -56,7 +56,7 @@ class Channel:
         return kind, self._read(length)
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._socket.close()
 
     def _read(self, length: int) -> bytes:
@@ -73,7 +73,7 @@ class Channel:
 
 
 class Stage:
-    """An environment and what is known of its episode: every time step is checked before it is shown."""
+    """An environment whose time steps are checked against its contract before they are sent."""
 
     def __init__(self, name: str, content: dict[str, Any] | None) -> None:
         from mag import envs
@@ -88,7 +88,7 @@ class Stage:
         record = self._record(self.env.reset(int.from_bytes(payload, "little")))
         self._time = 0
         if not record["first"] or record["terminated"] or record["truncated"]:
-            raise self._wrong("shows after a reset no time step that is `first` and no end")
+            raise self._wrong("shows, after a reset, a time step that is not `first` or that ends the episode")
         return bytes(record.tobytes())
 
     def step(self, payload: bytes) -> bytes:
@@ -128,7 +128,7 @@ def serve(channel: Channel) -> None:
 
 
 def main(descriptor: int) -> NoReturn:
-    """Serve the socket with that number."""
+    """Answer requests on the socket with this file descriptor."""
     jaxtyping.Array = jaxtyping.PRNGKeyArray = np.ndarray  # type: ignore[misc, assignment]
     from mag.envs.host import ContractError
     from mag.errors import UsageError

@@ -36,11 +36,11 @@ def train(
 ) -> dict[str, Any]:
     """Train a method, or resume the run in folder `run`; returns the run's summary, as summary.json holds it.
 
-    Every option of `mag train` is taken: by keyword, groups as dicts (`num_seeds=3, ppo={"gamma": 0.995}`), or in
+    Every option of `mag train` is accepted: by keyword, groups as dicts (`num_seeds=3, ppo={"gamma": 0.995}`), or in
     `options` by the command line's names (`{"ppo.gamma": 0.995}`). `planner` is the kind of planner, or the group's
-    options. `steps` is by default that of the recipe, `run` a folder in `runs/` named after the options.
+    options. By default `steps` is that of the recipe, and `run` a folder in `runs/` named after the options.
 
-    Raises UsageError where `mag train` refuses, and Interrupted when SIGINT or SIGTERM stopped the run, which is saved.
+    Raises UsageError for all that `mag train` refuses, and Interrupted after SIGINT or SIGTERM, when the run is saved.
     """
     given = {"env": env, "algo": algo, "size": size, "recipe": recipe, "seed": seed, **more, **(options or {})}
     if steps is not None:
@@ -51,7 +51,7 @@ def train(
 
 
 def load(run: str | Path, seed: int | None = None) -> "Policy":
-    """The joint policy of a run's newest checkpoint, or of `zoo/NAME`; of its first seed, or of another of its seeds.
+    """The joint policy in a run's newest checkpoint, or in `zoo/NAME`: the first seed's, or that of `seed`.
 
     Raises UsageError where the folder holds no run, no usable checkpoint or no such seed.
     """
@@ -68,7 +68,7 @@ def load(run: str | Path, seed: int | None = None) -> "Policy":
 class Policy:
     """A trained joint policy that acts in one environment and carries the agents' recurrent state along.
 
-    What is drawn while it acts, such as a world model's latents, follows from the key, which is consumed.
+    All randomness while it acts, such as a world model's sampled latents, comes from `key`, which is consumed.
     """
 
     def __init__(self, agent: Agent, spec: envs.EnvSpec, *, key: PRNGKeyArray) -> None:
@@ -91,9 +91,9 @@ class Policy:
     ) -> Int[np.ndarray, " agents"]:
         """The joint action `[agents]` for a joint observation `[agents, obs]`, or for a whole `TimeStep`.
 
-        `first` starts an episode, as the first call always does; without masks every action is available, without
-        `alive` every agent lives, and a `TimeStep` says all three. `greedy` takes the likeliest actions; else they are
-        sampled. Raises UsageError for arrays of other shapes.
+        `first` starts an episode, as the first call always does; by default every action is available and every agent
+        alive. A `TimeStep` contains all three. `greedy` takes the likeliest actions; else they are sampled. Raises
+        UsageError for arrays of other shapes.
         """
         timestep = observation
         if not isinstance(timestep, TimeStep):
@@ -105,7 +105,7 @@ class Policy:
         return np.asarray(action)
 
     def _time_step(self, observation: Any, available: Any, first: bool, alive: Any) -> TimeStep:
-        """A time step from what an environment shows."""
+        """A time step from an environment's arrays."""
         agents, actions = self.spec.n_agents, self.spec.n_actions
         no = jnp.zeros((), bool)
         return TimeStep(
@@ -121,7 +121,7 @@ class Policy:
         )
 
     def _check_shapes(self, timestep: TimeStep) -> None:
-        """Raise UsageError where an array is not of one joint observation."""
+        """Raise UsageError if an array does not belong to a single joint observation."""
         spec = self.spec
         agents = spec.n_agents
         for name, value, shape in (

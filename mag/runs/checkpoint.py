@@ -2,8 +2,8 @@
 
 A checkpoint is a folder named after its iteration: the arrays of the state (written by Orbax, no pickle),
 `progress.json` (the host's counters), `structure.json` (names, shapes and types of the arrays) and
-`manifest.json` (a SHA-256 of each file). It is written beside its place and moved there when complete, so it
-is whole or absent; what a disk does to it later is found by the manifest, and the one before it is used.
+`manifest.json` (a SHA-256 of each file). It is written under another name and renamed when complete, so it
+is whole or absent. If a disk damages it later, the manifest shows that, and the checkpoint before it is used.
 """
 
 import errno
@@ -53,14 +53,14 @@ class Checkpoints:
         self.keep = keep
 
     def iterations(self) -> list[int]:
-        """Iterations of which there is a checkpoint, in order."""
+        """Iterations that have a checkpoint, in order."""
         if not self.folder.is_dir():
             return []
         names = [path.name for path in self.folder.iterdir() if path.is_dir()]
         return sorted(int(name) for name in names if name.isdecimal() and name == str(int(name)))
 
     def save(self, state: Any, progress: dict[str, Any], iteration: int) -> Path:
-        """Write a checkpoint and remove those no longer wanted: too old, or newer, thus damaged."""
+        """Write a checkpoint; remove older ones beyond `keep`, and newer ones, which were found damaged."""
         place = self.folder / str(iteration)
         self.remove_leftovers()
         draft = self.folder / (TEMPORARY + place.name)
@@ -81,7 +81,7 @@ class Checkpoints:
         return place
 
     def remove_leftovers(self) -> None:
-        """Remove what a save that was cut short, or replaced a checkpoint, has left."""
+        """Remove what an interrupted save, or a replaced checkpoint, has left behind."""
         for leftover in self.folder.glob(TEMPORARY + "*"):
             if leftover.is_dir():
                 shutil.rmtree(leftover)
@@ -89,7 +89,7 @@ class Checkpoints:
                 leftover.unlink()
 
     def restore(self, template: Any) -> Restored | None:
-        """The newest usable checkpoint, None where there are none at all.
+        """The newest usable checkpoint; None if there are no checkpoints at all.
 
         `template` is a state of the same structure (its values are not used). Raises UsageError where every
         checkpoint is damaged, or where the newest whole one holds a state of another structure.
@@ -135,10 +135,11 @@ def is_key(leaf: Any) -> bool:
 
 
 def write_arrays(folder: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write arrays to `folder`. Raises OSError if that fails."""
     try:
         with checkpointer() as orbax:
             orbax.save(folder.absolute(), arrays)
-    except ValueError as error:  # Orbax's word for a disk that is full
+    except ValueError as error:  # Orbax raises it on a full disk
         raise OSError(errno.EIO, str(error).partition("\n")[0][:200], str(folder)) from error
 
 
@@ -193,17 +194,18 @@ def check_structure(template: Any, path: Path) -> None:
             saved = f"{other.dtype}{list(other.shape)}" if other else "nothing"
             raise UsageError(
                 f"checkpoint {path} is of another program version or environment: {leaf.name} is "
-                f"{leaf.dtype}{list(leaf.shape)} here and {saved} there; use what wrote it or "
+                f"{leaf.dtype}{list(leaf.shape)} here and {saved} there; use the version that wrote it, or "
                 "another --run"
             )
     raise UsageError(
         f"checkpoint {path} is of another program version or environment: it holds "
-        f"{next(iter(by_name), 'other arrays')}, which is not known here; use what wrote it or another --run"
+        f"{next(iter(by_name), 'other arrays')}, which is not known here; use the version that wrote "
+        "it, or another --run"
     )
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file below `folder` but the manifest itself."""
+    """SHA-256 of every file below `folder` except the manifest itself."""
     found = {}
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.name != "manifest.json":

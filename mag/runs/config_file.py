@@ -1,4 +1,4 @@
-"""A run's config.json: its configuration, its map's content and its surroundings, written, read back and compared."""
+"""A run's config.json: its configuration, map content, versions and hardware, written, read back and compared."""
 
 import dataclasses
 import json
@@ -22,9 +22,9 @@ from mag.runs.folder import (
 from mag.runs.surroundings import surroundings
 
 IDENTITY = ("algo", "env", "size", "recipe")
-"""Fields on which the others' defaults depend."""
+"""Fields that decide the defaults of the others."""
 NOTED = ("map", "game")
-"""What config.json holds of the environment besides its name: a map file's content, and what else decides its play."""
+"""Keys of config.json for what a run stores of its environment: a map file's content, and `mag.envs.notes`."""
 
 
 @contextmanager
@@ -97,7 +97,7 @@ def config_of(file: Path) -> RunConfig:
     values = read_file(file)["config"]
     planner = values.get("planner", {}).get("kind")
     default = default_config(*(values[name] for name in IDENTITY), planner=planner)
-    # Runs of before an option that decides nothing learned have its default.
+    # A run from before an option in FREE was added has the option's default.
     usual = to_json(default)
     given = {name: values.get(name, usual[name]) for name in FREE}
     free = {name: usual[name] | each if isinstance(each, dict) else each for name, each in given.items()}
@@ -126,12 +126,12 @@ def replace(default: Any, values: dict[str, Any], file: Path) -> Any:
 
 
 def read_config(folder: RunFolder) -> dict[str, Any]:
-    """The config.json of a run: its configuration, and what it notes besides."""
+    """The config.json of a run: its configuration and all else that it holds."""
     return read_file(folder.config)
 
 
 def read_file(file: Path) -> dict[str, Any]:
-    """What a run's config.json holds, wherever it lies; UsageError where it holds something else."""
+    """The content of a run's config.json, wherever it lies; UsageError if it is something else."""
     try:
         values = json.loads(file.read_text())
         config = values["config"]
@@ -154,11 +154,11 @@ def write_config(folder: RunFolder, config: RunConfig, about: dict[str, Any]) ->
 
 
 def environment(config: RunConfig) -> dict[str, Any]:
-    """What may change of an environment while its name does not: `map`, the content of its file, and `game`.
+    """What can change while an environment's name stays the same: `map`, a map file's content, and `game`, its notes.
 
-    Left out where its name says it all. Raises UsageError where something is missing that the environment needs.
+    Both are left out if the name decides everything. Raises UsageError if something that is needed is missing.
     """
-    from mag import envs  # with JAX, for which a mistaken folder does not wait
+    from mag import envs  # loads JAX, which a mistaken folder need not wait for
 
     content = envs.content(config.env)
     noted = {"map": content, "game": envs.notes(config.env, content)}
@@ -166,17 +166,17 @@ def environment(config: RunConfig) -> dict[str, Any]:
 
 
 def noted_map(folder: RunFolder) -> dict[str, Any] | None:
-    """The content of the run's map as its start noted it; None for a map that comes from no file."""
+    """The content of the run's map file when the run started; None for a map that comes from no file."""
     content: dict[str, Any] | None = read_config(folder).get("map")
     return content
 
 
 def note_resumed(folder: RunFolder) -> str | None:
-    """Where something decisive is new since a run was last worked on, note it in config.json and return a sentence."""
+    """If versions, hardware or revision changed since the run last trained, note that and return a sentence."""
     about, now = read_config(folder), surroundings()
     before = about.get("resumed", [about])[-1]
     different = [name for name in now if name != "started" and before.get(name) != now[name]]
     if not different:
         return None
     write_json(folder.config, {**about, "resumed": [*about.get("resumed", []), now]})
-    return f"this run was last worked on with other {' and '.join(different)}: it need not repeat bit for bit"
+    return f"{' and '.join(different)} changed since this run last trained: it need not repeat bit for bit"

@@ -1,4 +1,4 @@
-"""curve.png: how well a run plays over the environment steps it has played."""
+"""curve.png: win rate or return over environment steps."""
 
 from collections import defaultdict
 from typing import Any
@@ -11,9 +11,9 @@ from mag.runs.progress import WINDOW
 
 
 def draw(folder: RunFolder, title: str, *, has_wins: bool) -> str | None:
-    """Draw the test and training results, each seed thin and their mean thick; wins where there are any.
+    """Draw test and training results, thin lines for seeds, a thick one for their mean; win rates, else returns.
 
-    Returns a complaint where a part of them cannot be read or the picture not be written.
+    Returns a warning if a row cannot be read or the picture cannot be written.
     """
     try:
         rows, damaged = read_rows(folder)

@@ -18,15 +18,15 @@ from mag.runs.trained import Trained, load_run
 from mag.runs.weights import weights, write_weights
 
 LARGEST = 1_000_000
-"""Bytes of an entry's weights at most."""
+"""Most bytes that an entry's weights may take."""
 IDENTITY = ("env", "algo", "size", "recipe", "seed", "steps")
-"""Options that every command names."""
+"""Options that `command` always names."""
 
 
 def export(run: Path, name: str, seed: int | None = None, into: Path = zoo.FOLDER) -> Path:
-    """Make an entry of one seed, by default the first, of a run; returns its folder.
+    """Make an entry from one seed of a run, by default the first; returns the entry's folder.
 
-    Raises UsageError where there is no such run or seed, and where there are no weights or too many.
+    Raises UsageError if there is no such run or seed, or if its weights are too large in value or in bytes.
     """
     loaded = load_run(run)
     config = loaded.config
@@ -46,7 +46,7 @@ def export(run: Path, name: str, seed: int | None = None, into: Path = zoo.FOLDE
 
 
 def described(run: Trained, index: int, content: dict[str, Any] | None) -> dict[str, Any]:
-    """What an entry tells of the run that it was taken from."""
+    """An entry's config.json: the run's options, and the run that it was made from."""
     config, progress, evaluation = run.config, run.progress, run.progress.evaluation
     alone = dataclasses.replace(config, seed=config.seed + index, num_seeds=1, workers=1)
     made = {
@@ -61,7 +61,7 @@ def described(run: Trained, index: int, content: dict[str, Any] | None) -> dict[
 
 
 def command(config: RunConfig) -> str:
-    """The command that trains such a run: its identity, and the options that differ from size's and recipe's."""
+    """The command that trains such a run: `IDENTITY`, and the options that differ from its size and recipe."""
     words = [f"--{name} {getattr(config, name)}" for name in IDENTITY]
     for name, value in changed_options(config).items():
         if name not in IDENTITY:

@@ -71,7 +71,7 @@ def default_path(config: RunConfig) -> Path:
 
 
 def check_ours(folder: RunFolder) -> None:
-    """Raise UsageError where the folder holds something that is no run."""
+    """Raise UsageError if the folder holds files but no run."""
     strangers = [name for name in os.listdir(folder.path) if not name.startswith((LOCK, ".config"))]
     if strangers and not folder.config.exists():
         raise UsageError(
@@ -96,7 +96,7 @@ def take_lock(lock: Any, path: Path) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a file for people to read, whole or not at all."""
+    """Write indented JSON, whole or not at all."""
     draft = path.with_name(f".{path.name}")
     draft.write_text(json.dumps(value, indent=2) + "\n")
     draft.replace(path)

@@ -1,4 +1,4 @@
-"""How much memory a run will take, said before it starts rather than found out in the middle."""
+"""The memory that a run will take, checked before it starts."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ from mag.errors import UsageError
 from mag.learning.parallel import device_grid
 
 CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
-"""Where Linux keeps the most bytes that a container may take; `max` where that is all there are."""
+"""File with a container's memory limit in bytes (Linux); it holds `max` if there is no limit."""
 
 ADVICE = {
     "replay": "lower replay.capacity or workers",
@@ -20,17 +20,17 @@ ADVICE = {
     "episodes": "lower the number of test episodes",
     "learning": "raise learning.minibatches or lower networks.hidden",
 }
-"""What to change, by the part that takes most."""
+"""What to change, by the part that takes the most memory."""
 
 
 def check_memory(parts: dict[str, int], num_seeds: int, workers: int = 1) -> int:
-    """Bytes of a run whose parts are given for each seed; UsageError where the machine has fewer."""
+    """Bytes that a run takes; `parts` are bytes of one seed. Raises UsageError if the machine has fewer."""
     needed, limit = num_seeds * sum(parts.values()), available(num_seeds, workers)
     if needed > limit:
         largest = max(parts, key=lambda part: parts[part])
         raise UsageError(
             f"this run would take about {gib(needed)} of memory, most of it ({gib(num_seeds * parts[largest])}) "
-            f"for {largest}, and there are {gib(limit)}; {ADVICE[largest]}, or num_seeds ({num_seeds})"
+            f"for {largest}, but there are only {gib(limit)}; {ADVICE[largest]}, or num_seeds ({num_seeds})"
         )
     return needed
 

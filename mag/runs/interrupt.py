@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a request that is met between two iterations."""
+"""Ctrl-C and SIGTERM as a request to stop after the current iteration."""
 
 import contextlib
 import signal
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Interrupted(Exception):  # noqa: N818 - asked for by the user, not an error
-    """The run was asked to stop, or nobody reads what it tells, and has been saved."""
+    """The run was asked to stop, or its output was closed; it has been saved."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(signal.Signals(signum).name)

@@ -1,4 +1,4 @@
-"""What a run tells: metrics.jsonl for programs, events for TensorBoard (or Weights & Biases), a display for people."""
+"""A run's output: metrics.jsonl, events for TensorBoard, Weights & Biases if asked for, and a display for people."""
 
 import collections
 import json
@@ -12,7 +12,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
-from tensorboardX.event_file_writer import EventsWriter  # no SummaryWriter: its thread dies of a full disk unseen
+from tensorboardX.event_file_writer import EventsWriter  # SummaryWriter's thread would die of a full disk unseen
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
 
@@ -26,7 +26,7 @@ Row = dict[str, Any]
 LOSSES = ("models/loss", "model_reward/loss", "policy/loss", "critic/loss")
 """The losses that are shown while a run trains; metrics.jsonl has all metrics."""
 PLAIN_EVERY = 10.0
-"""Seconds between two lines where the output is no terminal; evaluations are always told."""
+"""Seconds between two lines if the output is not a terminal; tests are always shown."""
 
 
 class Logger:
@@ -78,12 +78,12 @@ class Logger:
         return self._metrics.tell()
 
     def say(self, text: str) -> None:
-        """Tell the user one thing."""
+        """Show the user one message."""
         self._terminal.say(text)
 
     @property
     def is_heard(self) -> bool:
-        """Whether what is told still gets out: not so when the program that it was piped to has ended."""
+        """Whether output can still be written; not so once the program that it was piped to has ended."""
         return not self._terminal.closed
 
     def _events(self, row: Row) -> None:
@@ -92,7 +92,7 @@ class Logger:
             folder = self._folder.events / f"seed{seed}"
             folder.mkdir(parents=True, exist_ok=True)
             writer = self._writers[seed] = EventsWriter(str(folder / "events"), f".{steps}")
-            # Points after the checkpoint that a run goes on from are hidden: from here on they are played again.
+            # TensorBoard hides points after the checkpoint from which the run resumes: they are played again.
             writer.write_event(Event(step=steps, session_log=SessionLog(status=SessionLog.START)))
         values = [
             Summary.Value(tag=name, simple_value=value)
@@ -104,9 +104,9 @@ class Logger:
 
 
 def cut(folder: RunFolder, offset: int) -> str | None:
-    """Cut metrics.jsonl to what the checkpoint knows; what came after is played again.
+    """Cut metrics.jsonl to its `offset` bytes at the checkpoint; what came after is played again.
 
-    Returns a complaint where it is shorter than that already: then only half a row at its end is cut off.
+    Returns a warning if the file is already shorter; then only an unfinished last row is cut off.
     """
     folder.metrics.touch()
     size = folder.metrics.stat().st_size
@@ -118,7 +118,7 @@ def cut(folder: RunFolder, offset: int) -> str | None:
 
 
 def read_rows(folder: RunFolder) -> tuple[list[Row], list[int]]:
-    """All rows of metrics.jsonl, and the numbers of the lines that are none."""
+    """All rows of metrics.jsonl, and the numbers of invalid lines."""
     rows: list[Row] = []
     damaged = []
     for number, line in enumerate(folder.metrics.read_bytes().splitlines(), 1):
@@ -134,10 +134,10 @@ def read_rows(folder: RunFolder) -> tuple[list[Row], list[int]]:
 
 
 class _Console(Console):
-    """Where rich would end the program because nobody reads on, the run is to be saved first."""
+    """A console that raises BrokenPipeError on a closed pipe: rich would end the program before the run is saved."""
 
     def on_broken_pipe(self) -> None:
-        """Leave it to who prints."""
+        """Let the caller handle it."""
         raise BrokenPipeError
 
 
@@ -204,7 +204,7 @@ class Terminal:
     def _speed(self) -> str:
         """Steps per second of all seeds together and the time left, over the latest iterations that learned.
 
-        The first such iteration is where the clock starts: it contains compilation.
+        The clock starts after the first such iteration, which includes compilation.
         """
         recent = list(self._recent)
         if len(recent) < 2 or recent[-1][1] == recent[0][1]:

@@ -1,8 +1,8 @@
 """Every metric that a run writes, and how to read it: the one table behind the documentation's glossary.
 
-Numbers said to be of "a run that won" are of MAG on `smac_jax/3s_vs_3z`, size `small`, one seed, 34 138 steps
-(`results/lab-book/3s_vs_3z-mag-tuned.json`, with its command), in recipe `tuned` before it learned a distribution over
-rewards. All others are marked as rules of thumb.
+Numbers from "a run that won" are from MAG on `smac_jax/3s_vs_3z`, size `small`, one seed, 34 138 steps
+(`results/lab-book/3s_vs_3z-mag-tuned.json`, with its command); recipe `tuned` then had no distribution over rewards
+yet. All other numbers are marked as rules of thumb.
 """
 
 from typing import NamedTuple
@@ -18,8 +18,8 @@ class Metric(NamedTuple):
 
 METRICS = {
     "env_steps": Metric("Real environment transitions played so far."),
-    "seed": Metric("The seed whose row it is."),
-    "iteration": Metric("Turns of Algorithm 1's outer loop (on-policy methods: updates) so far."),
+    "seed": Metric("The seed that the row belongs to."),
+    "iteration": Metric("Iterations of Algorithm 1's outer loop (on-policy methods: updates) so far."),
     "train/win_rate": Metric(
         "Share of the last 20 training episodes that were won, played by the actor's latest weights.",
         "The paper's protocol. Far below `eval/win_rate` early on, as training samples its actions.",
@@ -56,7 +56,7 @@ METRICS = {
     ),
     "models/action_information": Metric(
         "Cross-entropy of an agent's own previous action, decoded from its latent.",
-        "Near 0 when latents hold what their agent did; at log(actions) when they hold nothing of it.",
+        "Near 0 if a latent holds its agent's action; log(number of actions) if it holds nothing about it.",
     ),
     "models/kl": Metric(
         "KL divergence of posterior and prior, mean over a latent's variables: what an observation told the models "
@@ -65,7 +65,7 @@ METRICS = {
         "reconstruction means that the latents hold nothing: raise `models.reconstruction_weight`.",
     ),
     "models/life": Metric(
-        "Negative log-likelihood of who lives, for each agent; 0 without `networks.joint_events`.",
+        "Negative log-likelihood of each agent being alive or dead; 0 without `networks.joint_events`.",
     ),
     "model_reward/loss": Metric("Line 5: smooth L1 error of the predicted model error, or the classifier's loss."),
     "model_reward/error": Metric("The models' own error, which the model reward learns (`model_reward.kind error`)."),
@@ -81,8 +81,8 @@ METRICS = {
     "rollout/reward": Metric("Mean predicted reward along rollouts, times `models.reward_scale`."),
     "rollout/continues": Metric(
         "Mean predicted probability that the episode goes on.",
-        "About 1 - 1 / `train/episode_length`, where episodes end of themselves; closer to 1 means that the models do "
-        "not foresee ends.",
+        "About 1 - 1 / `train/episode_length`, if episodes end before their limit; closer to 1 means that the models "
+        "do not foresee ends.",
     ),
     "policy/loss": Metric("PPO's clipped surrogate and the entropy bonus; its sign and size mean little."),
     "policy/entropy": Metric(
@@ -101,7 +101,7 @@ METRICS = {
     "critic/loss": Metric("Half the squared error of the values."),
     "time/iteration": Metric("Seconds of the iteration.", "The first ones include compilation."),
     "time/evaluation": Metric("Seconds of the test."),
-    "time/elapsed": Metric("Seconds of the whole run, stops left out."),
+    "time/elapsed": Metric("Seconds that the run has trained, without the time between a stop and its resume."),
     "play/restarts": Metric("Host environments: processes that were replaced so far."),
     "play/dropped_episodes": Metric("Host environments: episodes that broke and were dropped so far."),
 }

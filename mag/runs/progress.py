@@ -1,4 +1,4 @@
-"""What the host knows about a run besides its state; saved with every checkpoint."""
+"""A run's counters and latest test, kept on the host and saved with every checkpoint."""
 
 import dataclasses
 from typing import Any
@@ -53,7 +53,7 @@ class Progress:
         return cls(**{**values, "evaluation": evaluation and Evaluation(**evaluation)})
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON knows it; floats survive bit for bit."""
+        """The progress as JSON values; floats survive bit for bit."""
         return dataclasses.asdict(self)
 
     @property

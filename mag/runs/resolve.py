@@ -35,19 +35,19 @@ class Identity(NamedTuple):
         return default_config(self.algo, self.env, self.size, self.recipe, planner=self.planner, spec=spec)
 
     def preview(self, spec: Any = None) -> RunConfig:
-        """The defaults as they are on a CPU: JAX knows the device, and neither help nor mistakes wait for JAX."""
+        """The defaults on a CPU: help and error messages do not wait for JAX to name the device."""
         return self._replace(size="small" if self.size == "auto" else self.size).default(spec)
 
 
 def resolve(given: Given, base: RunConfig | None = None, spell: Spell = str) -> RunConfig:
     """The configuration of a run from the options that a user gives, and JAX set up for it.
 
-    `base` is another run's configuration, which the options override. Mistakes that need no environment are told
-    before JAX is loaded. Raises UsageError for an option that does not exist or has no use, and for a wrong value.
+    `base` is another run's configuration, which the options override. Mistakes that show without the environment are
+    reported before JAX is loaded. Raises UsageError for an unknown or unused option, and for a wrong value.
     """
     identity = identify(given, base, spell)
     if identity.algo not in ALGORITHMS or identity.planner not in (None, *KINDS):
-        give_threads(given, base or RunConfig(), spell)  # a module of the user's may compute when it is imported
+        give_threads(given, base or RunConfig(), spell)  # importing a user's module may already use JAX
     preview = identity.preview()
     chosen = read(given, preview, spell)
     check_bounds(override(preview, chosen))
@@ -63,7 +63,7 @@ def resolve(given: Given, base: RunConfig | None = None, spell: Spell = str) -> 
 
 
 def identify(given: Given, base: RunConfig | None = None, spell: Spell = str) -> Identity:
-    """What the defaults depend on: as given, else as in `base`, else as usual."""
+    """The options that decide the defaults: as given, else as in `base`, else as in `RunConfig`."""
     usual = base or RunConfig()
     env, algo, size, recipe = (
         convert(spell(name), str, given.get(name, getattr(usual, name))) for name in ("env", "algo", "size", "recipe")
@@ -91,7 +91,7 @@ def changed_options(config: RunConfig) -> dict[str, Any]:
 
     Raises UsageError where there is no such environment.
     """
-    from mag import envs  # with JAX, for which a mistaken folder does not wait
+    from mag import envs  # loads JAX, which a mistaken folder need not wait for
 
     identity = (config.algo, config.env, config.size, config.recipe)
     usual = values(default_config(*identity, planner=planner_of(config), spec=envs.spec(config.env)))
@@ -100,7 +100,7 @@ def changed_options(config: RunConfig) -> dict[str, Any]:
 
 
 def read(given: Given, default: RunConfig, spell: Spell) -> dict[str, Any]:
-    """The values given, as the types of their options, without what `default` was chosen by."""
+    """The given values, converted to their options' types, without the options that chose `default`."""
     known = {option.name: option for option in options(default)}
     for name, value in given.items():
         if name not in known:
@@ -110,10 +110,10 @@ def read(given: Given, default: RunConfig, spell: Spell) -> dict[str, Any]:
 
 
 def carried(base: RunConfig, identity: Identity) -> dict[str, Any]:
-    """What a run takes from another one's configuration.
+    """The options that a run takes from another run's configuration `base`.
 
-    Everything, where their defaults are the same; else what differs from that configuration's own defaults, as the
-    others follow from the new environment, method, size, recipe or planner.
+    All of them if both have the same defaults. Otherwise those that differ from the defaults of `base`; the rest
+    follow from the new environment, method, size, recipe or planner.
     """
     from mag import envs
 
@@ -125,7 +125,7 @@ def carried(base: RunConfig, identity: Identity) -> dict[str, Any]:
 
 
 def why_unknown(name: str, value: Any, default: RunConfig, spell: Spell) -> str:
-    """Why a configuration has no option of that name: its method or planner takes none, others do, or nobody."""
+    """Why a configuration has no option `name`: method or planner do not use it, only others do, or none does."""
     for beginning, why in find(default.algo).unused(default).items():
         if name.startswith(beginning):
             return f"{default.algo} {why} and takes no option {spell(name)}; leave it out"

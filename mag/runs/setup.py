@@ -19,11 +19,11 @@ from mag.runs.footprint import check_memory, gib
 from mag.runtime import cores_told, set_precision
 
 PLAYERS = 4
-"""The key of a seed's players is this one of the keys split from the seed's; the others are the algorithm's."""
+"""Index of the players' key among the keys split from a seed's key; the others are the algorithm's."""
 
 
 class Setup(NamedTuple):
-    """Who learns and who plays."""
+    """The algorithm and the player of a run."""
 
     algorithm: Algorithm
     player: Player
@@ -43,7 +43,7 @@ class RunState(NamedTuple):
 def set_up(config: RunConfig, content: dict[str, Any] | None = None) -> tuple[Setup, RunState]:
     """Algorithm, player and their state before the first iteration; UsageError where sizes are impossible.
 
-    `content` is that of a map from a file, as a run has noted it, in place of the file.
+    `content` is a map file's content as the run stored it, used instead of the file.
     """
     validate(config)
     set_precision(config.precision)

@@ -1,4 +1,4 @@
-"""What besides the configuration decides a run's numbers: versions, hardware, source revision."""
+"""All that decides a run's numbers besides its configuration: versions, hardware, source revision."""
 
 import datetime
 import importlib.metadata
@@ -23,7 +23,7 @@ PACKAGES = (
 
 
 def surroundings() -> dict[str, Any]:
-    """What besides the configuration decides a run's numbers: versions, hardware, source revision."""
+    """All that decides a run's numbers besides its configuration: versions, hardware, source revision."""
     return {
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "versions": versions(),
@@ -44,7 +44,7 @@ def versions() -> dict[str, str]:
 
 
 def hardware() -> dict[str, Any]:
-    """The machine, and the device of JAX's that is used: the first."""
+    """The machine, and the device that JAX uses: its first."""
     import jax
 
     device = jax.devices()[0]

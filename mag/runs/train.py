@@ -46,7 +46,7 @@ def train(config: RunConfig, path: Path | None = None) -> dict[str, Any]:
     except OSError as error:
         raise UsageError(
             f"the run in {path} cannot go on ({error.strerror or error}: {error.filename or path}); what was saved "
-            "stands, and when that is mended the same command resumes it"
+            "is kept: fix the cause, and the same command resumes the run"
         ) from error
 
 
@@ -76,7 +76,7 @@ def train_in(path: Path, config: RunConfig) -> dict[str, Any]:
             run = Run(setup, config, state, progress, checkpoints, logger)
             try:
                 run.until_done(stop)
-            finally:  # of a run that was stopped or diverged, too
+            finally:  # also after a stop or a divergence
                 if complaint := curve.draw(folder, f"{config.algo} on {config.env}", has_wins=has_wins):
                     logger.say(complaint)
             return finish(run, folder)
@@ -206,11 +206,11 @@ class Run:
         }
 
     def is_evaluation_due(self) -> bool:
-        """Whether the next evaluation's steps, or the last of all, have been played."""
+        """Whether the steps of the next evaluation, or all steps of the run, have been played."""
         return self.progress.slowest >= min(self.progress.next_evaluation, self.config.steps)
 
     def log(self, metrics: dict[str, np.ndarray], evaluation: dict[str, np.ndarray]) -> None:
-        """Write one row per seed and let the run's clock go on."""
+        """Write one row per seed and add the time since the last row to the run's."""
         now = time.monotonic()
         self.progress.wall_seconds += now - self._clock
         self._clock = now
@@ -231,7 +231,7 @@ class Run:
         self.progress.metrics_bytes = self.logger.rows(rows)
 
     def save(self) -> None:
-        """Write a checkpoint. Raises UsageError where the policy is broken: the last good one is worth more."""
+        """Write a checkpoint. Raises UsageError if the policy holds NaN, which keeps the last good checkpoint."""
         broken = [
             f"{jax.tree_util.keystr(path, simple=True, separator='.')} of the policy holds NaN"
             for path, leaf in jax.tree_util.tree_leaves_with_path(
@@ -245,7 +245,7 @@ class Run:
         self._saved = time.monotonic()
 
     def check_returns(self, returns: np.ndarray) -> None:
-        """Raise UsageError where the environment's rewards do not add up to numbers."""
+        """Raise UsageError if a return is not finite."""
         if not np.isfinite(returns).all():
             wrong = returns[~np.isfinite(returns)].flat[0]
             raise UsageError(
@@ -253,7 +253,7 @@ class Run:
             )
 
     def diverged(self, broken: list[str]) -> UsageError:
-        """The sentence that ends a run whose numbers are no longer numbers."""
+        """The error that ends a run with non-finite values; `broken` lists them."""
         saved = self.checkpoints.iterations()
         kept = (
             f"the last good checkpoint is {self.checkpoints.folder / str(saved[-1])}" if saved else "nothing was saved"
@@ -266,7 +266,7 @@ class Run:
 
 
 def finish(run: Run, folder: RunFolder) -> dict[str, Any]:
-    """Write and tell the summary."""
+    """Write and print the summary."""
     config, progress, spec = run.config, run.progress, run.player.spec
     evaluation = progress.evaluation
     assert evaluation is not None
@@ -313,4 +313,4 @@ def read_summary(folder: RunFolder, config: RunConfig) -> dict[str, Any] | None:
         format_summary(summary, folder)
         return summary if summary["env_steps"] >= config.steps else None
     except (ValueError, LookupError, TypeError):
-        return None  # it is damaged, and the newest checkpoint knows all that it said
+        return None  # a damaged summary is written again from the newest checkpoint

@@ -32,7 +32,7 @@ class Trained(NamedTuple):
 def load_run(path: Path) -> Trained:
     """The run in a folder, or an entry `zoo/NAME`. Raises UsageError where there is no run or no usable checkpoint.
 
-    A map from a file is built from its content as the run noted it: the file may have moved or be gone.
+    A map from a file is built from the content that the run stored: the file may have moved or be gone.
     The algorithm has one worker, however many trained it: any machine can read the run, and batches are whole.
     """
     if zoo.is_entry(path):

@@ -25,7 +25,7 @@ def named(path: Any, inner: Any) -> str:
 
 
 def weights(learner: Any, index: int) -> dict[str, np.ndarray]:
-    """The weights of one seed of a learner's state `[seeds, ...]`, of all its modules, by name."""
+    """One seed's weights, by name, of all modules in a learner's state `[seeds, ...]`."""
     return {
         named(path, inner): np.asarray(leaf[index])
         for path, part in jax.tree_util.tree_leaves_with_path(learner, is_leaf=is_part)
@@ -46,9 +46,9 @@ def write_weights(file: Path, arrays: dict[str, np.ndarray]) -> None:
 
 
 def with_weights(learner: Any, file: Path) -> Any:
-    """A learner's state, of a single seed, whose modules have the weights in a file.
+    """A single seed's learner state with the weights in a file.
 
-    Raises UsageError where the file cannot be read or is of other networks.
+    Raises UsageError if the file cannot be read or holds other networks.
     """
     try:
         with np.load(file, allow_pickle=False) as stored:

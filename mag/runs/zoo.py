@@ -1,7 +1,7 @@
 """Trained policies in small files: the weights of one seed of a run, without its data and optimisers.
 
 An entry is a folder `mag/zoo/NAME` of this package with `weights.npz` (half precision) and `config.json` (options, map
-and what made it). `zoo/NAME` is taken wherever a command reads a run; `mag.runs.export` makes entries.
+and what made it). `zoo/NAME` works wherever a command reads a run; `mag.runs.export` makes entries.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ class Entry(NamedTuple):
     folder: Path
     config: RunConfig
     content: dict[str, Any] | None
-    """That of a map from a file."""
+    """A map file's content; None for a map that comes from no file."""
     made: dict[str, Any]
     """The command, environment steps, iterations and last test of the run that it was taken from."""
 
@@ -44,15 +44,17 @@ def names() -> list[str]:
 
 
 def is_entry(path: Path) -> bool:
-    """Whether a path means an entry: `zoo/NAME`, where there is no such folder of the user's own."""
+    """Whether a path means an entry: `zoo/NAME`, unless the user has a folder of that name."""
     return len(path.parts) == 2 and path.parts[0] == PREFIX and not path.exists()
 
 
 def entry(path: Path) -> Entry:
-    """The entry `zoo/NAME`. Raises UsageError where there is none, or it is of another version of the program."""
+    """The entry `zoo/NAME`. Raises UsageError if there is none, or if another version of the program made it."""
     if path.name not in names():
         known = ", ".join(f"{PREFIX}/{name}" for name in names()) or "none"
-        raise UsageError(f"{path} is no folder and not in the zoo{did_you_mean(path.name, names())}; there are {known}")
+        raise UsageError(
+            f"{path} is not a folder and not in the zoo{did_you_mean(path.name, names())}; there are {known}"
+        )
     folder = FOLDER / path.name
     told = json.loads((folder / "config.json").read_text())
     config: Any = find(told["options"]["algo"]).config()
@@ -67,10 +69,10 @@ def entry(path: Path) -> Entry:
 
 
 def config_at(path: Path) -> RunConfig:
-    """The configuration of a run in a folder, or of an entry of the zoo. UsageError where there is neither."""
+    """The configuration of a run in a folder, or of an entry of the zoo. Raises UsageError if `path` is neither."""
     return entry(path).config if is_entry(path) else load_config(RunFolder(path))
 
 
 def map_at(path: Path) -> dict[str, Any] | None:
-    """The content of the map that a run or an entry noted; None for a map that comes from no file."""
+    """The content of the map file that a run or an entry stored; None for a map that comes from no file."""
     return entry(path).content if is_entry(path) else noted_map(RunFolder(path))

@@ -137,7 +137,7 @@ def test_a_wrong_family_is_answered_with_what_is_allowed():
         match=r"no family 'nowhere'.*jaxmarl, pettingzoo, probe, smac_jax, smaclite, smax, starcraft.*`mag envs`",
     ):
         mag.envs.make("nowhere/qqqqqqqq")
-    with pytest.raises(UsageError, match=r"module 'json' is no family"):
+    with pytest.raises(UsageError, match=r"module 'json' is not a family"):
         mag.envs.make("json/3m")
 
 

@@ -136,13 +136,13 @@ def test_actions_that_are_not_available_are_a_stop_and_ends_are_told_apart():
 
 def test_another_version_with_other_sizes_is_refused(monkeypatch):
     monkeypatch.setattr(Inner, "obs_size", 81)
-    with pytest.raises(UsageError, match=r"sizes \(5, 81, 11, 120\), and SMAC \(5, 80, 11, 120\)"):
+    with pytest.raises(UsageError, match=r"\(5, 81, 11, 120\) in this version of SMAClite and \(5, 80, 11, 120\)"):
         SMACliteEnv(SPEC, get_map("2s3z"), Inner())
 
 
 @pytest.mark.skipif(importlib.util.find_spec("smaclite") is not None, reason="SMAClite is installed")
 def test_a_missing_simulator_is_told():
-    with pytest.raises(UsageError, match=r"needs SMAClite, of which smaclite is not installed"):
+    with pytest.raises(UsageError, match=r"needs SMAClite, but smaclite is not installed"):
         envs.make("smaclite/2s3z")
 
 

@@ -163,7 +163,7 @@ def test_the_command_prints_tables_and_writes_a_picture(tmp_path, capsys):
 @pytest.mark.parametrize(
     "words, message",
     [
-        (["--errors", "much"], "--errors much must be numbers parted by commas"),
+        (["--errors", "much"], "--errors much must be numbers separated by commas"),
         (["--errors", "1.5"], "--errors holds 1.5; an error is a share between 0 and 1"),
         (["--horizons", "1"], "--horizons holds 1.0; a horizon is 1 / (1 - gamma) and above 1"),
         (["--agents", "7"], "make 2187 joint observations"),

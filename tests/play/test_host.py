@@ -179,11 +179,11 @@ def test_a_broken_test_episode_is_played_again(make):
     [
         (
             "crash",
-            r"failed 2 times in a row, the last time because its process ended with exit code 7; its last words: ",
+            r"failed 2 times in a row, the last time because its process ended with exit code 7; its last output: ",
         ),
         ("raise", r"failed 2 times in a row, the last time because ValueError: the pathfinder is lost"),
         ("hang", r"failed 2 times in a row, the last time because it played no step within 1 s"),
-        ("die-making", r"failed 2 times in a row, .* ended with exit code 9; its last words: no licence"),
+        ("die-making", r"failed 2 times in a row, .* ended with exit code 9; its last output: no licence"),
         ("hang-making", r"failed 2 times in a row, the last time because it was not made within 2 s"),
         ("nan", r"shows obs with the value nan; all have to be finite numbers"),
         ("shape", r"shows obs as float32\[2, 13\]; its spec says float32\[2, 14\]"),

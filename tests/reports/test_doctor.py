@@ -38,7 +38,7 @@ def test_a_game_that_is_asked_for_and_not_there_ends_with_1(monkeypatch, capsys)
         cli.main(["doctor", "--json"])
     assert end.value.code == 1
     told = json.loads(capsys.readouterr().out)
-    assert not told["well"] and "SC2PATH is /nowhere, which is no folder" in told["findings"][-1]["told"]
+    assert not told["well"] and "SC2PATH is /nowhere, which is not a folder" in told["findings"][-1]["told"]
 
 
 def test_a_whole_game_starts_answers_and_plays(tmp_path, monkeypatch):

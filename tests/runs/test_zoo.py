@@ -79,7 +79,7 @@ def test_an_entry_is_evaluated_by_name(kept, capsys):
 
 
 def test_what_cannot_be_is_told(run, kept):
-    with pytest.raises(UsageError, match=r"zoo/mien is no folder and not in the zoo \(did you mean mine\?\)"):
+    with pytest.raises(UsageError, match=r"zoo/mien is not a folder and not in the zoo \(did you mean mine\?\)"):
         mag.load("zoo/mien")
     with pytest.raises(UsageError, match=r"has no battles to draw"):
         dispatch(["watch", "zoo/mine"])

@@ -22,12 +22,12 @@ from mag.errors import UsageError
 from mag.types import TimeStep
 
 _COMPETITIVE_CLASSES = {"CoinGame", "InTheGrid", "InTheGrid_2p", "InTheMatrix"}
-"""JaxMARL's competitive tasks whose agents' names do not tell the sides apart."""
+"""Classes of JaxMARL's competitive tasks whose agents' names do not tell the sides apart."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Rules:
-    """Masks, deaths, wins and ends of a task, which JaxMARL's interface leaves open; by default none but ends.
+    """Masks, deaths, wins and ends of a task, which JaxMARL's interface leaves open; by default there are only ends.
 
     The functions take JaxMARL's state.
     """
@@ -66,8 +66,8 @@ class JaxMarlEnv:
     - Observations are flattened; if agents' sizes differ, shorter ones are padded with zeros at the end.
     - If agents' numbers of actions differ, all agents have the largest number, and actions that an agent lacks are
       never available.
-    - The team reward is the mean of the agents' rewards (the reward itself if they share one). Where agents compete,
-      each keeps its own, and its observation ends with its role one-hot: roles are agents' names without their numbers.
+    - The team reward is the mean of the agents' rewards (the reward itself if they share one). If agents compete, each
+      keeps its own reward, and its observation ends with its role one-hot: its name without its number.
     - `state` is JaxMARL's `world_state`, if its observations contain one.
     - At `episode_limit` the episode is truncated, unless it really ends with that step. To tell the two apart, the
       episode limit of `env` itself must be larger (or `Rules(ends=False)`).
@@ -85,7 +85,7 @@ class JaxMarlEnv:
     ) -> None:
         """Wrap `env`, a JaxMARL `MultiAgentEnv`; `view` draws this adapter's `State`.
 
-        Raises UsageError if an agent's actions are not discrete or its observation is no array.
+        Raises UsageError if an agent's actions are not discrete or its observation is not an array.
         """
         self._env = env
         self.view = view
@@ -174,7 +174,7 @@ class JaxMarlEnv:
         return each[0] + jnp.mean(each - each[0])
 
     def _fix(self, inner: Any) -> Any:
-        """JaxMARL's state with one dtype per leaf, which holds the values after a reset and after a step."""
+        """JaxMARL's state with one dtype per leaf, wide enough for its values after a reset and after a step."""
         return jax.tree.map(lambda leaf, dtype: jnp.asarray(leaf, dtype), inner, self._dtypes)
 
     def _trace(self) -> tuple[Any, Any]:

@@ -27,7 +27,7 @@ class Task:
 
 
 def _particles(task: Task) -> tuple[Any, Rules]:
-    # JaxMARL by itself plays one step more than its limit.
+    # JaxMARL's own clock would play one step more than its limit.
     return import_jaxmarl().make(task.env_id, max_steps=BEYOND), Rules(ends=False)
 
 
@@ -114,7 +114,7 @@ TASKS: dict[str, Task] = dict(
 )
 
 
-_COMPETE = "its agents compete, and of such tasks only simple_tag, simple_adversary and simple_push were tried"
+_COMPETE = "its agents compete, and the only competitive tasks tried are simple_tag, simple_adversary and simple_push"
 _CONTINUOUS = "its actions are continuous, and only discrete ones can be played"
 refusals = {
     r"MPE_simple_crypto_v\d+": _COMPETE,

@@ -2,8 +2,8 @@
 
 No StarCraft II is needed: the game itself is simulated (`units`, `maps`, `terrain`, `movement`, `combat`, `rules`), as
 is what SMAC shows of it (`observe`). `env.SMAC` is a plain JaxMARL environment of any map, clock or unit table, maps
-from files (`loading`) included. `players` are scripted yardsticks for learned policies, and `mag.play.tournament`
-measures how often they win.
+from files (`loading`) included. `players` are scripted players to compare learned policies with, and
+`mag.play.tournament` measures how often they win.
 
 - Actions: 0 is for dead agents alone, 1 stops, 2 to 5 move north, south, east, west, 6 + j attacks enemy j.
 - Reward: SMAC's, which adds up to about 20 for a victory.
@@ -41,22 +41,22 @@ def make(map_name: str, *, ticks_per_second: Number = LOOPS_PER_SECOND, episode_
 
 
 def content_of_file(path: str) -> dict[str, Any]:
-    """The map in a file (`loading`) and the units on it, as JSON. Raises UsageError if there is no such map."""
+    """The map in a file (`loading`) and its units, as JSON. Raises UsageError if the file is missing or invalid."""
     return content_of(load_map(path))
 
 
 def spec_from_content(map_name: str, content: dict[str, Any]) -> EnvSpec:
-    """The spec of a map by its content. Raises UsageError if that is no map."""
+    """The spec of the map with this content. Raises UsageError if the content is invalid."""
     return _spec(map_name, map_from(content, _place(map_name)))
 
 
 def make_from_content(map_name: str, content: dict[str, Any]) -> JaxMarlEnv:
-    """The environment of a map by its content, with no file. Raises as `spec_from_content`."""
+    """The environment of the map with this content; no file is read. Raises as `spec_from_content`."""
     return _make(map_name, map_from(content, _place(map_name)), LOOPS_PER_SECOND, None)
 
 
 def _place(map_name: str) -> str:
-    return f"the noted content of {map_name}"
+    return f"the stored content of {map_name}"
 
 
 def _make(map_name: str, game_map: Map, ticks_per_second: Number, episode_limit: int | None) -> JaxMarlEnv:
@@ -67,12 +67,12 @@ def _make(map_name: str, game_map: Map, ticks_per_second: Number, episode_limit:
 
 
 def own_clock(game_map: Map, episode_limit: int) -> Map:
-    """The map with a clock that stops after `episode_limit`: `done` can then only mean that a side is dead."""
+    """The map with a limit beyond `episode_limit`, so that the battle's `done` can only mean that a side is dead."""
     return dataclasses.replace(game_map, limit=episode_limit + 1)
 
 
 def adapt(name: str, battles: "SMAC", episode_limit: int) -> JaxMarlEnv:
-    """The environment of battles that have their `own_clock`."""
+    """The environment `name` of `battles` on a map from `own_clock`."""
     rules = battle_rules(battles, battles.num_agents, lambda inner: inner.units.alive)
     view = SMACView(battles.map, battles.battle, battles.layout)
     return JaxMarlEnv(name, battles, episode_limit=episode_limit, rules=rules, view=view)

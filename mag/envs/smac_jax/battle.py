@@ -14,7 +14,7 @@ from mag.envs.smac_jax.units import Number, UnitArrays, unit_arrays
 TICKS_PER_STEP = 8
 """SMAC's step: 8 of StarCraft II's game loops, here called ticks."""
 LOOPS_PER_SECOND = 22.4
-"""StarCraft II's game loops per second of its clock "faster", in whose seconds the unit table is written."""
+"""StarCraft II's game loops per second at game speed "faster"; the unit table is in seconds at this speed."""
 NO_TARGET = -1
 
 
@@ -48,7 +48,7 @@ class Battle:
     num_allies: int
     num_enemies: int
     kinds: UnitArrays
-    """The unit table's figures of each unit."""
+    """Each unit's figures in the unit table."""
     terrain: Terrain
     start: Float[np.ndarray, "units 2"]
     """Positions at the start."""
@@ -57,7 +57,7 @@ class Battle:
     touch: Float[np.ndarray, "units units"]
     """Distance at which two units touch; minus infinity for units that pass each other."""
     ticks_per_second: Number
-    """Game ticks per second of the unit table: 22.4 by StarCraft II's own clock, 16 by SMAClite's."""
+    """Game ticks per second of the unit table: 22.4 in StarCraft II, 16 in SMAClite."""
     reload_varies: bool
     """Whether each shot takes a random -1 to +2 ticks longer to reload."""
 
@@ -88,7 +88,7 @@ def make_battle(game_map: Map, ticks_per_second: Number, *, reload_varies: bool)
 
 
 def _touch_distance(kinds: UnitArrays) -> Float[np.ndarray, "units units"]:
-    """Sum of two units' radii; minus infinity for a Colossus and any other unit, which pass each other."""
+    """Sum of two units' radii; minus infinity if only one of them climbs (a Colossus): they pass each other."""
     collide = (kinds.climbs[:, None] == kinds.climbs) & ~np.eye(len(kinds.climbs), dtype=bool)
     return np.where(collide, kinds.radius[:, None] + kinds.radius, -np.inf).astype(np.float32)
 

@@ -53,10 +53,10 @@ class SMAC(MultiAgentEnv):
     ) -> None:
         """A battle on one of `MAP_NAMES`, or on a `Map` such as `load_map` returns.
 
-        `ticks_per_second` is how many of the game's ticks (8 per step) make a second of the unit table: 22.4 by
-        StarCraft II's own clock, 16 by that of SMAClite and SMAX, where units do 1.4 times as much in a step (shields
-        recover per tick, alike on both). `reload_varies` tells whether reload times vary from shot to shot, as in
-        StarCraft II; in SMAClite they do not.
+        `ticks_per_second` is how many of the game's ticks (8 per step) make a second of the unit table: 22.4 in
+        StarCraft II, 16 in SMAClite and SMAX, where units therefore do 1.4 times as much per step (only shields recover
+        per tick in both). `reload_varies` tells whether reload times vary from shot to shot, as in StarCraft II; in
+        SMAClite they do not.
         """
         self.map = map_name if isinstance(map_name, Map) else get_map(map_name)
         self.battle = make_battle(self.map, ticks_per_second, reload_varies=reload_varies)

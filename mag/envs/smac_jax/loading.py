@@ -5,7 +5,7 @@ A map file:
     name = "three_on_four"
     limit = 200                     # environment steps
     attack_point = [9, 16]          # where the enemies attack-move to; leave out if they hold
-    hunt = false                    # true instead of a point: they go for the allies themselves, wherever these go
+    hunt = false                    # true instead of an attack_point: the enemies chase the allies wherever they go
     size = [32, 32]
     walls = [[0, 0, 32, 8]]         # left, bottom, right, top: ground no unit enters
     cliffs = []                     # ground only climbing units enter
@@ -13,8 +13,8 @@ A map file:
     enemies = [{ unit = "zealot", count = 4, at = [23, 16] }]
     units = "units.toml"            # beside the map file; leave out if all units are the package's own
 
-`mag train --env smac_jax/path/to/map.toml` plays it. A run notes the content of its map, refuses to go on with a
-changed file, and is tested and watched by its note even if the file is gone. SMAC's eight maps, in `maps/`, are further
+`mag train --env smac_jax/path/to/map.toml` plays it. A run stores the content of its map: it refuses to resume with a
+changed file, and can be tested and watched even if the file is gone. SMAC's eight maps, in `maps/`, are further
 examples.
 
 A unit file adds to the units of `units.toml` or replaces them:
@@ -42,7 +42,7 @@ MAP_NAMES = ("2s_vs_1sc", "2s3z", "3s_vs_3z", "3s_vs_4z", "3s_vs_5z", "2c_vs_64z
 
 _FOLDER = Path(__file__).parent
 _MOST = {"limit": 100_000, "count": 500, "columns": 500, "attacks": 20, "side": 64}
-"""Greatest values: shortest ways are tables of a map's cells by its cells, and attacks of a volley are unrolled."""
+"""Greatest values: the table of shortest ways has a map's cells squared, and the loop over attacks is unrolled."""
 _MAP_FIELDS = {
     "name": "a string",
     "limit": f"a whole number from 1 to {_MOST['limit']}",
@@ -92,17 +92,17 @@ def load_map(path: str | Path, units: dict[str, UnitType] | None = None) -> Map:
 
 
 def map_in(source: Source) -> Map:
-    """The map in a file that was read already. Raises as `load_map`."""
+    """The map in a file that has been read. Raises as `load_map`."""
     return _map(source, unit_types())
 
 
 def map_from(content: dict[str, Any], place: str) -> Map:
-    """The map in a note that `content_of` wrote; `place` names the note in errors. Raises as `load_map`."""
+    """The map with content from `content_of`; `place` names the content in errors. Raises as `load_map`."""
     return _map(Source(place, content), unit_types())
 
 
 def content_of(game_map: Map) -> dict[str, Any]:
-    """All that decides how a map plays, as a map file with the units in it, of lists, numbers and strings."""
+    """All that decides how a map plays, as JSON in the form of a map file that contains its units."""
     kinds = {unit.name: unit for unit in (*game_map.ally_types, *game_map.enemy_types)}
     content = {
         "name": game_map.name,
@@ -135,7 +135,7 @@ def _given(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _map(source: Source, units: dict[str, UnitType]) -> Map:
-    """A map, checked; `units` are those it may use besides its own."""
+    """A checked map; `units` are the units it may use besides its own."""
     defaults = {"name": Path(source.place).stem, "hunt": False, "size": [32, 32], "walls": [], "cliffs": []}
     fields: dict[str, Any] = defaults | source.fields
     source.check_known("", fields, _MAP_FIELDS)
@@ -179,7 +179,7 @@ def _check_starts(source: Source, game_map: Map) -> None:
         for unit, (x, y) in zip(types, starts, strict=True):
             if _is_barred(game_map, x, y, climbs=unit.climbs):
                 raise UsageError(
-                    f"{source.place}{source.line(side)}: of the {side} a {unit.name} would start at "
+                    f"{source.place}{source.line(side)}: a {unit.name} of the {side} would start at "
                     f"({x:.1f}, {y:.1f}), off the map or on ground it cannot enter; move its squad, or the walls and "
                     "cliffs"
                 )

@@ -50,9 +50,9 @@ class Map:
     attack_point: tuple[Number, Number] | None
     """Point to which the enemies attack-move; None for enemies that hold or hunt."""
     units: dict[str, UnitType]
-    """Unit types by name, all of the squads' among them."""
+    """Unit types by name, including those of all squads."""
     hunt: bool = False
-    """Whether the enemies' order is to attack the allies themselves, wherever these go."""
+    """Whether the enemies chase the allies wherever they go."""
     walls: tuple[Rect, ...] = ()
     """Ground that no unit enters."""
     cliffs: tuple[Rect, ...] = ()

@@ -27,8 +27,8 @@ FAINT = 0.1
 class Layout:
     """The features of a map's observations and state, from which their sizes follow.
 
-    SMAC orders ally types as its own copies of them are ordered, but enemy types by StarCraft II's numbers: a Zealot is
-    (0, 1) as an ally and (1, 0) as an enemy.
+    SMAC numbers ally types in the order of its own copies of them, but enemy types in that of StarCraft II's numbers: a
+    Zealot is (0, 1) as an ally and (1, 0) as an enemy.
     """
 
     ally_shield: bool

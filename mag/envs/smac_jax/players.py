@@ -1,4 +1,4 @@
-"""Scripted players: yardsticks for learned policies.
+"""Scripted players to compare learned policies with.
 
 Each player is a pure function `(key, env, state) -> actions` [agents] of one battle. Players see the whole state, not
 only the agents' observations, and choose available actions only. `PLAYERS` has all of them by name.
@@ -81,7 +81,7 @@ def protect_wounded(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " 
 def alternate(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " agents"]:
     """Take turns at being the target: a unit near death steps out of reach until its shield has recovered.
 
-    Written for 2s_vs_1sc, which shields that recover decide.
+    Written for 2s_vs_1sc, where recovering shields decide the battle.
     """
     del key
     units, count = state.units, env.num_agents
@@ -99,7 +99,7 @@ def alternate(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " agents
 def swap_target(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " agents"]:
     """Attack together; a unit that the next hit would kill steps out of reach once, and another one takes the hits.
 
-    Written for 2s_vs_1sc, where both then shoot nearly all the time that the enemy needs for twelve hits.
+    Written for 2s_vs_1sc, where both Stalkers can then shoot nearly all the time until the enemy's twelfth hit.
     """
     del key
     units, count, kinds = state.units, env.num_agents, env.battle.kinds
@@ -202,7 +202,7 @@ def _flee(env: SMAC, state: State) -> Float[Array, "agents actions"]:
 
 
 def _danger(env: SMAC, state: State, places: Float[Array, "agents 4 2"]) -> Float[Array, "agents 4"]:
-    """How near the living enemies are to places, the nearest counting most."""
+    """Sum over the living enemies of about 1 / distance^2 to each place."""
     enemies = state.units.position[env.num_agents :]
     distance = jnp.linalg.norm(places[:, :, None] - enemies, axis=-1)
     return jnp.sum(jnp.where(state.units.alive[env.num_agents :], 1.0 / (distance + 0.1) ** 2, 0.0), axis=-1)

@@ -11,11 +11,11 @@ from mag.envs.smac_jax.combat import in_range, make_pairs, pick_targets, shoot
 from mag.envs.smac_jax.movement import walk
 
 SHIELD_WAIT = 160.0
-"""Ticks without a hit until a shield recovers: 10 s of the clock "normal", 16 game loops each, on any clock."""
+"""Ticks without a hit until a shield recovers, whatever `ticks_per_second`: 10 s of 16 ticks (speed "normal")."""
 SHIELD_RECOVERY = 2.0 / 16.0
-"""Shield points regained per tick: 2 per second of the clock "normal"."""
+"""Shield points regained per tick: 2 per second at game speed "normal"."""
 RELOAD_VARIES = (-1.0, 2.0)
-"""Ticks by which reloading may be shorter or longer from shot to shot."""
+"""Range of the random change of a reload time, in ticks."""
 MOVE_AMOUNT = 2.0
 """Distance at which a move action aims."""
 NO_OP, STOP, NORTH, SOUTH, EAST, WEST, FIRST_ATTACK = range(7)

@@ -16,7 +16,7 @@ class Source(NamedTuple):
     """A table of fields and the place where a user wrote them."""
 
     place: str
-    """A file's path, or a description of where else the fields stand."""
+    """A file's path, or what else the fields were read from."""
     fields: dict[str, Any]
     text: str = ""
     """The TOML text, in which errors look up the line."""

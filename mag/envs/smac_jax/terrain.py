@@ -11,7 +11,8 @@ from mag.envs.smac_jax.maps import Map
 CLEARANCE = 0.4
 """Distance that planned ways keep from walls: a Zergling's radius and a little."""
 MIN_DETOUR = 2.0
-"""Waypoints are left out, and units slide along walls, if no way is longer than the straight way by this much."""
+"""Length that a way round walls must add to the straight way on some route; else waypoints are left out, and units
+slide along walls."""
 
 
 class Terrain(NamedTuple):
@@ -27,7 +28,7 @@ class Terrain(NamedTuple):
     """Width and height of the map."""
     waypoints: Int[np.ndarray, "cells cells"] | None
     """The next cell on the shortest way between two 1 x 1 cells (from, to), numbered row by row; -1 if the straight way
-    is free, None if it is free between all cells."""
+    is free. None if no detour on the map is as long as MIN_DETOUR."""
 
 
 def make_terrain(game_map: Map) -> Terrain:
@@ -69,7 +70,7 @@ def push_out(
         away_x, away_y = x - jnp.clip(x, left, right), y - jnp.clip(y, bottom, top)
         distance = jnp.maximum(jnp.sqrt(away_x**2 + away_y**2), 1e-6)
         push = jnp.where(counts, jnp.maximum(radius / distance - 1.0, 0.0), 0.0)
-        # Of several rectangles along one wall only the deepest counts; opposite walls both do.
+        # Of several overlaps with rectangles along one wall only the deepest counts; of opposite walls, both do.
         x = x + jnp.max(push * away_x, axis=0, initial=0.0) + jnp.min(push * away_x, axis=0, initial=0.0)
         y = y + jnp.max(push * away_y, axis=0, initial=0.0) + jnp.min(push * away_y, axis=0, initial=0.0)
         inside = jnp.any((x > left) & (x < right) & (y > bottom) & (y < top) & counts, axis=0)

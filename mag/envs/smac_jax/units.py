@@ -22,7 +22,7 @@ class Splash(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class UnitType:
-    """The figures of one type of unit, in points, distances and seconds of the clock "faster"."""
+    """The figures of one type of unit, in points, distances and seconds at game speed "faster"."""
 
     name: str
     health: Number

@@ -1,4 +1,4 @@
-"""What is drawn of the battles of this family."""
+"""The view of this family's battles: what `mag watch` draws."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""What is drawn of SMAX's battles and of its agents' observations."""
+"""The view of SMAX's battles and of its agents' observations: what `mag watch` draws."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,8 +1,8 @@
 """Family `starcraft`: SMAC's maps on StarCraft II itself.
 
-A small client of our own (`client`) starts the game and speaks to it. The observation, mask, state and reward are
-those of `smac_jax`, on units read from the game (`env`), so that a policy trained on one plays the other. The game and
-SMAC's map files are the user's to install (`mag doctor` tells what is missing); the client's packages are the extra
+A small client (`client`) starts the game and controls it. The code of `smac_jax` computes observations, masks, state
+and reward from units read from the game (`env`), so that a policy trained on one family plays the other. Users install
+the game and SMAC's map files themselves (`mag doctor` says what is missing); the client's packages are the extra
 `starcraft`.
 """
 
@@ -31,17 +31,17 @@ def make(map_name: str) -> Any:
 
 
 def spec_from_content(map_name: str, content: dict[str, Any]) -> EnvSpec:
-    """The spec of a map by its content. Raises UsageError if that is no map."""
+    """The spec of the map with this content. Raises UsageError if the content is invalid."""
     return _spec(scenario_from(map_name, content))
 
 
 def make_from_content(map_name: str, content: dict[str, Any]) -> Any:
-    """The environment of a map by its content. Raises as `make`."""
+    """The environment of the map with this content. Raises as `make`."""
     return _make(scenario_from(map_name, content))
 
 
 def notes(map_name: str, content: dict[str, Any] | None) -> dict[str, Any]:
-    """What a run notes of its game besides: version, map file and options. Raises UsageError where one is missing."""
+    """What a run stores about its game: version, map file and options. Raises UsageError if game or map is missing."""
     scenario = own_scenario(map_name) if content is None else scenario_from(map_name, content)
     options = scenario.options
     install = find_game(options.version)

@@ -1,7 +1,7 @@
-"""A small client for StarCraft II: it starts the game and speaks its protocol, over a websocket on the loopback.
+"""A small client for StarCraft II: it starts the game and speaks its protocol over a local websocket.
 
-The messages are Blizzard's (`s2clientprotocol`, from the package `pys2clientprotocol`). Everything that can go wrong
-with the game raises `GameError`: nothing of the episode under way is to be learned then.
+The messages are Blizzard's (`s2clientprotocol`, from the package `pys2clientprotocol`). Every failure of the game
+raises `GameError`; the caller then drops the episode under way.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from mag.errors import UsageError
 
 HOST = "127.0.0.1"
 LAUNCHES = 3
-"""Tries to start the game: another program may take the port in between."""
+"""Tries to start the game, as another program may take the port that was found free."""
 START_SECONDS = 120.0
 STEP_SECONDS = 60.0
 QUIT_SECONDS = 2.0
@@ -41,7 +41,7 @@ def protocol() -> Any:
 
 
 class Game:
-    """A running game, connected; `close` ends it, and so does the end of this process."""
+    """A running game and the connection to it; it ends with `close`, or with this process."""
 
     def __init__(
         self, install: Install, *, start_seconds: float = START_SECONDS, step_seconds: float = STEP_SECONDS
@@ -63,7 +63,7 @@ class Game:
 
     @property
     def pid(self) -> int:
-        """The game's process."""
+        """The id of the game's process."""
         return int(self._process.pid)
 
     def request(self, name: str, message: Any = None, *, seconds: float | None = None) -> Any:
@@ -106,7 +106,7 @@ class Game:
         except TimeoutError as error:
             raise GameError(f"the game did not answer {name} within {seconds:.0f} s") from error
         except (OSError, WebSocketException) as error:
-            raise GameError(f"the game ended during {name}{self._last_words()}") from error
+            raise GameError(f"the game ended during {name}{self._last_output()}") from error
         except (ValueError, TypeError, self._decode_error()) as error:
             raise GameError(f"the game's answer to {name} cannot be read") from error
 
@@ -149,9 +149,9 @@ class Game:
         while True:
             left = deadline - time.monotonic()
             if self._process.poll() is not None:
-                raise GameError(f"the game ended while it started{self._last_words()}")
+                raise GameError(f"the game ended while it started{self._last_output()}")
             if left <= 0:
-                raise GameError(f"the game did not start in time{self._last_words()}")
+                raise GameError(f"the game did not start in time{self._last_output()}")
             try:
                 opening = connect(address, open_timeout=min(left, 2.0), close_timeout=0.5, **options)
                 self._socket = self._connection.enter_context(opening)
@@ -166,20 +166,20 @@ class Game:
             self._connection.close()
         self._process = self._socket = None
 
-    def _last_words(self) -> str:
-        """What the game wrote last, and how it ended."""
+    def _last_output(self) -> str:
+        """How the game ended, and its last line of output."""
         code = self._process.poll() if self._process is not None else None
         if code is None and self._process is not None:
             with contextlib.suppress(Exception):
                 code = self._process.wait(0.2)
         lines = (self._folder / "output.txt").read_text(errors="replace").strip().splitlines()
         told = [f"exit code {code}"] if code is not None else []
-        told += [f"its last words: {lines[-1][:200]}"] if lines else []
+        told += [f"its last output: {lines[-1][:200]}"] if lines else []
         return f" ({', '.join(told)})" if told else ""
 
 
 def _free_port() -> int:
-    """A port at which nothing listens now."""
+    """A port on which no program listens."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])

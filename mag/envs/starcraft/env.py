@@ -1,7 +1,7 @@
-"""StarCraft II as a host environment: SMAC's episodes on the game, shown by the code that shows `smac_jax` battles.
+"""StarCraft II as a host environment: SMAC's episodes on the game itself.
 
-The observation, mask, state and reward are those of `mag.envs.smac_jax.observe`, compiled for the CPU by the process
-that plays: so one definition serves both families, and a process that runs StarCraft II (1 to 2 GB) has room for JAX.
+The observation, mask, state and reward are those of `mag.envs.smac_jax.observe`, compiled for the CPU in the process
+that plays. One definition serves both families, at the price of JAX's memory beside StarCraft II's (1 to 2 GB).
 """
 
 import contextlib
@@ -69,7 +69,7 @@ class StarCraftEnv:
         return self._game
 
     def reset(self, seed: int) -> TimeStep:
-        """See `HostEnv.reset`. Chance is the game's own: `seed` counts where the game is started."""
+        """See `HostEnv.reset`. The game draws its own random numbers: `seed` is used only when the game is started."""
         with self._ending_on_error():
             if self._game is None:
                 self._start(seed if self._scenario.options.seed is None else self._scenario.options.seed)
@@ -156,7 +156,7 @@ class StarCraftEnv:
         self._show = make_show(self._battle, self._layout)
 
     def _kill_all(self) -> None:
-        """SMAC's way to begin again: the map brings new units where all are dead."""
+        """Kill all units, as SMAC does to begin a new episode: the map then creates new ones."""
         debug = self._api.RequestDebug()
         alive = np.concatenate(self._alive())
         debug.debug.add().kill_unit.tag.extend(tag for tag, lives in zip(self._tags, alive, strict=True) if lives)
@@ -194,7 +194,7 @@ class StarCraftEnv:
         self.units = self._fill(units)
 
     def _read_units(self) -> Units:
-        """The units as they are now: who is no longer shown is dead, and lies where it was."""
+        """The units as they are now; a unit that the game no longer lists is dead and keeps its position."""
         return self._fill(self._observe())
 
     def _fill(self, shown: list[Any]) -> Units:
@@ -217,7 +217,7 @@ class StarCraftEnv:
     # The agents' orders.
 
     def _allowed(self, action: Int[np.ndarray, " agents"]) -> Int[np.ndarray, " agents"]:
-        """The actions; what is not available is a stop, or nothing where the agent is dead."""
+        """The actions, with stop in place of unavailable ones, and no-op for dead agents."""
         allowed = self._avail[np.arange(len(action)), np.clip(action, 0, self.spec.n_actions - 1)]
         return np.where(allowed, action, np.where(self._alive()[0], STOP, 0)).astype(np.int32)
 
@@ -241,7 +241,7 @@ class StarCraftEnv:
         self.game.request("action", request)
 
     def _save_replay(self, folder: Path) -> None:
-        """Write what was played since the game started."""
+        """Write a replay of everything since the game started."""
         try:
             data = self.game.request("save_replay").data
         except GameError:

@@ -1,4 +1,4 @@
-"""Where StarCraft II lies, which versions of it there are, and which maps."""
+"""Where StarCraft II is installed, and which versions and maps there are."""
 
 import os
 import re
@@ -10,7 +10,7 @@ from mag.errors import UsageError
 BUILDS = {"4.10": 75689, "4.6.2": 69232}
 """Builds of the versions with which results on SMAC were published."""
 EXPECTED = "4.10"
-"""The version of nearly all published results; others have other units' figures."""
+"""The version of nearly all published results; in other versions units have other figures."""
 MAPS = "SMAC_Maps"
 """Folder of SMAC's map files, in the game's folder `Maps`."""
 PROGRAM = "SC2_x64"
@@ -25,7 +25,7 @@ class Install(NamedTuple):
 
     @property
     def program(self) -> Path:
-        """The file that is run."""
+        """The game's executable."""
         return self.root / "Versions" / f"Base{self.build}" / PROGRAM
 
     @property
@@ -40,7 +40,7 @@ def game_folder() -> Path:
     given = os.environ.get("SC2PATH")
     root = Path(given or "~/StarCraftII").expanduser()
     if not root.is_dir():
-        what = f"SC2PATH is {given}, which is no folder" if given else f"SC2PATH is not set and there is no {root}"
+        what = f"SC2PATH is {given}, which is not a folder" if given else f"SC2PATH is not set and there is no {root}"
         raise UsageError(f"StarCraft II is missing: {what}; {WHERE}")
     return root
 
@@ -53,9 +53,9 @@ def builds(root: Path) -> list[int]:
 
 
 def find_game(version: str | None = None) -> Install:
-    """The build of a version (`4.10`, or a build's number); without one 4.10, else the newest.
+    """The build of a version (`4.10`, or a build's number); by default 4.10 if it is installed, else the newest build.
 
-    Raises UsageError where it is not installed.
+    Raises UsageError if the game, or this version, is not installed.
     """
     root = game_folder()
     installed = builds(root)

@@ -1,4 +1,4 @@
-"""Whether the game's units are those of a map's roster."""
+"""Checks that the game's units are those of a map's roster."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from mag.errors import UsageError
 
 
 def check_types(name: str, units: list[Any], roster: list[str]) -> None:
-    """Raise UsageError where sorted units do not come in the roster's groups: a map's own types have any numbers."""
+    """Raise UsageError unless sorted units form the roster's groups; the numbers of a map's own types are arbitrary."""
     order = list(dict.fromkeys(roster))
     found = list(dict.fromkeys(unit.unit_type for unit in units))
     same = len(order) == len(found) and [order.index(unit) for unit in roster] == [

@@ -1,18 +1,18 @@
-"""What is played: one of SMAC's maps, its roster, and how the game is started.
+"""A scenario: one of SMAC's maps, its roster, and how the game is started.
 
-Any of SMAC's maps is played from a file: a map file of `smac_jax` (`mag.envs.smac_jax.loading`), from which only the
-roster and the time limit count, with a table of options:
+Any of SMAC's maps can be played from a file: a map file of `smac_jax` (`mag.envs.smac_jax.loading`), of which only the
+roster and the time limit are used, with a table of options:
 
     limit = 60                      # environment steps
     allies = [{ unit = "marine", count = 3 }]
     enemies = [{ unit = "marine", count = 3 }]
 
     [starcraft]
-    map = "3m"                      # Maps/SMAC_Maps/3m.SC2Map; leave out if it is called as this file
+    map = "3m"                      # Maps/SMAC_Maps/3m.SC2Map; leave out if it has this file's name
     difficulty = "VeryHard"         # and other `Options`
 
-The types of a side are given in the order of the map's own unit types. Without allies and enemies the file plays one of
-SMAC's maps that are known here, with other options.
+Squads of a side stand in the order of the map's own unit types. A file without allies and enemies plays one of this
+family's own maps with other options.
 """
 
 from dataclasses import dataclass
@@ -51,8 +51,9 @@ class Options:
     replays: str | None = None
     """Folder for a replay of every game process, saved when the environment is closed; None: none."""
     ally_race: Race | None = None
+    """The agents' race; None: that of their units."""
     enemy_race: Race | None = None
-    """None: those of the units."""
+    """The enemies' race; None: that of their units."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Scenario:
 
     @property
     def map_name(self) -> str:
-        """Name of the map's file, without .SC2Map."""
+        """Name of the map file, without .SC2Map."""
         return self.options.map or self.game_map.name
 
     @property
@@ -101,7 +102,7 @@ _ALLOWED: dict[str, tuple[type, tuple[Any, ...]]] = {
 }
 """Type and values of each option."""
 _ROSTER = ("name", "limit", "size", "allies", "enemies", "units")
-"""Fields of a map file that count here: the ground and where units start are the game's own."""
+"""Fields of a map file that are used here; the ground and the start positions are the game's own."""
 
 
 def content_of_file(path: str) -> dict[str, Any]:
@@ -123,16 +124,16 @@ def content_of_file(path: str) -> dict[str, Any]:
 
 
 def scenario_from(name: str, content: dict[str, Any]) -> Scenario:
-    """What is played by the content of a map file. Raises UsageError where that is no map."""
+    """The scenario in a map file's content. Raises UsageError if the content is invalid."""
     fields = dict(content)
     options = fields.pop("starcraft", {})
-    source = Source(f"the noted content of {name}", fields)
+    source = Source(f"the stored content of {name}", fields)
     _check_options(source, options)
     return Scenario(name, map_from(fields, source.place), Options(**options))
 
 
 def own_scenario(name: str) -> Scenario:
-    """One of SMAC's maps as it is published."""
+    """One of SMAC's maps as published."""
     return Scenario(name, get_map(name), Options())
 
 
@@ -146,7 +147,7 @@ def _check_options(source: Source, options: dict[str, Any]) -> None:
 
 
 def _placed(value: Any) -> Any:
-    """Squads with a place, which a map file of the game's need not give."""
+    """Squads with a start point, which a file of this family may leave out."""
     if not isinstance(value, list):
         return value
     return [{"at": [16, 16]} | squad if isinstance(squad, dict) else squad for squad in value]

@@ -1,4 +1,4 @@
-"""From the game's ground and units to what SMAC shows, and to what is drawn: the code of `smac_jax`."""
+"""What SMAC shows, and what `mag watch` draws, from the game's ground and units by the code of `smac_jax`."""
 
 import dataclasses
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ from mag.envs.view import Frame, Scene, Sight
 
 
 class Shown(NamedTuple):
-    """What one moment shows."""
+    """What SMAC shows at one time step."""
 
     obs: Float[np.ndarray, "agents obs"]
     avail: Bool[np.ndarray, "agents actions"]
@@ -31,7 +31,7 @@ def map_on(game_map: Map, ground: Any) -> Map:
 
 
 def battle_on(game_map: Map) -> Battle:
-    """The battle on such a map: nobody finds a way there but the game itself."""
+    """The battle on a map from `map_on`, without shortest ways: the game finds its own."""
     battle = make_battle(dataclasses.replace(game_map, walls=()), LOOPS_PER_SECOND, reload_varies=False)
     corners = np.array(game_map.walls, np.float32).reshape(-1, 4)
     terrain = battle.terrain._replace(
@@ -41,7 +41,7 @@ def battle_on(game_map: Map) -> Battle:
 
 
 def pathing_grid(image: Any) -> Bool[np.ndarray, "width height"]:
-    """Where one can walk, cell by cell, `[x, y]`."""
+    """Whether units can walk on each cell, `[x, y]`."""
     width, height = image.size.x, image.size.y
     data = np.frombuffer(image.data, np.uint8)
     if image.bits_per_pixel == 1:
@@ -61,7 +61,7 @@ def _runs(blocked: Bool[np.ndarray, "width height"]) -> list[tuple[int, int, int
 
 @dataclasses.dataclass(frozen=True)
 class StarCraftView:
-    """What is drawn of a game: its ground, and the units as they are read from it. Enemies' targets are not told."""
+    """The view of a game: its ground, and its units as last read. The game does not reveal enemies' targets."""
 
     env: Any
 

@@ -86,9 +86,9 @@ def test_a_map_is_played_by_its_content_where_its_file_is_not(tmp_path: Path) ->
         envs.spec(name)
     assert envs.spec(name, content) == envs.make(name, content).spec == spec
     assert content is not None
-    with pytest.raises(UsageError, match=r"the noted content of .*file.toml: limit is 0; allowed"):
+    with pytest.raises(UsageError, match=r"the stored content of .*file.toml: limit is 0; allowed"):
         envs.make(name, content | {"limit": 0})
-    with pytest.raises(UsageError, match=r"probe/relay.*no maps from files"):
+    with pytest.raises(UsageError, match=r"probe/relay.*does not read map files"):
         envs.make("probe/relay", content)
 
 
@@ -172,9 +172,9 @@ def test_a_map_file_at_fault_is_the_users_mistake(tmp_path: Path, map_name: str,
         (
             "[[0, 0, 32, 8]]",
             "[[7, 0, 11, 32]]",
-            r"line 6: of the allies a stalker would start at \(8.\d, .*on ground it",
+            r"line 6: a stalker of the allies would start at \(8.\d, .*on ground it",
         ),
-        ("at = [23, 16]", "at = [31.9, 16]", r"line 7: of the enemies a zealot would start at \(32.\d, .*off the map"),
+        ("at = [23, 16]", "at = [31.9, 16]", r"line 7: a zealot of the enemies would start at \(32.\d, .*off the map"),
         ("attack_point = [9, 16]", "attack_point = [9, 7.5]", r"line 4: attack_point is \[9, 7.5\].*free of walls"),
     ],
 )

@@ -71,9 +71,9 @@ def test_a_fault_is_told_and_the_next_episode_is_played_by_another_game(game_fol
     assert is_gone(second)
 
 
-def test_a_game_that_dies_while_starting_is_told_with_its_last_words(game_folder):
+def test_a_game_that_dies_while_starting_is_told_with_its_last_output(game_folder):
     set_faults(game_folder, die_starting=True)
-    with pytest.raises(GameError, match=r"ended while it started \(exit code 1, its last words: the licence .*3 tries"):
+    with pytest.raises(GameError, match=r"ended while it started \(exit code 1, its last output: the licen.*3 tries"):
         Game(find_game())
     assert len(launches(game_folder)) == 3
 
@@ -128,7 +128,7 @@ def test_a_replay_is_saved_where_one_is_asked_for(game_folder, tmp_path):
 
 def test_a_missing_game_is_told(tmp_path, monkeypatch):
     monkeypatch.setenv("SC2PATH", str(tmp_path / "nowhere"))
-    with pytest.raises(UsageError, match=r"StarCraft II is missing: SC2PATH is .*nowhere, which is no folder"):
+    with pytest.raises(UsageError, match=r"StarCraft II is missing: SC2PATH is .*nowhere, which is not a folder"):
         find_game()
     monkeypatch.setenv("SC2PATH", str(tmp_path))
     with pytest.raises(UsageError, match=r"there is no Versions/Base\*/SC2_x64 in"):
