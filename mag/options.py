@@ -164,7 +164,7 @@ def override(config: Config, changes: Mapping[str, Any]) -> Config:
 
 
 def unknown(name: str, value: Any, known: Iterable[str], spell: Callable[[str], str] = str) -> str:
-    """The error message for a name that is no option, though perhaps a group of options; `spell` spells options."""
+    """The error message for a name that is not an option, though perhaps a group of options; `spell` spells options."""
     if inside := [spell(each) for each in known if each.startswith(f"{name}.")]:
         return f"{spell(name)} is {value!r}, but it is a group of options; set one of them: {', '.join(inside)}"
     return f"unknown option {spell(name)}{did_you_mean(spell(name), [spell(each) for each in known])}"

@@ -292,7 +292,7 @@ def make_cell(file: StudyFile, env: str, method: str, seed: int, grid: Options) 
         name = place.removeprefix(next(each for each in (*places, "grid") if place.startswith(f"{each}."))).lstrip(".")
         field = field_of(config, name)
         if field in ("env", "algo", "steps", "seed", "num_seeds", *AXES):
-            raise file.error(place, f"{field} is no option; the study's own keys set it")
+            raise file.error(place, f"{field} is not an option; the study's own keys set it")
         if not field:
             hint = did_you_mean(name, options_of(config))
             raise file.error(place, f"{method} has no option of this name{hint}; `mag train --help` lists all")

@@ -232,7 +232,7 @@ class Terminal:
 
 def is_learning(values: Row) -> bool:
     """Whether an iteration learned: it has metrics besides those of play, tests and time."""
-    return any("/" in name and name.partition("/")[0] not in ("train", "eval", "time") for name in values)
+    return any("/" in name and name.partition("/")[0] not in ("train", "eval", "play", "time") for name in values)
 
 
 def average(rows: Iterable[Row]) -> dict[str, float]:

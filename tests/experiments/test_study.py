@@ -90,7 +90,7 @@ WRONG_OPTIONS = {
         "[options.ppo]\ngamma = 1.5",
         "line 9: options.ppo.gamma: ppo.gamma is 1.5; it must be at least 0 and at most 1",
     ),
-    "the study's own": ("[options]\nseed = 3", "line 9: options.seed: seed is no option"),
+    "the study's own": ("[options]\nseed = 3", "line 9: options.seed: seed is not an option"),
     "method without options": ("[method_options.g2a]\nworkers = 1", "line 8: method_options.g2a: not in the study"),
     "grid of nobody": ("[grid]\nplanner.horizon = [1, 3]", "line 9: grid.planner.horizon: no method of the study"),
     "planner of the grid": ("[grid]\nplanner.kind = ['magic']", "line 9: grid.planner.kind: planner.kind is 'magic'"),
