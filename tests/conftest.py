@@ -1,20 +1,16 @@
-"""Settings of all tests: compiled programs are kept between runs, and no accelerator is needed."""
+"""Settings of all tests: programs compile quickly and are kept between runs, and no accelerator is needed."""
 
+import os
+
+import jax
 import pytest
 
 from mag.runtime import setup
 
+# Compiled in two thirds of the time, to programs that run slower; the second line is for processes that tests start.
+jax.config.update("jax_disable_most_optimizations", True)
+os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "true"
 setup(workers=4)
-
-
-@pytest.fixture(scope="module")
-def compile_quickly():
-    """Programs compile in half the time, and run slower; `pytestmark = pytest.mark.usefixtures("compile_quickly")`."""
-    import jax
-
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,6 @@ from mag.runs import zoo
 from mag.runs.metrics import METRICS
 from tests.support.pages import PAGES, ROOT, blocks, commands, name, names, paths
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
 LONG = {"docs/python.md"}
 """Pages whose Python trains."""
 

@@ -8,8 +8,6 @@ import pytest
 
 from mag import cli
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
-
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 

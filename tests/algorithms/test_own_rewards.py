@@ -18,8 +18,6 @@ from mag.reports.evaluate import evaluate_run, format_result
 from mag.runs.train import train
 from tests.support.small import SPEC, filled, random_batch, random_state, small_models
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
-
 FIRSTS = [[1, 0, 0, 0, 1, 0], [0, 0, 1, 0, 0, 0]]
 MODELS = small_models()
 BATCH = random_batch(0, FIRSTS)

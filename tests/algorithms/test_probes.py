@@ -19,7 +19,7 @@ from mag.options import override
 from mag.play.jax_player import JaxPlayer
 from mag.play.testing import evaluation_keys
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("compile_quickly")]
+pytestmark = pytest.mark.slow
 
 BEST = {"one-step": 1.0, "two-step": 1.0, "relay": 1.0, "memory": 1.0}
 """The best return of each probe (`mag.envs.probe`)."""

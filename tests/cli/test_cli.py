@@ -258,8 +258,8 @@ def test_all_help_gives_the_published_values_of_the_method_and_the_map(capsys):
     text = words("--env", "smax/corridor")
     assert "--planner.horizon 3 H: steps looked ahead" in text and "(paper: 6; at least 1)" in text
     assert "--models.reward-scale 10.0" in text
-    assert "Passes over what was collected. (paper: 1; at least 1)" in words("--algo", "g2a")
-    assert "Passes over what was collected. (paper: 5; at least 1)" in words("--algo", "attention-ppo")
+    assert "Passes over the collected segments. (paper: 1; at least 1)" in words("--algo", "g2a")
+    assert "Passes over the collected segments. (paper: 5; at least 1)" in words("--algo", "attention-ppo")
 
 
 def test_help_leaves_out_what_a_method_has_no_use_for(capsys):

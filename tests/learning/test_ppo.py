@@ -27,8 +27,6 @@ from mag.learning.ppo import clipped_loss, lambda_returns
 from tests.support import reference
 from tests.support.small import NETWORKS, SPEC, filled, float64, random_state, small_models
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
-
 KEY = jax.random.key(0)
 MODELS = small_models()
 ACTOR = filled(lambda key: Actor(key, MODELS, SPEC.n_actions, NETWORKS))

@@ -9,8 +9,6 @@ from mag import envs
 from mag.envs.probe import counter_reward, read_counter
 from mag.play.collecting import collect, start_collecting
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
-
 NUM_ENVS = 3
 CHUNKS = (9, 16)
 """Steps of two calls, so that episodes are cut by the end of a call."""

@@ -5,7 +5,6 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from mag.envs.probe import make
 from mag.learning.parallel import seed_keys
@@ -14,8 +13,6 @@ from mag.play.jax_player import JaxPlayer
 from mag.play.player import Player
 from tests.support.fake import FakeAgent
 from tests.support.fake_env import FakeEnv
-
-pytestmark = pytest.mark.usefixtures("compile_quickly")
 
 AGENTS = FakeAgent(jnp.asarray(np.random.default_rng(0).normal(size=(3, 3, 2)), jnp.float32))
 

@@ -320,7 +320,7 @@ def picture(tab, canvas):
 
 
 @pytest.mark.slow
-def test_models_imagine_real_battles(compile_quickly):
+def test_models_imagine_real_battles():
     env = smac_jax.make("3s_vs_3z", episode_limit=8)
     algorithm = MAG(default_config("mag", "smac_jax/3s_vs_3z", "debug", "tuned"), env.spec)
     state = algorithm.init(jax.random.key(0)[None])

@@ -192,7 +192,7 @@ def test_files_that_cannot_be_written_get_a_sentence(tmp_path):
     train(fake_config(steps=20), tmp_path)
     shutil.rmtree(tmp_path / "events")
     (tmp_path / "events").touch()
-    with pytest.raises(UsageError, match=r"cannot go on \(.*events.*what was saved stands"):
+    with pytest.raises(UsageError, match=r"cannot go on \(.*events.*what was saved is kept"):
         train(fake_config(steps=40), tmp_path)
     (tmp_path / "events").unlink()
     assert train(fake_config(steps=40), tmp_path)["env_steps"] == 40

@@ -15,8 +15,6 @@ from mag.runs.trained import load_run
 from tests.support.fake import fake_config
 from tests.support.fake_env import FAMILY
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
-
 MAP = """
 limit = 50
 allies = [{ unit = "stalker", count = 2, at = [9, 16] }]

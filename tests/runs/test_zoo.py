@@ -21,7 +21,6 @@ from mag.runs.setup import set_up
 from mag.runs.trained import load_run
 from mag.runs.weights import weights, with_weights, write_weights
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
 ENV = "probe/one-step"
 
 
@@ -30,7 +29,7 @@ def config(algo="commnet", **changes):
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory, compile_quickly):
+def run(tmp_path_factory):
     """A run of two seeds that was stopped after 96 of 100 steps; nothing was learned."""
     path = tmp_path_factory.mktemp("zoo") / "run"
     tested = Evaluation(iteration=3, win_rate=[0.5, 0.25], returns=[0.5, 0.25], length=[1.0, 1.0])

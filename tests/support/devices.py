@@ -55,7 +55,6 @@ def distance(first, second):
 
 def main(workers=8, seeds=1):
     """Compare."""
-    jax.config.update("jax_disable_most_optimizations", True)  # compiled in half the time
     every = jax.devices()
     jax.default_backend = lambda: "gpu"
     config = default_config("mag", "probe/memory", "debug", "paper")

@@ -23,6 +23,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
 
 from mag.envs.starcraft.install import BUILDS, MAPS, PROGRAM
+from mag.runtime import setup
 
 REPOSITORY = Path(__file__).parents[2]
 MOST_SECONDS = 900.0
@@ -312,6 +313,7 @@ def main() -> None:
     parser.add_argument("-headlessNoRender", action="store_true")
     options = parser.parse_args()
     assert options.listen == "127.0.0.1"
+    setup()
     folder = Path(options.dataDir)
     with (folder / "launches").open("a") as log:
         log.write(f"{os.getpid()}\n")

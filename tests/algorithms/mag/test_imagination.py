@@ -10,8 +10,6 @@ from mag.algorithms.mag.local_models import ModelState
 from mag.learning.distributions import smooth_l1
 from tests.support.small import SPEC, random_batch, small_models
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
-
 KEY = jax.random.key(0)
 MODELS = small_models()
 LENGTH, OBSERVED = 6, 3

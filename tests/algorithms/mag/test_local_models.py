@@ -22,8 +22,6 @@ from mag.types import Arrival
 from tests.support import reference
 from tests.support.small import NETWORKS, SPEC, float64, random_batch, small_models
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
-
 KEY = jax.random.key(0)
 CONFIG = {
     "kl_balance": 0.8,

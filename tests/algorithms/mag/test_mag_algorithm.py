@@ -23,8 +23,6 @@ from mag.learning.optimise import MovingAverage, Trainable
 from mag.play.collecting import Played
 from mag.runs.setup import RunState, set_up
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
-
 ENV = "probe/one-step"
 LINES = ("split", "add", "fit_models", "fit_model_reward", "rollouts", "fit_policy")
 PARTS = {

@@ -11,8 +11,6 @@ from tests.algorithms.mag.test_local_models import MODELS, sequences
 from tests.support import reference
 from tests.support.small import NETWORKS, SPEC, filled, float64, random_batch, random_state
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
-
 KEY = jax.random.key(0)
 NET = filled(lambda key: ModelReward(key, MODELS, hidden=NETWORKS.hidden, layers=4))
 BATCH = random_batch(1, [[0, 0, 1, 0], [1, 0, 0, 0]])

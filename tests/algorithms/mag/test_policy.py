@@ -6,13 +6,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from mag.algorithms.mag.policy import Actor, Critic, imagine_action
 from tests.support import reference
 from tests.support.small import NETWORKS, SPEC, filled, float64, random_state, small_models
-
-pytestmark = pytest.mark.usefixtures("compile_quickly")
 
 KEY = jax.random.key(0)
 MODELS = small_models()

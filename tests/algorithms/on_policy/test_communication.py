@@ -18,7 +18,6 @@ from mag.types import TimeStep
 from tests.support.small import SPEC, filled, random_batch
 
 BASELINES = ("attention-ppo", "commnet", "g2a")
-pytestmark = pytest.mark.usefixtures("compile_quickly")
 
 
 def small(algo, *, communicate):

@@ -31,8 +31,6 @@ from mag.types import Arrival
 from tests.support import reference
 from tests.support.small import SPEC, filled, random_batch
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
-
 LEARNING = LearningConfig(gamma=0.5, gae_lambda=0.5, reward_scale=2.0, entropy=0.25, value_coefficient=0.5, clip=0.2)
 NETWORKS = CommNetNetworksConfig(hidden=8)
 NETWORK = filled(lambda key: CommNet(key, SPEC, NETWORKS))
