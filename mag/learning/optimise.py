@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
-from optax.contrib import muon
+from optax.contrib import MuonDimensionNumbers, muon
 
 from mag.learning.parallel import ALONE, Workers
 from mag.types import Metrics
@@ -70,7 +70,40 @@ def clipped_muon(learning_rate: optax.ScalarOrSchedule, max_grad_norm: float) ->
 
     Updates have the size of Adam's (Liu et al. 2025, Eq. 4); parameters that are not matrices are updated by Nadam.
     """
-    return optax.chain(optax.clip_by_global_norm(max_grad_norm), muon(learning_rate, consistent_rms=0.2))
+    rule = muon(learning_rate, consistent_rms=0.2, muon_weight_dimension_numbers=matrices)
+    return stacked(optax.chain(optax.clip_by_global_norm(max_grad_norm), rule))
+
+
+def stacked(optimiser: optax.GradientTransformation) -> optax.GradientTransformation:
+    """The same steps with all parameters of a shape in one array: far fewer operations to compile and to run."""
+
+    def init(params: Any) -> optax.OptState:
+        return optimiser.init(stack(params))
+
+    def update(gradient: Any, state: optax.OptState, params: Any = None) -> tuple[Any, optax.OptState]:
+        steps, state = optimiser.update(stack(gradient), state, None if params is None else stack(params))
+        return unstack(steps, gradient), state
+
+    return optax.GradientTransformation(init, update)
+
+
+def stack(tree: Any) -> dict[str, Array]:
+    """The arrays of a pytree, stacked by shape."""
+    alike: dict[str, list[Array]] = {}
+    for leaf in jax.tree.leaves(tree):
+        alike.setdefault(str(leaf.shape), []).append(leaf)
+    return {shape: jnp.stack(leaves) for shape, leaves in alike.items()}
+
+
+def unstack(stacks: dict[str, Array], like: Any) -> Any:
+    """The pytree whose arrays were stacked; `like` has its structure."""
+    rows = {shape: iter(rows) for shape, rows in stacks.items()}
+    return jax.tree.map(lambda leaf: next(rows[str(leaf.shape)]), like)
+
+
+def matrices(stacks: Any) -> Any:
+    """Which axes of stacked parameters are those of a matrix; None where the parameters are not matrices."""
+    return jax.tree.map(lambda rows: MuonDimensionNumbers(1, 2) if rows.ndim == 3 else None, stacks)
 
 
 RULES: dict[str, Callable[[optax.ScalarOrSchedule, float], optax.GradientTransformation]] = {
