@@ -13,7 +13,7 @@ from mag.envs.smac_jax.observe import available_actions
 from mag.envs.smac_jax.players import PLAYERS
 from mag.runtime import compile_options
 
-jit = partial(jax.jit, compiler_options={key: 0 for key in compile_options()})
+jit = partial(jax.jit, compiler_options=compile_options() | {"xla_backend_optimization_level": 0})
 """`jax.jit` for a few steps: compiled with the least optimisation, in half the time."""
 
 
