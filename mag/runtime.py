@@ -1,6 +1,7 @@
 """JAX's global settings, made here and nowhere else."""
 
 import contextlib
+import functools
 import os
 import tempfile
 from importlib.metadata import version
@@ -13,7 +14,7 @@ MOST_THREADS = 8
 
 PATIENCE = [f"--xla_cpu_collective_call_{what}_timeout_seconds=86400" for what in ("warn_stuck", "terminate")]
 """Flags that let workers wait a day for each other: by default XLA ends the process after 40 s, too soon on a busy
-machine. XLA refuses to start with flags that it does not know, so only the version they were tried with gets them."""
+machine."""
 
 
 def setup(num_seeds: int = 1, workers: int = 1) -> None:
@@ -29,7 +30,7 @@ def setup(num_seeds: int = 1, workers: int = 1) -> None:
         )
     # XLA's notes on cached kernels' machine features are not for users; errors still show.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    if version("jaxlib").startswith("0.10.") and PATIENCE[0] not in os.environ.get("XLA_FLAGS", ""):
+    if is_tried() and PATIENCE[0] not in os.environ.get("XLA_FLAGS", ""):
         os.environ["XLA_FLAGS"] = " ".join((os.environ.get("XLA_FLAGS", ""), *PATIENCE))
     import jax
 
@@ -61,9 +62,14 @@ def compile_options() -> dict[str, int | bool]:
 
     if jax.default_backend() != "cpu":
         return {}
-    # Only these versions are known to have the option; an unknown one is an error.
-    older = {"xla_cpu_use_fusion_emitters": False} if version("jaxlib").startswith("0.10.") else {}
+    older = {"xla_cpu_use_fusion_emitters": False} if is_tried() else {}
     return {"xla_backend_optimization_level": 2} | older
+
+
+@functools.cache
+def is_tried() -> bool:
+    """Whether XLA's flags and options were tried with this jaxlib: those that XLA does not know are errors."""
+    return version("jaxlib").startswith("0.10.")
 
 
 def own_cores() -> int:

@@ -90,8 +90,9 @@ def only_read(monkeypatch):
 
     for command in set(COMMANDS) - {"train"}:
         module = importlib.import_module(f"mag.cli.{command}")
-        parse = module.parse
-        monkeypatch.setattr(module, "parse", lambda *args, parse=parse: stop(parse(*args)))
+        name = "parse_with_group" if command == "diagnose" else "parse"
+        parse = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *args, parse=parse, **group: stop(parse(*args, **group)))
     monkeypatch.setattr(train, "base_config", lambda path: default_config("mag", "smac_jax/3s_vs_3z", "small", "tuned"))
     monkeypatch.setattr("mag.runs.train.train", stop)
     monkeypatch.setattr("mag.cli.train.HelpAsked", Understood)

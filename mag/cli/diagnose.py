@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from mag.cli.parsing import announce, parse, split
+from mag.cli.parsing import announce, parse_with_group
 from mag.errors import UsageError
 from mag.options import choice, number
 from mag.runs.zoo import config_at
@@ -32,8 +32,7 @@ class Options:
 
 def run(words: list[str]) -> None:
     """Diagnose a run."""
-    words, planner = take_planner(words)
-    (path,), options = parse(words, Options(), "mag diagnose", ("RUN",))
+    (path,), options, planner = parse_with_group(words, Options(), "mag diagnose", ("RUN",), group="planner.")
     out = picture_file(options)
     config_at(Path(path))  # finds a folder without a run before JAX is loaded
     announce(f"predicting and playing with the models of {path}")
@@ -47,22 +46,6 @@ def run(words: list[str]) -> None:
     if out:
         write_picture(result["realism"], out, f"{result['algo']} on {result['env']}, {result['env_steps']} env steps")
     print(json.dumps(result, allow_nan=False) if options.json else format_result(result))
-
-
-def take_planner(words: list[str]) -> tuple[list[str], dict[str, str]]:
-    """The words without planner options, and the planner options by name."""
-    others: list[str] = []
-    planner: list[str] = []
-    rest = list(words)
-    while rest:
-        word = rest.pop(0)
-        if not word.startswith("--planner."):
-            others.append(word)
-            continue
-        planner.append(word)
-        if "=" not in word and rest:
-            planner.append(rest.pop(0))
-    return others, split(planner, "mag diagnose").given
 
 
 def picture_file(options: Options) -> Path | None:

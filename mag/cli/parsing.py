@@ -31,10 +31,11 @@ class Words(NamedTuple):
     """How the user wrote each option."""
 
 
-def split(words: list[str], prog: str, known: Mapping[str, Option] | None = None) -> Words:
+def split(words: list[str], prog: str, known: Mapping[str, Option] | None = None, group: str | None = None) -> Words:
     """Take a command line apart. Raises UsageError if a value is missing.
 
-    If the options are `known`, true/false options take no value, and unknown options are refused.
+    If the options are `known`, true/false options take no value, and unknown options are refused
+    unless their names begin with `group`.
     """
     positionals: list[str] = []
     given: dict[str, str] = {}
@@ -47,10 +48,11 @@ def split(words: list[str], prog: str, known: Mapping[str, Option] | None = None
             continue
         option, equals, value = word.partition("=")
         name = option[2:].replace("-", "_")
-        if known is not None and name not in known:
+        in_group = group is not None and name.startswith(group)
+        if known is not None and name not in known and not in_group:
             mistake = unknown(name, value, known, spelling({name: option}))
             raise UsageError(f"{mistake}; `{prog} --help` lists all")
-        if known is not None and known[name].type is bool and not equals:
+        if known is not None and not in_group and known[name].type is bool and not equals:
             value = "true"
         elif not equals:
             if not rest or rest[0].startswith("--"):
@@ -78,16 +80,24 @@ def parse(
     `positionals` are their names in help: `RUN`, `[FILTER]` for one that may be left out, `RUN...` for one or more at
     the end. Raises HelpAsked if help is asked for, and UsageError for a mistake.
     """
+    given, config, _ = parse_with_group(words, default, prog, positionals, group=None)
+    return given, config
+
+
+def parse_with_group(
+    words: list[str], default: Options, prog: str, positionals: tuple[str, ...], *, group: str | None
+) -> tuple[list[str], Options, dict[str, str]]:
+    """As `parse`, and the text given for each option whose name begins with `group`, which `default` does not have."""
     if any(word in HELP for word in words):
         raise HelpAsked(help_of(default, prog, positionals))
     known = {option.name: option for option in options(default)}
-    parts = split(words, prog, known)
+    parts = split(words, prog, known, group)
     spell = spelling(parts.spelt)
-    values = {name: convert(spell(name), known[name].type, text) for name, text in parts.given.items()}
+    values = {name: convert(spell(name), known[name].type, text) for name, text in parts.given.items() if name in known}
     check_positionals(parts.positionals, positionals, prog)
     config = override(default, values)
     check_bounds(config, spell)
-    return parts.positionals, config
+    return parts.positionals, config, {name: text for name, text in parts.given.items() if name not in known}
 
 
 def check_positionals(given: list[str], names: tuple[str, ...], prog: str) -> None:

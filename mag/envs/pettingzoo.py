@@ -26,7 +26,6 @@ episode ends before its limit. Any other environment with this interface is play
         return {"mine": make("mine").spec}
 """
 
-import dataclasses
 import importlib
 import math
 import os
@@ -175,48 +174,30 @@ def _observation_size(name: str, agent: str, space: Any) -> int:
     return math.prod(space.shape)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Task:
-    """The sizes of a map (a test compares them with the environment's)."""
-
-    n_agents: int
-    obs_dim: int
-    n_actions: int
-    state_dim: int
-    has_masks: bool = False
-    team_reward: bool = True
-    limit: int = 25
+def _particles(task: str, **sizes: Any) -> tuple[str, EnvSpec]:
+    """A map of this family and its spec (a test compares the sizes with the environment's)."""
+    usual: dict[str, Any] = {"n_actions": 5, "episode_limit": 25, "has_masks": False, "has_wins": False}
+    return f"mpe.{task}", EnvSpec(name=f"pettingzoo/mpe.{task}", **(usual | sizes))
 
 
-_TASKS = {
-    "mpe.simple_spread_v3": _Task(3, 18, 5, 54),
-    "mpe.simple_reference_v3": _Task(2, 21, 50, 42),
-    "mpe.simple_speaker_listener_v4": _Task(2, 11, 5, 14, has_masks=True),
-    "mpe.simple_line_v1": _Task(4, 8, 5, 32),
-    "mpe.simple_formation_v1": _Task(4, 6, 5, 24),
-    "mpe.collect_treasure_v1": _Task(8, 86, 5, 684),
-    "mpe.simple_tag_v3": _Task(4, 18, 5, 62, team_reward=False),
-    "mpe.simple_adversary_v3": _Task(3, 12, 5, 28, team_reward=False),
-    "mpe.simple_push_v3": _Task(2, 21, 5, 27, team_reward=False),
-}
+_SPECS = dict(
+    [
+        _particles("simple_spread_v3", n_agents=3, obs_dim=18, state_dim=54),
+        _particles("simple_reference_v3", n_agents=2, obs_dim=21, state_dim=42, n_actions=50),
+        _particles("simple_speaker_listener_v4", n_agents=2, obs_dim=11, state_dim=14, has_masks=True),
+        _particles("simple_line_v1", n_agents=4, obs_dim=8, state_dim=32),
+        _particles("simple_formation_v1", n_agents=4, obs_dim=6, state_dim=24),
+        _particles("collect_treasure_v1", n_agents=8, obs_dim=86, state_dim=684),
+        _particles("simple_tag_v3", n_agents=4, obs_dim=18, state_dim=62, team_reward=False),
+        _particles("simple_adversary_v3", n_agents=3, obs_dim=12, state_dim=28, team_reward=False),
+        _particles("simple_push_v3", n_agents=2, obs_dim=21, state_dim=27, team_reward=False),
+    ]
+)
 
 
 def specs() -> dict[str, EnvSpec]:
     """The spec of every map, by its name; PettingZoo is not imported."""
-    return {
-        map_name: EnvSpec(
-            name=f"pettingzoo/{map_name}",
-            n_agents=task.n_agents,
-            obs_dim=task.obs_dim,
-            state_dim=task.state_dim,
-            n_actions=task.n_actions,
-            episode_limit=task.limit,
-            has_masks=task.has_masks,
-            has_wins=False,
-            team_reward=task.team_reward,
-        )
-        for map_name, task in _TASKS.items()
-    }
+    return dict(_SPECS)
 
 
 def make(map_name: str) -> PettingZooEnv:
@@ -230,7 +211,7 @@ def make(map_name: str) -> PettingZooEnv:
             f"pettingzoo/{map_name} needs packages that are not installed ({error.name}): "
             "pip install 'models-as-agents[pettingzoo]'"
         ) from error
-    limit, team_reward = _TASKS[map_name].limit, _TASKS[map_name].team_reward
+    limit, team_reward = _SPECS[map_name].episode_limit, _SPECS[map_name].team_reward
     # PettingZoo's own limit is one step later, so that ours always comes first.
     env = task.parallel_env(max_cycles=limit + 1)
     return PettingZooEnv(f"pettingzoo/{map_name}", env, episode_limit=limit, team_reward=team_reward)
