@@ -126,6 +126,12 @@ class Played(NamedTuple):
     """Whether the episode has ended at the step."""
     truncated: Bool[Array, ""]
 
+    @property
+    def rewards(self) -> Float[Array, " time"]:
+        """The team's rewards; 0 where the last step repeats."""
+        repeats = jnp.concatenate([jnp.zeros(1, bool), self.over[:-1]])
+        return jnp.where(repeats, 0.0, self.arrivals.rewards.mean(-1))
+
 
 def play(key: PRNGKeyArray, env: Env, agent: Agent) -> Played:
     """Play one episode as in training, drawing actions. The key is consumed."""
@@ -179,8 +185,7 @@ def _compare(
     decoded = algorithm.imagine(key_decode, state, whole, observed=PAST + length).obs[PAST:]
     ahead = jnp.arange(len(played.over)) - time
     discount = jnp.where(ahead > 0, algorithm.discount ** (ahead - 1.0), 0.0)
-    fresh = jnp.concatenate([jnp.zeros(1, bool), played.over[:-1]])  # steps repeated after the end give no reward
-    returns = jnp.where(fresh, 0.0, played.arrivals.rewards.mean(-1) * discount).sum()
+    returns = (played.rewards * discount).sum()
     return Comparison(past, imagined, repeated, decoded, returns, time < steps, played.truncated)
 
 

@@ -1,5 +1,7 @@
 """Epochs of minibatches, and the optimisers' rules."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -73,6 +75,23 @@ def test_muon_makes_a_matrix_step_orthogonal_and_leaves_the_rest_to_nadam(config
         # The root mean square of a step is 0.2 of the rate where it is orthogonal: sqrt(4) for the longer side.
         np.testing.assert_allclose(updates["w"], -rate * 0.2 * 2.0 * (left * size) @ right, rtol=1e-3, atol=1e-5)
         np.testing.assert_allclose(updates["b"], [-rate * ahead, rate * ahead], rtol=1e-4)
+
+
+def test_muon_steps_matrices_of_a_shape_as_if_each_were_alone():
+    def random(*shape):
+        return jnp.asarray(rng.normal(size=shape), jnp.float32)
+
+    rng = np.random.default_rng(0)
+    params = {"a": random(3, 4), "b": [random(5), random(3, 4)], "c": random(4, 3), "d": random(5), "e": random()}
+    together, alone = make_optimiser("muon", 0.1, 1.0, 1e9), optax.contrib.muon(0.1, consistent_rms=0.2)
+    states = together.init(params), alone.init(params)
+    for _ in range(2):
+        gradient = jax.tree.map(lambda x: random(*x.shape), params)
+        steps, state = together.update(gradient, states[0], params)
+        expected, state_alone = alone.update(gradient, states[1], params)
+        states = state, state_alone
+        assert jax.tree.structure(steps) == jax.tree.structure(params)
+        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), steps, expected)
 
 
 def test_a_moving_average_follows_the_updates_and_gives_the_weights():

@@ -76,9 +76,7 @@ def imagined(key: Any, env: Any, models: Any, actor: Any, guest: Any, steps: int
 def real(key: Any, env: Any, agent: Any, steps: int) -> tuple[Any, Any]:
     """The return of a real battle, and the team's health by time."""
     played = play(key, env, agent)
-    before = jnp.concatenate([jnp.zeros(1, bool), played.over[:-1]])  # the last step repeats after the end
-    rewards = jnp.where(before, 0.0, played.arrivals.rewards.mean(-1))
-    return rewards.sum(), played.arrivals.obs[:steps, :, HEALTH].sum(-1)
+    return played.rewards.sum(), played.arrivals.obs[:steps, :, HEALTH].sum(-1)
 
 
 def told(found: tuple[Any, Any]) -> dict[str, Any]:
@@ -92,20 +90,17 @@ def told(found: tuple[Any, Any]) -> dict[str, Any]:
 
 
 def main(models_run: str, policy_run: str, steps: str = "100") -> None:
-    """Compare."""
+    """Print both policies' results."""
     setup()
     (player, host), (_, guest) = agent_of(models_run), agent_of(policy_run)
     env, keys, count = player.env, jax.random.split(jax.random.key(3), BATTLES), int(steps)
-    for policy in (None, guest):
-        dream = jax.jit(
-            lambda keys, guest: jax.lax.map(lambda key: imagined(key, env, host.models, host.actor, guest, count), keys)
-        )
-        truth = jax.jit(lambda keys, agent: jax.lax.map(lambda key: real(key, env, agent, count), keys))
-        found = {"imagined": told(dream(keys, policy)), "real": told(truth(keys, host if policy is None else guest))}
-        print(
-            json.dumps({"models": models_run, "policy_of": models_run if policy is None else policy_run} | found),
-            flush=True,
-        )
+    dream = jax.jit(
+        lambda keys, guest: jax.lax.map(lambda key: imagined(key, env, host.models, host.actor, guest, count), keys)
+    )
+    truth = jax.jit(lambda keys, agent: jax.lax.map(lambda key: real(key, env, agent, count), keys))
+    for run, policy, agent in ((models_run, None, host), (policy_run, guest, guest)):
+        found = {"imagined": told(dream(keys, policy)), "real": told(truth(keys, agent))}
+        print(json.dumps({"models": models_run, "policy_of": run} | found), flush=True)
 
 
 if __name__ == "__main__":
