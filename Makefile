@@ -1,5 +1,6 @@
 # make train   train MAG on StarCraft-like battles; options: make train ARGS="--env smax/2s3z --seed 1"
-# make test    formatting, lint, types and all tests
+# make test    formatting, lint, types and all tests but the slow ones
+# make slow    the slow tests: whole runs, resume of every method, learning of every probe
 # make bench   speed of the parts; one of them: make bench ARGS=planning
 # make docs    the documentation as a site, at http://127.0.0.1:8000
 # make figures rebuild every table and picture from the curves kept under results/, into figures/
@@ -10,7 +11,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 ARGS ?=
 
-.PHONY: train test bench docs figures setup clean
+.PHONY: train test slow bench docs figures setup clean
 .DEFAULT_GOAL := train
 
 train: $(READY)
@@ -18,6 +19,9 @@ train: $(READY)
 
 test: $(READY)
 	@.ci/checks $(BIN)
+
+slow: $(READY)
+	$(BIN)/pytest -q --numprocesses auto --maxprocesses 4 --dist worksteal --durations 20 -m slow
 
 bench: $(READY)
 	$(if $(ARGS),$(BIN)/mag bench $(ARGS),set -e; for part in planning world-model ppo env iteration; do $(BIN)/mag bench $$part; done)
