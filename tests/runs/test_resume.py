@@ -39,7 +39,8 @@ CASES = {
 }
 """Methods by name: how to make a small configuration of theirs."""
 
-NAMES = [name if name == "fake" else pytest.param(name, marks=pytest.mark.slow) for name in CASES]
+QUICK = ("fake", "commnet")
+NAMES = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in CASES]
 
 
 def metrics(path):
