@@ -81,7 +81,8 @@ class Venture(NamedTuple):
     continues: Float[Array, " k"]
     """Predicted probability that the episode goes on after the transition, mean over agents."""
     estimate: Float[Array, " k"]
-    """The model's error as the model reward predicts it: minus the model reward, mean over agents."""
+    """Minus the model reward, mean over agents: the model's error as it predicts it or, with `model_reward.kind ratio`,
+    the log ratio of the state's predicted and true probability."""
     value: Float[Array, ""]
     """The critic's value of the real start state, mean over agents, in units of the environment's reward."""
 
