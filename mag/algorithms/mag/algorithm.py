@@ -219,8 +219,10 @@ class MAG:
 
     def agent(self, state: MAGState) -> ModelAgent:
         """See `Algorithm.agent`."""
-        actor = state.policy.actor
-        return ModelAgent(state.models.weights, actor.params, actor.weights, self.spec.n_agents)
+        actor, spec = state.policy.actor, self.spec
+        return ModelAgent(
+            state.models.weights, actor.params, actor.weights, spec.n_agents, spec.n_actions, self.config.exploration
+        )
 
     def sequences(self, key: PRNGKeyArray, data: ReplayState) -> Arrival:
         """One seed's and one worker's part of a batch of sequences from D_e, `[batch, time, ...]`.

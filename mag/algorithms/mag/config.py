@@ -145,6 +145,16 @@ class RolloutConfig:
 
 
 @dataclass(frozen=True)
+class ExplorationConfig:
+    """Line 3: training episodes in which the whole team leans towards some actions; rollouts and tests never do."""
+
+    leaning: float = number(0.0, least=0, most=1)
+    """Share of the real training episodes in which the team leans; 0 explores by the policy's own draws alone."""
+    strength: float = number(2.0, least=0, source=None)
+    """Standard deviation of what is added to each action's logit, drawn once for all agents and steps of an episode."""
+
+
+@dataclass(frozen=True)
 class PPOConfig:
     """Lines 16-18: the policy update."""
 
@@ -188,6 +198,7 @@ class MAGConfig(RunConfig):
     networks: NetworksConfig = field(default_factory=NetworksConfig)
     models: ModelsConfig = field(default_factory=ModelsConfig)
     model_reward: ModelRewardConfig = field(default_factory=ModelRewardConfig)
+    exploration: ExplorationConfig = field(default_factory=ExplorationConfig)
     rollout: RolloutConfig = field(default_factory=RolloutConfig)
     planner: PlannerConfig = field(default_factory=ShootingConfig)
     ppo: PPOConfig = field(default_factory=PPOConfig)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from mag.algorithms.mag.config import NetworksConfig
+from mag.algorithms.mag.config import ExplorationConfig, NetworksConfig
 from mag.algorithms.mag.world_model import Reader, State, WorldModel
 from mag.learning.distributions import mask_logits, sample_categorical
 from mag.learning.networks import MLP, AgentAttention
@@ -73,6 +73,8 @@ class ModelCarry(NamedTuple):
 
     state: State
     previous_action: Int[Array, " agents"]
+    leaning: Float[Array, " actions"] | None = None
+    """What the whole team adds to its logits in this episode; None where no episode leans."""
 
 
 class ModelAgent(eqx.Module):
@@ -83,20 +85,39 @@ class ModelAgent(eqx.Module):
     greedy_actor: Actor
     """The actor used in tests: the moving average if one is kept."""
     n_agents: int = eqx.field(static=True)
+    n_actions: int = eqx.field(static=True)
+    exploration: ExplorationConfig = eqx.field(static=True)
 
     def initial_carry(self, key: PRNGKeyArray) -> ModelCarry:
         """See `mag.play.episode.Agent`; nothing is drawn."""
-        return ModelCarry(self.models.initial(), jnp.full(self.n_agents, -1, jnp.int32))
+        leaning = jnp.zeros(self.n_actions) if self.exploration.leaning else None
+        return ModelCarry(self.models.initial(), jnp.full(self.n_agents, -1, jnp.int32), leaning)
 
     def act(
         self, key: PRNGKeyArray, carry: Carry, timestep: TimeStep, *, greedy: bool
     ) -> tuple[Int[Array, " agents"], ModelCarry]:
-        """Observe, then act on the posterior. The key is consumed."""
+        """Observe, then act on the posterior; unless `greedy`, some episodes lean. The key is consumed."""
         key_observe, key_action = jax.random.split(key)
         previous = jnp.where(timestep.first, -1, carry.previous_action)
         state = self.models.observe(key_observe, carry.state, arrival(timestep, previous))
         actor = self.greedy_actor if greedy else self.actor
-        logits = mask_logits(actor(state), timestep.avail)
+        logits, leaning = actor(state), carry.leaning
+        if leaning is not None and not greedy:
+            drawn = draw_leaning(jax.random.fold_in(key, 1), self.n_actions, self.exploration)
+            leaning = jnp.where(timestep.first, drawn, leaning)
+            logits = logits + leaning
+        logits = mask_logits(logits, timestep.avail)
         action = jnp.argmax(logits, -1) if greedy else sample_categorical(key_action, logits)
         action = action.astype(jnp.int32)
-        return action, ModelCarry(state, action)
+        return action, ModelCarry(state, action, leaning)
+
+
+def draw_leaning(key: PRNGKeyArray, n_actions: int, config: ExplorationConfig) -> Float[Array, " actions"]:
+    """What the whole team adds to its logits in one episode: nothing, or normal numbers. The key is consumed.
+
+    The policy learns inside the models, so the models have to be shown play that the policy would not find there, such
+    as a retreat of the whole team. Single random actions do not show it; a leaning lasts, and the agents share it.
+    """
+    key_whether, key_leaning = jax.random.split(key)
+    leans = jax.random.uniform(key_whether) < config.leaning
+    return jnp.where(leans, config.strength * jax.random.normal(key_leaning, (n_actions,)), 0.0)

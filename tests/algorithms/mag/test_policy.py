@@ -7,7 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mag.algorithms.mag.policy import Actor, Critic, imagine_action
+from mag.algorithms.mag.config import ExplorationConfig
+from mag.algorithms.mag.policy import Actor, Critic, ModelAgent, draw_leaning, imagine_action
+from mag.types import TimeStep
 from tests.support import reference
 from tests.support.small import NETWORKS, SPEC, filled, float64, random_state, small_models
 
@@ -69,3 +71,65 @@ def test_without_masks_everything_is_available():
     models = small_models(spec=dataclasses.replace(SPEC, has_masks=False))
     _, avail, _ = jax.jit(lambda m: imagine_action(KEY, ACTOR, m, STATE))(models)
     assert avail.all() and avail.shape == (SPEC.n_agents, SPEC.n_actions)
+
+
+def shown(first, avail=True):
+    """A time step that shows nothing."""
+    shape = (SPEC.n_agents, SPEC.n_actions)
+    return TimeStep(
+        obs=jnp.zeros((SPEC.n_agents, SPEC.obs_dim)),
+        avail=jnp.broadcast_to(jnp.asarray(avail), shape),
+        alive=jnp.ones(SPEC.n_agents, bool),
+        state=None,
+        reward=jnp.zeros(()),
+        terminated=jnp.bool_(False),
+        truncated=jnp.bool_(False),
+        first=jnp.bool_(first),
+        won=jnp.bool_(False),
+    )
+
+
+def actions_of_an_episode(key, exploration, *, greedy=False, avail=True, steps=6):
+    """Joint actions `[time, agents]` of one episode."""
+    agent = ModelAgent(MODELS, ACTOR, ACTOR, SPEC.n_agents, SPEC.n_actions, exploration)
+
+    def step(carry, inputs):
+        key, first = inputs
+        action, carry = agent.act(key, carry, shown(first, avail), greedy=greedy)
+        return carry, action
+
+    keys = jax.random.split(key, steps)
+    return jax.lax.scan(step, agent.initial_carry(key), (keys, jnp.arange(steps) == 0))[1]
+
+
+def test_a_team_that_leans_does_so_together_and_all_episode_long():
+    lean = ExplorationConfig(leaning=1.0, strength=1e4)
+    episodes = jax.jit(jax.vmap(lambda key: actions_of_an_episode(key, lean)))(jax.random.split(KEY, 64))
+    assert (episodes == episodes[:, :1, :1]).all()
+    assert len(np.unique(episodes[:, 0, 0])) == SPEC.n_actions  # each episode to its own action
+    forbidden = jnp.arange(SPEC.n_actions) != 2
+    episodes = jax.jit(jax.vmap(lambda key: actions_of_an_episode(key, lean, avail=forbidden)))(
+        jax.random.split(KEY, 64)
+    )
+    assert not (episodes == 2).any()
+
+
+def test_greedy_play_never_leans():
+    lean, never = ExplorationConfig(leaning=1.0, strength=1e4), ExplorationConfig()
+    leaning, plain = (
+        jax.jit(lambda key, exploration=exploration: actions_of_an_episode(key, exploration, greedy=True))(KEY)
+        for exploration in (lean, never)
+    )
+    np.testing.assert_array_equal(leaning, plain)
+
+
+def test_a_share_of_the_episodes_leans_with_the_given_strength():
+    drawn = np.asarray(
+        jax.vmap(lambda key: draw_leaning(key, 4, ExplorationConfig(leaning=0.25, strength=2.0)))(
+            jax.random.split(KEY, 4000)
+        )
+    )
+    leans = (drawn != 0).any(1)
+    # Standard deviation of the share: sqrt(0.25 * 0.75 / 4000) = 0.007; of the spread: 2 / sqrt(2 * 4000) = 0.02.
+    assert abs(leans.mean() - 0.25) < 0.03
+    assert abs(drawn[leans].std() - 2) < 0.1
