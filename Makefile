@@ -21,7 +21,7 @@ test: $(READY)
 	@.ci/checks $(BIN)
 
 slow: $(READY)
-	$(BIN)/pytest -q --numprocesses auto --maxprocesses 4 --dist worksteal --durations 20 -m slow
+	@.ci/tests $(BIN) slow
 
 bench: $(READY)
 	$(if $(ARGS),$(BIN)/mag bench $(ARGS),set -e; for part in planning world-model ppo env iteration; do $(BIN)/mag bench $$part; done)

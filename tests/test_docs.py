@@ -10,8 +10,8 @@ import sys
 import pytest
 
 from mag.algorithms.registry import default_config
-from mag.cli import train
-from mag.cli.main import COMMANDS, dispatch
+from mag.cli import diagnose, parsing, train
+from mag.cli.main import dispatch
 from mag.errors import UsageError
 from mag.options import options
 from mag.runs import zoo
@@ -88,11 +88,9 @@ def only_read(monkeypatch):
     def stop(*args, **kwargs):
         raise Understood
 
-    for command in set(COMMANDS) - {"train"}:
-        module = importlib.import_module(f"mag.cli.{command}")
-        name = "parse_with_group" if command == "diagnose" else "parse"
-        parse = getattr(module, name)
-        monkeypatch.setattr(module, name, lambda *args, parse=parse, **group: stop(parse(*args, **group)))
+    parse = parsing.parse_with_group  # by which `parse` parses, too
+    for module in (parsing, diagnose):
+        monkeypatch.setattr(module, "parse_with_group", lambda *args, **group: stop(parse(*args, **group)))
     monkeypatch.setattr(train, "base_config", lambda path: default_config("mag", "smac_jax/3s_vs_3z", "small", "tuned"))
     monkeypatch.setattr("mag.runs.train.train", stop)
     monkeypatch.setattr("mag.cli.train.HelpAsked", Understood)

@@ -9,7 +9,6 @@ took, and for each phase the greatest difference between their results over the 
 import dataclasses
 import json
 import sys
-from typing import Any
 
 import jax
 import numpy as np
@@ -60,13 +59,9 @@ def main(workers=8, seeds=1):
     options = parallel.compile_options()
     jax.default_backend = lambda: "gpu"
     parallel.compile_options = lambda: options  # the CPU's, which it is
-    config: Any = default_config("mag", "probe/memory", "debug", "paper")
+    config = default_config("mag", "probe/memory", "debug", "paper")
     config = dataclasses.replace(
-        config,
-        workers=workers,
-        num_seeds=seeds,
-        replay=dataclasses.replace(config.replay, batch_size=8),
-        networks=dataclasses.replace(config.networks, attention_layers=1),
+        config, workers=workers, num_seeds=seeds, replay=dataclasses.replace(config.replay, batch_size=8)
     )
     (many, apart), (one, together) = phases(config, every), phases(config, every[:1])
     told = {phase: distance(apart[phase], together[phase]) for phase in apart}

@@ -146,7 +146,7 @@ class RolloutConfig:
 
 @dataclass(frozen=True)
 class ExplorationConfig:
-    """Line 3: training episodes in which the whole team leans towards some actions; rollouts and tests never do."""
+    """Line 3: training episodes in which the team leans towards some actions; rollouts and greedy play never do."""
 
     leaning: float = number(0.0, least=0, most=1)
     """Share of the real training episodes in which the team leans; 0 explores by the policy's own draws alone."""

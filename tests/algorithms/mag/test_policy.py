@@ -9,7 +9,7 @@ import numpy as np
 
 from mag.algorithms.mag.config import ExplorationConfig
 from mag.algorithms.mag.policy import Actor, Critic, ModelAgent, draw_leaning, imagine_action
-from mag.types import TimeStep
+from mag.envs.host import time_step
 from tests.support import reference
 from tests.support.small import NETWORKS, SPEC, filled, float64, random_state, small_models
 
@@ -17,6 +17,8 @@ KEY = jax.random.key(0)
 MODELS = small_models()
 ACTOR = filled(lambda key: Actor(key, MODELS, SPEC.n_actions, NETWORKS))
 STATE = random_state(0)
+LEANING = ExplorationConfig(leaning=1.0, strength=1e4)
+"""Every episode leans, and nothing else counts."""
 
 
 def features(state):
@@ -73,29 +75,15 @@ def test_without_masks_everything_is_available():
     assert avail.all() and avail.shape == (SPEC.n_agents, SPEC.n_actions)
 
 
-def shown(first, avail=True):
-    """A time step that shows nothing."""
-    shape = (SPEC.n_agents, SPEC.n_actions)
-    return TimeStep(
-        obs=jnp.zeros((SPEC.n_agents, SPEC.obs_dim)),
-        avail=jnp.broadcast_to(jnp.asarray(avail), shape),
-        alive=jnp.ones(SPEC.n_agents, bool),
-        state=None,
-        reward=jnp.zeros(()),
-        terminated=jnp.bool_(False),
-        truncated=jnp.bool_(False),
-        first=jnp.bool_(first),
-        won=jnp.bool_(False),
-    )
-
-
-def actions_of_an_episode(key, exploration, *, greedy=False, avail=True, steps=6):
-    """Joint actions `[time, agents]` of one episode."""
+def actions_of_an_episode(key, exploration, *, greedy=False, avail=None, steps=6):
+    """Joint actions `[time, agents]` of one episode that shows nothing."""
     agent = ModelAgent(MODELS, ACTOR, ACTOR, SPEC.n_agents, SPEC.n_actions, exploration)
+    blank = time_step(SPEC, obs=np.zeros((SPEC.n_agents, SPEC.obs_dim)), avail=avail)
+    shown = jax.tree.map(jnp.asarray, blank)
 
     def step(carry, inputs):
         key, first = inputs
-        action, carry = agent.act(key, carry, shown(first, avail), greedy=greedy)
+        action, carry = agent.act(key, carry, shown._replace(first=first), greedy=greedy)
         return carry, action
 
     keys = jax.random.split(key, steps)
@@ -103,32 +91,28 @@ def actions_of_an_episode(key, exploration, *, greedy=False, avail=True, steps=6
 
 
 def test_a_team_that_leans_does_so_together_and_all_episode_long():
-    lean = ExplorationConfig(leaning=1.0, strength=1e4)
-    episodes = jax.jit(jax.vmap(lambda key: actions_of_an_episode(key, lean)))(jax.random.split(KEY, 64))
-    assert (episodes == episodes[:, :1, :1]).all()
-    assert len(np.unique(episodes[:, 0, 0])) == SPEC.n_actions  # each episode to its own action
-    forbidden = jnp.arange(SPEC.n_actions) != 2
-    episodes = jax.jit(jax.vmap(lambda key: actions_of_an_episode(key, lean, avail=forbidden)))(
-        jax.random.split(KEY, 64)
-    )
-    assert not (episodes == 2).any()
+    def episodes(avail):
+        keys = jax.random.split(KEY, 64)
+        return jax.jit(jax.vmap(lambda key: actions_of_an_episode(key, LEANING, avail=avail)))(keys)
+
+    found = episodes(None)
+    assert (found == found[:, :1, :1]).all()
+    assert len(np.unique(found[:, 0, 0])) == SPEC.n_actions  # each episode to its own action
+    but_one = np.broadcast_to(np.arange(SPEC.n_actions) != 2, (SPEC.n_agents, SPEC.n_actions))
+    assert not (episodes(but_one) == 2).any()
 
 
 def test_greedy_play_never_leans():
-    lean, never = ExplorationConfig(leaning=1.0, strength=1e4), ExplorationConfig()
     leaning, plain = (
         jax.jit(lambda key, exploration=exploration: actions_of_an_episode(key, exploration, greedy=True))(KEY)
-        for exploration in (lean, never)
+        for exploration in (LEANING, ExplorationConfig())
     )
     np.testing.assert_array_equal(leaning, plain)
 
 
 def test_a_share_of_the_episodes_leans_with_the_given_strength():
-    drawn = np.asarray(
-        jax.vmap(lambda key: draw_leaning(key, 4, ExplorationConfig(leaning=0.25, strength=2.0)))(
-            jax.random.split(KEY, 4000)
-        )
-    )
+    config = ExplorationConfig(leaning=0.25, strength=2.0)
+    drawn = np.asarray(jax.vmap(lambda key: draw_leaning(key, 4, config))(jax.random.split(KEY, 4000)))
     leans = (drawn != 0).any(1)
     # Standard deviation of the share: sqrt(0.25 * 0.75 / 4000) = 0.007; of the spread: 2 / sqrt(2 * 4000) = 0.02.
     assert abs(leans.mean() - 0.25) < 0.03
