@@ -1,8 +1,8 @@
 """Every metric that a run writes, and how to read it: the one table behind the documentation's glossary.
 
 Numbers from "a run that won" are from MAG on `smac_jax/3s_vs_3z`, size `small`, recipe `tuned`, seed 0, 100 000 steps,
-the first 3000 left out (`results/lab-book/2026-11-28-3s_vs_3z-mag.json`, with its command). All other numbers are
-marked as rules of thumb.
+from the second kept row on (`results/lab-book/2026-11-28-3s_vs_3z-mag.json`, one row in ten, with the command). All
+other numbers are marked as rules of thumb.
 """
 
 from typing import NamedTuple
@@ -61,7 +61,7 @@ METRICS = {
     "models/kl": Metric(
         "KL divergence of posterior and prior, mean over a latent's variables: what an observation told the models "
         "that they had not predicted.",
-        "Above 0 wherever the environment draws something; 0.24 to 0.29 in a run that won. Near 0 with a poor "
+        "Above 0 wherever the environment draws something; 0.24 to 0.27 in a run that won. Near 0 with a poor "
         "reconstruction means that the latents hold nothing: raise `models.reconstruction_weight`.",
     ),
     "models/life": Metric(
@@ -87,12 +87,12 @@ METRICS = {
     "policy/loss": Metric("PPO's clipped surrogate and the entropy bonus; its sign and size mean little."),
     "policy/entropy": Metric(
         "Mean entropy of the policy over available actions, in nats.",
-        "Falls as the policy decides; in a run that won from 1.5 to 0.23. Near 0 early on means that it stopped "
+        "Falls as the policy decides; in a run that won from 0.85 to 0.23. Near 0 early on means that it stopped "
         "exploring: raise the entropy bonus.",
     ),
     "policy/kl": Metric(
         "How far the update moved the policy.",
-        "0.0002 to 0.008 in a run that won. Rule of thumb: above a few hundredths the learning rate is too large.",
+        "0.0004 to 0.005 in a run that won. Rule of thumb: above a few hundredths the learning rate is too large.",
     ),
     "policy/clipped": Metric(
         "Share of probability ratios outside the clip.",
