@@ -24,6 +24,11 @@ class Config(PlannerConfig):
     num_predictions: int = number(4, least=1, source=None)
     """Predictions to choose from."""
 
+    @property
+    def predictions_at_once(self) -> int:
+        """What memory follows from."""
+        return self.num_predictions
+
 
 def plan(
     key: PRNGKeyArray,

@@ -21,6 +21,7 @@ from mag.algorithms.mag import method
 from mag.algorithms.mag.algorithm import MAG
 from mag.algorithms.mag.config import MAGConfig
 from mag.algorithms.mag.world_model import OneStep, Outcome, WorldModel
+from mag.algorithms.method import Changes
 from mag.envs import EnvSpec
 from mag.learning.distributions import bernoulli_nll
 from mag.learning.networks import MLP, Activation, Initialiser
@@ -94,7 +95,20 @@ def make(config: MAGConfig, spec: EnvSpec) -> MAG:
     return MAG(config, spec, TeamModel)
 
 
-METHOD = dataclasses.replace(method.MAG, make=make)
+LOCAL_MODELS = (
+    *("networks.deterministic", "networks.categoricals", "networks.classes", "networks.attention_layers"),
+    *("networks.dropout", "networks.joint_events", "networks.components", "models.reward_bins"),
+    *("models.reward_threshold", "models.reward_weight", "models.reconstruction_weight", "models.kl_balance"),
+)
+"""Options of the local models, which this world model has no use for: a user who gives one is told so."""
+
+
+def unused(config: MAGConfig) -> Changes:
+    """Options without a use, each with the reason."""
+    return {**method.unused(config), **dict.fromkeys(LOCAL_MODELS, "has a world model of its own")}
+
+
+METHOD = dataclasses.replace(method.MAG, make=make, unused=unused)
 
 OPTIONS: dict[str, Any] = {
     "steps": 2000,

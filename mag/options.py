@@ -59,13 +59,19 @@ def number(
     above: Number | None = None,
     below: Number | None = None,
     source: str | None = "paper",
+    only_with: str | tuple[str, ...] = (),
+    only_without: str = "",
 ) -> Any:
     """A field that holds a number within bounds.
 
-    `source` names the publication that the default comes from, which the help quotes; None if there is none.
+    `source` names the publication that the default comes from, which the help quotes; None if there is none. The
+    number has an effect only if one of the fields `only_with` of its group is set, and `only_without` is not; a field
+    is set unless it is 0 or false.
     """
     bounds = Bounds(least, most, above, below)
-    return dataclasses.field(default=default, metadata={"bounds": bounds, "source": source})
+    with_any = (only_with,) if isinstance(only_with, str) else only_with
+    metadata = {"bounds": bounds, "source": source, "only_with": with_any, "only_without": only_without}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 def choice(default: Any, *, source: str | None = "paper") -> Any:
@@ -85,6 +91,8 @@ class Option(NamedTuple):
     source: str | None
     published: Any
     """The value in the publication that `source` names: the field's default."""
+    idle: tuple[str, ...]
+    """Options whose values leave this one without effect; empty if it has one."""
 
 
 def options(config: Any, prefix: str = "") -> Iterator[Option]:
@@ -104,7 +112,16 @@ def options(config: Any, prefix: str = "") -> Iterator[Option]:
                 field.metadata.get("bounds", Bounds()),
                 field.metadata.get("source"),
                 field.default,
+                tuple(prefix + name for name in idle(config, field)),
             )
+
+
+def idle(config: Any, field: dataclasses.Field) -> tuple[str, ...]:
+    """The fields of a group that leave one of its fields without effect, as `number` describes."""
+    wanted, unwanted = field.metadata.get("only_with", ()), field.metadata.get("only_without")
+    if wanted and not any(getattr(config, name) for name in wanted):
+        return tuple(wanted)
+    return (unwanted,) if unwanted and getattr(config, unwanted) else ()
 
 
 @functools.cache

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from mag.algorithms.config import RunConfig
 from mag.algorithms.method import Method
 from mag.errors import UsageError
-from mag.options import did_you_mean, values
+from mag.options import did_you_mean, options, values
 
 if TYPE_CHECKING:
     from mag.algorithms.contract import Algorithm
@@ -98,12 +98,18 @@ def resolve_presets(size: str, recipe: str, device: str | None = None) -> tuple[
 
 
 def check_used(config: RunConfig, default: RunConfig) -> None:
-    """Raise UsageError where an option that the method does not use differs from its default."""
+    """Raise UsageError where an option that the method does not use, or that has no effect, differs from its default."""
     given, usual = values(config), values(default)
     for beginning, why in find(config.algo).unused(config).items():
         for name in given:
             if name.startswith(beginning) and given[name] != usual.get(name):
                 raise UsageError(f"{config.algo} {why} and takes no option --{name.replace('_', '-')}; leave it out")
+    for option in options(config):
+        if option.idle and option.value != usual.get(option.name):
+            why = " and ".join(f"{name} is {given[name]}" for name in option.idle)
+            raise UsageError(
+                f"{option.name} is {option.value}, but has no effect while {why}; change that or leave it out"
+            )
 
 
 def make(config: RunConfig, spec: "EnvSpec") -> "Algorithm":

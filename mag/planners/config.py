@@ -23,6 +23,11 @@ class PlannerConfig:
     kind: str = "none"
     """Planner: none, shooting, elite, or the import path of your own module; other planner options depend on it."""
 
+    @property
+    def predictions_at_once(self) -> int:
+        """Predictions from one state that are made side by side; memory and the size of chunks follow from it."""
+        return 1
+
 
 @dataclass(frozen=True)
 class NoPlanner(PlannerConfig):
@@ -45,6 +50,11 @@ class ShootingConfig(PlannerConfig):
     the returns (importance resampling, correct if the score is a log ratio of probabilities). With `own`, each agent
     chooses the trajectory in which its own model errs least (a Markov game between the models)."""
 
+    @property
+    def predictions_at_once(self) -> int:
+        """See `PlannerConfig`."""
+        return self.num_trajectories
+
 
 @dataclass(frozen=True)
 class EliteConfig(PlannerConfig):
@@ -59,6 +69,11 @@ class EliteConfig(PlannerConfig):
     """Best first states after a round, from which the next round rolls its trajectories."""
     num_rounds: int = number(2, least=1, most=100, source=None)
     """Rounds; with 1 it is random shooting."""
+
+    @property
+    def predictions_at_once(self) -> int:
+        """See `PlannerConfig`."""
+        return self.num_trajectories
 
     def check(self) -> None:
         """Raise UsageError where there are more elites than trajectories."""

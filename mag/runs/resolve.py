@@ -59,7 +59,17 @@ def resolve(given: Given, base: RunConfig | None = None, spell: Spell = str) -> 
     config = override(default, {**kept, **chosen})
     validate(config)
     check_used(config, default)
+    if not envs.is_host(config.env):
+        check_no_host(config, default)
     return config
+
+
+def check_no_host(config: RunConfig, default: RunConfig) -> None:
+    """Raise UsageError where an option of the processes that play on the host differs from its default."""
+    usual = values(default)
+    for name, value in values(config).items():
+        if name.startswith("host.") and value != usual[name]:
+            raise UsageError(f"{name} is {value}, but JAX itself plays {config.env}, in no process; leave it out")
 
 
 def identify(given: Given, base: RunConfig | None = None, spell: Spell = str) -> Identity:

@@ -146,6 +146,34 @@ def test_numbers_without_a_use_are_refused(algo, planner, name, why):
         check_used(override(default, used), default)
 
 
+@pytest.mark.parametrize(
+    ("algo", "changes", "why"),
+    [
+        ("mag", {"exploration.strength": 9}, "no effect while exploration.leaning is 0.0"),
+        ("mag", {"models.reward_threshold": 3}, "no effect while models.reward_bins is 41"),
+        ("mag", {"rollout.newest": 7, "rollout.replayed": 0}, "no effect while rollout.replayed is 0"),
+        ("mag", {"rollout.burn_in": 7, "rollout.replayed": 0}, "rollout.windows is 0 and rollout.replayed is 0"),
+        ("commnet", {"learning.epsilon_steps": 9}, "learning.epsilon is 0.0 and learning.epsilon_end is 0.0"),
+        ("examples.your_world_model", {"networks.categoricals": 7}, "has a world model of its own"),
+    ],
+)
+def test_numbers_without_effect_are_refused(algo, changes, why):
+    default = default_config(algo, "probe/two-step", "debug", "tuned")
+    with pytest.raises(UsageError, match=why):
+        check_used(override(default, changes), default)
+
+
+def test_numbers_take_effect_with_the_option_that_they_depend_on():
+    default = default_config("mag", "probe/two-step", "debug", "tuned")
+    used = {
+        "exploration.leaning": 0.5,
+        "exploration.strength": 9,
+        "models.reward_bins": 0,
+        "models.reward_threshold": 3,
+    }
+    check_used(override(default, used), default)
+
+
 @pytest.mark.parametrize("algo", ALGORITHMS)
 def test_every_option_has_a_help(algo):
     for planner in ("none", "shooting", "elite"):

@@ -50,6 +50,15 @@ def test_workers_each_have_a_data_set_and_networks_and_share_the_rest():
     assert one["networks"] < four["networks"] < 4 * one["networks"]
 
 
+def test_the_predictions_of_ones_own_planner_are_counted():
+    env = "probe/relay"
+    default = default_config("mag", env, "debug", "tuned", planner="examples.your_planner")
+    four, eight = (
+        make(override(default, {"planner.num_predictions": count}), envs.spec(env)).footprint() for count in (4, 8)
+    )
+    assert eight == {**four, "planning": 2 * four["planning"]}
+
+
 @pytest.mark.parametrize("algo", ALGORITHMS)
 def test_every_algorithm_knows_what_it_takes(algo):
     spec = envs.spec("probe/memory")

@@ -233,8 +233,8 @@ class MAG:
 
     def chunk_size(self, starts: int) -> int:
         """Number of start states rolled out at once, out of `starts`."""
-        trajectories = plan_options(self.config.planner).get("num_trajectories", 1)
-        return resolve_chunk_size(self.config.rollout.chunk_size, starts, self.spec.n_agents * trajectories)
+        at_once = self.spec.n_agents * self.config.planner.predictions_at_once
+        return resolve_chunk_size(self.config.rollout.chunk_size, starts, at_once)
 
     # The contracts `ModelBased` and `Venturing`, for watching and diagnosing.
 

@@ -43,7 +43,7 @@ class NetworksConfig:
     """Transformer layers over the agents in the local models."""
     heads: int = number(8, least=1)
     """Attention heads."""
-    dropout: float = number(0.1, least=0, below=1)
+    dropout: float = number(0.1, least=0, below=1, only_with="attention_layers")
     """Dropout in the local models' attention while they are trained."""
     joint_events: bool = choice(False)
     """Whether the prior first draws the episode's end, deaths and a mixture component for the whole team, then each
@@ -81,7 +81,7 @@ class ModelsConfig:
     reward_scale: float = number(1.0, above=0)
     """Factor on the rewards that the models learn to predict; each environment sets it to bring returns to SMAC's
     20."""
-    reward_threshold: float = number(1.0, above=0)
+    reward_threshold: float = number(1.0, above=0, only_without="reward_bins")
     """Error of a predicted reward beyond which its loss grows linearly. Smaller errors teach the mean reward, much
     larger ones the median, which ignores rare wins."""
     reward_bins: int = number(0, least=0)
@@ -131,14 +131,14 @@ class RolloutConfig:
     windows: int = number(0, least=0)
     """Sequences whose last posteriors are the start states. 0 starts from all posteriors of one batch of sequences but
     each sequence's first and last; neighbouring start states are then much alike."""
-    burn_in: int = number(8, least=1, source=None)
+    burn_in: int = number(8, least=1, source=None, only_with=("windows", "replayed"))
     """Steps at the start of a window or replayed sequence that only fill the recurrent state."""
-    starts_per_window: int = number(1, least=1, source=None)
+    starts_per_window: int = number(1, least=1, source=None, only_with="windows")
     """Start states taken from the end of each window."""
     replayed: int = number(0, least=0)
     """Real sequences of a rollout's length, from D_e's newest steps, from which the critic learns in addition to each
     rollout; needs `ppo.weigh_by_continuation`."""
-    newest: int = number(8000, least=1, source=None)
+    newest: int = number(8000, least=1, source=None, only_with="replayed")
     """Newest steps of D_e, over all environments, from which the replayed sequences are drawn."""
     chunk_size: int = number(0, least=0, source=None)
     """Start states rolled out at once; 0 takes all on an accelerator and as many as fit the cache on a CPU."""
@@ -150,7 +150,7 @@ class ExplorationConfig:
 
     leaning: float = number(0.0, least=0, most=1)
     """Share of the real training episodes in which the team leans; 0 explores by the policy's own draws alone."""
-    strength: float = number(2.0, least=0, source=None)
+    strength: float = number(2.0, least=0, source=None, only_with="leaning")
     """Standard deviation of what is added to each action's logit, drawn once for all agents and steps of an episode."""
 
 

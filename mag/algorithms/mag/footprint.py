@@ -7,7 +7,6 @@ import jax
 from mag.algorithms.mag.config import MAGConfig
 from mag.envs import EnvSpec
 from mag.learning.sizes import size_of, size_of_gradient
-from mag.planners.config import plan_options
 
 
 def estimate(config: MAGConfig, spec: EnvSpec, state: Any, sequences: Any, chunk_size: int) -> dict[str, int]:
@@ -22,14 +21,13 @@ def estimate(config: MAGConfig, spec: EnvSpec, state: Any, sequences: Any, chunk
     action = jax.ShapeDtypeStruct((spec.n_agents,), "int32")
     starts = num_starts(config)
     side_by_side = min(starts, workers * chunk_size)
-    trajectories = plan_options(config.planner).get("num_trajectories", 1)
     loss = size_of_gradient(lambda models, key, batch: models.loss(key, batch), models, key, sequences)
     one, two = (predictions_size(models, (key, one_state, action), count) for count in (1, 2))
     held = size_of((state.models, state.model_reward, state.policy))
     return {
         "replay": workers * size_of(state.data),
         "networks": workers * (held + loss),
-        "planning": side_by_side * trajectories * (two - one),
+        "planning": side_by_side * config.planner.predictions_at_once * (two - one),
         "rollouts": 2 * starts * config.rollout.length * (size_of(one_state) + spec.n_actions),
     }
 

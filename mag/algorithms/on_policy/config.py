@@ -49,7 +49,7 @@ class LearningConfig:
     """Probability of a uniformly drawn action at the start of training."""
     epsilon_end: float = number(0.0, least=0, most=1)
     """Probability of a uniformly drawn action at the end of its decay."""
-    epsilon_steps: int = number(50_000, least=1)
+    epsilon_steps: int = number(50_000, least=1, only_with=("epsilon", "epsilon_end"))
     """Environment steps over which epsilon decays linearly to epsilon_end; G2A's publication says 750 episodes."""
 
 

@@ -75,19 +75,39 @@ def test_without_masks_everything_is_available():
     assert avail.all() and avail.shape == (SPEC.n_agents, SPEC.n_actions)
 
 
-def actions_of_an_episode(key, exploration, *, greedy=False, avail=None, steps=6):
-    """Joint actions `[time, agents]` of one episode that shows nothing."""
+def episode(key, exploration, *, greedy=False, obs=0.0, avail=None, alive=None, steps=6):
+    """Joint actions and model states `[time, agents, ...]` of an episode that always shows the same."""
     agent = ModelAgent(MODELS, ACTOR, ACTOR, SPEC.n_agents, SPEC.n_actions, exploration)
-    blank = time_step(SPEC, obs=np.zeros((SPEC.n_agents, SPEC.obs_dim)), avail=avail)
-    shown = jax.tree.map(jnp.asarray, blank)
+    obs = np.broadcast_to(obs, (SPEC.n_agents, SPEC.obs_dim))
+    shown = jax.tree.map(jnp.asarray, time_step(SPEC, obs=obs, avail=avail, alive=alive))
 
     def step(carry, inputs):
         key, first = inputs
         action, carry = agent.act(key, carry, shown._replace(first=first), greedy=greedy)
-        return carry, action
+        return carry, (action, carry.state)
 
     keys = jax.random.split(key, steps)
     return jax.lax.scan(step, agent.initial_carry(key), (keys, jnp.arange(steps) == 0))[1]
+
+
+def actions_of_an_episode(key, exploration, **shown):
+    """Joint actions `[time, agents]` of an episode that shows nothing else."""
+    return episode(key, exploration, **shown)[0]
+
+
+def test_what_the_dead_observe_does_not_reach_the_living():
+    obs = np.random.default_rng(0).normal(size=(SPEC.n_agents, SPEC.obs_dim))
+    alive = np.array([True, False, True])
+
+    def others(changed):
+        """The models' states of agents 0 and 2 where agent `changed` sees something else."""
+        seen = obs + 3.0 * (np.arange(SPEC.n_agents) == changed)[:, None]
+        _, states = jax.jit(lambda key: episode(key, ExplorationConfig(), obs=seen, alive=alive, greedy=True))(KEY)
+        return states.deter[:, [0, 2]]
+
+    there, where_the_dead_see, where_a_living_one_sees = others(None), others(1), others(2)
+    np.testing.assert_array_equal(there, where_the_dead_see)
+    assert (there != where_a_living_one_sees)[:, 0].any()  # what agent 2 sees does reach agent 0
 
 
 def test_a_team_that_leans_does_so_together_and_all_episode_long():
