@@ -118,6 +118,7 @@ def over_seeds(
     """
     grid = device_grid(num_seeds, workers)
     names = list(inspect.signature(function).parameters)
+    title = getattr(function, "func", function).__name__
     if grid.workers < workers:
         function = _on_one_device(function, workers, tuple(name in divided for name in names), divides)
 
@@ -131,6 +132,7 @@ def over_seeds(
     on_cpu = jax.default_backend() == "cpu"
     many = in_turn if on_cpu else jax.vmap(function)
     part = one if grid.seeds == num_seeds else many
+    part.__name__ = title  # in profiles
     options: dict[str, Any] = {
         "donate_argnums": tuple(names.index(name) for name in donate),
         "compiler_options": compile_options(),
