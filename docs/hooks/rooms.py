@@ -42,7 +42,7 @@ def uses(module: str, known: list[str]) -> list[str]:
     return [each for each in known if each != module and any(f"{name}.".startswith(f"{each}.") for name in names)]
 
 
-def picture() -> str:
+def rooms_svg() -> str:
     """The rooms as SVG in the colours of the page: a box for each, with what it is about and what it imports."""
     floors = layers()
     known = [module for floor in floors for module in floor]

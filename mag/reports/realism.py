@@ -71,7 +71,7 @@ def can_be_compared(run: Trained) -> bool:
 
 
 def realism(run: Trained, *, rollouts: int, length: int = LENGTH) -> dict[str, Any]:
-    """The realism of the world model of a run's first seed, over about `rollouts` rollouts (see `describe`).
+    """The realism of the world model of a run's first seed, over about `rollouts` rollouts (see `realism_measures`).
 
     Raises UsageError where the run cannot be compared with the simulator, or episodes are too short.
     """
@@ -86,7 +86,7 @@ def realism(run: Trained, *, rollouts: int, length: int = LENGTH) -> dict[str, A
     if not found.known.any():
         raise UsageError(f"no episode of {run.config.env} was longer than {PAST} steps; nothing to roll out from")
     found = jax.tree.map(lambda x: x[found.known], found)
-    return describe(found, getattr(player.env, "view", None))
+    return realism_measures(found, getattr(player.env, "view", None))
 
 
 def rollout_errors(path: Path, rollouts: int = 512) -> dict[str, list[float]]:
@@ -189,7 +189,7 @@ def _compare(
     return Comparison(past, imagined, repeated, decoded, returns, time < steps, played.truncated)
 
 
-def describe(found: Comparison, view: View | None) -> dict[str, Any]:
+def realism_measures(found: Comparison, view: View | None) -> dict[str, Any]:
     """The measures of realism of rollouts `[rollouts, ...]`.
 
     The simulator's steps after the end of an episode are left out; imagined rewards and deaths are weighted by the
