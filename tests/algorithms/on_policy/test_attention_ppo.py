@@ -18,12 +18,12 @@ def test_attention_then_recurrence_then_head(communicate):
     config = AttentionNetworksConfig(hidden=8, heads=2, communicate=communicate)
     network = filled(lambda key: AttentionPPO(key, SPEC, config))
     rng = np.random.default_rng(0)
-    before = Both(*jnp.asarray(rng.normal(size=(2, 3, 8)), jnp.float32))
-    after = network.recur(before, network.encode(STEP), STEP)
+    carry = Both(*jnp.asarray(rng.normal(size=(2, 3, 8)), jnp.float32))
+    after = network.recur(carry, network.encode(STEP), STEP)
     logits, value = network.heads(None, after, STEP)
     for net, before, now, out in (
-        (float64(network.actor), before.actor, after.actor, logits),
-        (float64(network.critic), before.critic, after.critic, value[:, None]),
+        (float64(network.actor), carry.actor, after.actor, logits),
+        (float64(network.critic), carry.critic, after.critic, value[:, None]),
     ):
         x = [reference.relu(np, obs @ net.embed.weight + net.embed.bias) for obs in np.asarray(STEP.obs, float)]
         together = communicate or out is not logits
