@@ -20,7 +20,7 @@ from mag.envs.view import View
 from mag.errors import UsageError
 from mag.learning.distributions import distance
 from mag.learning.parallel import first_seed
-from mag.play.episode import Agent, chosen_by, kept, where
+from mag.play.episode import Agent, Episode, chosen_by, kept, step_episode, where
 from mag.play.jax_player import JaxPlayer
 from mag.play.testing import Trial, is_running, play_through, start_trial
 from mag.reports.classifier import held_out_accuracy
@@ -120,7 +120,8 @@ def compare_rollouts(
 class Played(NamedTuple):
     """A real episode `[time, ...]`, whose last step repeats after its end."""
 
-    env_state: Any
+    episodes: Episode
+    """The episode under way at each step, from which it can be continued otherwise."""
     arrivals: Arrival
     over: Bool[Array, " time"]
     """Whether the episode has ended at the step."""
@@ -136,30 +137,33 @@ class Played(NamedTuple):
 def play(key: PRNGKeyArray, env: Env, agent: Agent) -> Played:
     """Play one episode as in training, drawing actions. The key is consumed."""
 
-    def show(trial: Trial) -> tuple[Any, Arrival, Array]:
+    def show(trial: Trial) -> tuple[Episode, Arrival, Array]:
         episode = trial.episode
-        return episode.env_state, kept(episode.timestep, episode.previous_action), ~is_running(env, trial)
+        return episode, kept(episode.timestep, episode.previous_action), ~is_running(env, trial)
 
     start, choose = start_trial(key, env, agent), chosen_by(agent, greedy=False)
-    last, (env_states, arrivals, over) = play_through(start, env=env, choose=choose, show=show)
-    return Played(env_states, arrivals, over, ~last.timestep.terminated)
+    last, (episodes, arrivals, over) = play_through(start, env=env, choose=choose, show=show)
+    return Played(episodes, arrivals, over, ~last.timestep.terminated)
 
 
-def repeat(key: PRNGKeyArray, env: Env, env_state: Any, before: Arrival, actions: Array) -> Repeated:
-    """The simulator's steps under joint actions `[k, agents]`, from a state whose arrival is `before`.
+def repeat(key: PRNGKeyArray, env: Env, episode: Episode, actions: Array) -> Repeated:
+    """The simulator's steps under joint actions `[k, agents]`, from an episode under way.
 
     After the end the last arrival repeats. The key is consumed.
     """
 
-    def step(carry: tuple, inputs: tuple) -> tuple[tuple, Repeated]:
-        key, action = inputs
-        after, timestep = env.step(key, carry[0], action)
-        ended = timestep.terminated | timestep.truncated
-        carry = where(carry[1], carry, (after, ended, kept(timestep, action)))
-        return carry, Repeated(arrivals=carry[2], ended=carry[1])
+    def step(episode: Episode, inputs: tuple) -> tuple[Episode, Repeated]:
+        key, action = inputs  # the actions are given: `choose` draws nothing
+        after = step_episode(key, key, episode, env=env, choose=lambda _, episode: (action, episode.carry))
+        episode = where(has_ended(episode), episode, after)
+        return episode, Repeated(kept(episode.timestep, episode.previous_action), has_ended(episode))
 
-    start = (env_state, jnp.zeros((), bool), before)
-    return jax.lax.scan(step, start, (jax.random.split(key, len(actions)), actions))[1]
+    return jax.lax.scan(step, episode, (jax.random.split(key, len(actions)), actions))[1]
+
+
+def has_ended(episode: Episode) -> Bool[Array, ""]:
+    """Whether an episode is over at its current time step."""
+    return episode.timestep.terminated | episode.timestep.truncated
 
 
 def _compare(
@@ -178,9 +182,8 @@ def _compare(
     time = jax.random.randint(key_time, (), PAST - 1, jnp.maximum(steps, PAST))
     past = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, time - PAST + 1, PAST), played.arrivals)
     imagined = algorithm.venture(key_venture, state, model_reward, past, length=length)
-    env_state = jax.tree.map(lambda x: x[time], played.env_state)
-    before = jax.tree.map(lambda x: x[-1], past)
-    repeated = repeat(key_repeat, env, env_state, before, imagined.action)
+    episode = jax.tree.map(lambda x: x[time], played.episodes)
+    repeated = repeat(key_repeat, env, episode, imagined.action)
     whole = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), past, repeated.arrivals)
     decoded = algorithm.imagine(key_decode, state, whole, observed=PAST + length).obs[PAST:]
     ahead = jnp.arange(len(played.over)) - time

@@ -118,8 +118,8 @@ def test_the_simulator_repeats_a_battle_from_any_of_its_steps():
     env = envs.make("probe/two-step")
     played = play(jax.random.key(0), env, RandomAgent())
     actions = played.arrivals.previous_action[1:]
-    env_state, before = jax.tree.map(lambda x: x[0], (played.env_state, played.arrivals))
-    again = repeat(jax.random.key(1), env, env_state, before, actions)
+    start = jax.tree.map(lambda x: x[0], played.episodes)
+    again = repeat(jax.random.key(1), env, start, actions)
     steps = int((~played.over).sum())
     np.testing.assert_array_equal(again.ended, played.over[1:])
     for name in ("obs", "reward", "continues"):

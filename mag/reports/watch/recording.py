@@ -43,7 +43,10 @@ def record_on_host(env: HostEnv, agent: Agent, key: PRNGKeyArray, episodes: int)
 
 
 def record_host_episode(env: HostEnv, agent: Agent, key: PRNGKeyArray, number: int, episodes: int) -> Recording:
-    """Play one greedy episode: number `number` of a test of `episodes` with this key."""
+    """Play one greedy episode: number `number` of a test of `episodes` with this key.
+
+    A loop of its own: `mag.play.episode` compiles its steps, and the processes of `mag.play.host` show no units.
+    """
     view: Any = env.view  # type: ignore[attr-defined]
     trial = begin_trial(jax.random.split(key, episodes)[number], agent)
     shown = checked(env, env.reset(test_seed(key, number)))
