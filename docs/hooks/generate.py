@@ -23,7 +23,7 @@ MACROS = {
     "methods": tables.methods,
     "metrics": tables.metrics,
     "options": tables.options_of,
-    "rooms": rooms.picture,
+    "rooms": rooms.rooms_svg,
     "scores": results.scores,
     "studies": results.studies,
     "zoo": tables.zoo,

@@ -4,6 +4,7 @@ import ast
 import configparser
 import html
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -11,11 +12,18 @@ WIDTH, ROW, GAP = 720, 62, 10
 
 
 def layers() -> list[list[str]]:
-    """The floors from top to bottom, as the import checker knows them, each a list of modules."""
+    """The floors from top to bottom, as the import checker knows them, each a list of modules; algorithms in parts."""
     file = configparser.ConfigParser()
     file.read(ROOT / ".importlinter")
-    lines = file["importlinter:contract:floors"]["layers"].split("\n")
-    return [[name.strip() for name in line.replace(":", "|").split("|")] for line in lines if line.strip()]
+    parts = floors_of(file["importlinter:contract:algorithms"])
+    floors = floors_of(file["importlinter:contract:rooms"])
+    return [each for floor in floors for each in (parts if floor == ["mag.algorithms"] else [floor])]
+
+
+def floors_of(contract: Mapping[str, str]) -> list[list[str]]:
+    """The floors of one contract."""
+    lines = [line for line in contract["layers"].split("\n") if line.strip()]
+    return [[f"{contract['containers']}.{name.strip()}" for name in re.split("[|:]", line)] for line in lines]
 
 
 def files(module: str) -> list[Path]:
@@ -42,7 +50,7 @@ def uses(module: str, known: list[str]) -> list[str]:
     return [each for each in known if each != module and any(f"{name}.".startswith(f"{each}.") for name in names)]
 
 
-def picture() -> str:
+def rooms_svg() -> str:
     """The rooms as SVG in the colours of the page: a box for each, with what it is about and what it imports."""
     floors = layers()
     known = [module for floor in floors for module in floor]

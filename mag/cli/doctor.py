@@ -27,7 +27,7 @@ def run(words: list[str]) -> None:
     for finding in doctor.examine():
         findings.append(finding)
         if not options.json:
-            print(doctor.tell(finding), flush=True)
+            print(doctor.format_finding(finding), flush=True)
     if options.json:
         print(json.dumps({"well": doctor.is_well(findings), "findings": [each._asdict() for each in findings]}))
     if not doctor.is_well(findings):

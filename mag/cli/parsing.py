@@ -118,11 +118,11 @@ def help_of(default: Any, prog: str, positionals: tuple[str, ...]) -> str:
     lines = []
     for each in found:
         is_flag = each.type is bool
-        lines += entry(each.name.replace("_", "-"), each.help) if is_flag else describe(each, each.published)
+        lines += entry(each.name.replace("_", "-"), each.help) if is_flag else option_help(each, each.published)
     return "\n".join([usage, "", *wrap(about), *([""] if found else []), *lines])
 
 
-def describe(option: Option, published: Any, *, full: bool = False) -> list[str]:
+def option_help(option: Option, published: Any, *, full: bool = False) -> list[str]:
     """The lines of one option: as typed, its value, its help, the published value and, if `full`, what is allowed."""
     notes = [f"{option.source}: {shown(published, option.type)}"] if option.source else []
     notes += allowed(option) if full else []

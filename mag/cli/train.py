@@ -6,7 +6,7 @@ from typing import Any
 
 from mag.algorithms.config import RunConfig
 from mag.algorithms.registry import find
-from mag.cli.parsing import HELP, HelpAsked, describe, entry, spelling, split, wrap
+from mag.cli.parsing import HELP, HelpAsked, entry, option_help, spelling, split, wrap
 from mag.errors import UsageError
 from mag.options import Option, options, values
 from mag.runs.config_file import config_of
@@ -90,7 +90,7 @@ def entries(identity: Identity, group: str, spec: Any = None, *, full: bool = Fa
     """The lines of the options of a group, or of those that belong to none."""
     published = values(identity._replace(size="paper", recipe="paper").preview(spec))
     found = [option for option in used(identity.preview(spec)) if option.name.rpartition(".")[0] == group]
-    return [line for option in found for line in describe(option, published[option.name], full=full)]
+    return [line for option in found for line in option_help(option, published[option.name], full=full)]
 
 
 def used(config: RunConfig) -> list[Option]:

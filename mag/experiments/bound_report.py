@@ -153,7 +153,7 @@ def counterexample_table() -> pd.DataFrame:
     return pd.DataFrame(rows)[["case", "violates", "left", "right"]]
 
 
-def picture(table: pd.DataFrame, steps: pd.DataFrame) -> Any:
+def bound_figure(table: pd.DataFrame, steps: pd.DataFrame) -> Any:
     """Three panels: gap and bounds against the models' error, against the horizon, and the errors by step."""
     from matplotlib.figure import Figure
 
@@ -225,6 +225,6 @@ def report(setting: Setting, tasks: int, out: Path | None) -> str:
         for name, (_, table) in tables.items():
             table.to_csv(out / f"{name}.csv", index=False)
         (out / "table.md").write_text(text)
-        figure = picture(tables["bound"][1], tables["steps"][1])
+        figure = bound_figure(tables["bound"][1], tables["steps"][1])
         figure.savefig(out / "figure.png", dpi=150)
     return text

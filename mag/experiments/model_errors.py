@@ -87,7 +87,7 @@ def gap(x: Any, y: Any, axis: int) -> Any:
     return x.mean(axis=axis) - y.mean(axis=axis)
 
 
-def picture(table: pd.DataFrame, title: str) -> Any:
+def difference_figure(table: pd.DataFrame, title: str) -> Any:
     """The difference over the steps of a rollout, a panel for each kind of error."""
     from matplotlib.figure import Figure
 

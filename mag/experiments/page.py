@@ -56,7 +56,7 @@ def capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def picture(svg: str, caption: str) -> str:
+def figure_html(svg: str, caption: str) -> str:
     """A picture with its caption, at most 1.25 times its size; a narrow screen scrolls it at 0.86 times its size."""
     found = re.search(r'width="([0-9.]+)pt"', svg)
     points = float(found[1]) if found else 500.0

@@ -12,7 +12,14 @@ from mag.errors import UsageError
 from mag.experiments import export, figures, page
 from mag.experiments.analysis import AREA, FINAL, SCORES, Analysis
 from mag.experiments.kept import CURVES, kept_records, study_records, write_records
-from mag.experiments.model_errors import RolloutErrors, difference_table, measure, picture, read_errors, write_errors
+from mag.experiments.model_errors import (
+    RolloutErrors,
+    difference_figure,
+    difference_table,
+    measure,
+    read_errors,
+    write_errors,
+)
 from mag.experiments.records import Record, load_records
 from mag.experiments.study import Study
 from mag.experiments.table import KEYS, METRICS, read_other, to_table
@@ -99,7 +106,10 @@ def write_report(material: Material, out: Path, metric: str | None = None) -> Re
     if not difference.empty:
         heading = "Accumulated error of the models along rollouts, MAMBA's minus MAG's"
         tables["model_errors"] = (heading, difference)
-        pictures["model_errors"] = (f"{heading}, with bootstrap 95 % interval", picture(difference, material.title))
+        pictures["model_errors"] = (
+            f"{heading}, with bootstrap 95 % interval",
+            difference_figure(difference, material.title),
+        )
     notes = make_notes(material, analysis)
     out.mkdir(parents=True, exist_ok=True)
     table.to_csv(out / CURVES.replace(".json", ".csv"), index=False)
@@ -193,7 +203,7 @@ def write_summary(
     notes: list[str],
 ) -> None:
     """Write the page, `index.html`."""
-    shown = {name: page.picture(svgs[name], caption) for name, (caption, _) in pictures.items()}
+    shown = {name: page.figure_html(svgs[name], caption) for name, (caption, _) in pictures.items()}
     sections = [page.Section("Learning curves", shown.pop("curves", ""))]
     for name, (heading, frame) in tables.items():
         body = "" if frame.empty else export.as_html(export.for_people(frame), folded=name in LONG)

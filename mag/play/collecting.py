@@ -61,12 +61,12 @@ def collect(
 
     def step(collectors: Collector, key: PRNGKeyArray) -> tuple[Collector, Recorded]:
         keys = jax.random.split(key, len(collectors.absorbing))
-        after = jax.vmap(lambda key, collector: advance(key, collector, env=env, choose=choose))(keys, collectors)
-        return after, jax.vmap(record)(collectors)
+        after = jax.vmap(lambda key, collector: next_item(key, collector, env=env, choose=choose))(keys, collectors)
+        return after, jax.vmap(current_item)(collectors)
 
     after, recorded = jax.lax.scan(step, collectors, jax.random.split(key, steps))
     recorded = jax.tree.map(lambda x: x.swapaxes(0, 1), recorded)
-    last = jax.vmap(record)(after)
+    last = jax.vmap(current_item)(after)
     return after, Played(
         carry=collectors.episode.carry,
         arrivals=recorded.arrival,
@@ -77,7 +77,7 @@ def collect(
     )
 
 
-def record(collector: Collector) -> Recorded:
+def current_item(collector: Collector) -> Recorded:
     """The item and the episode's result at a collector's current time step."""
     episode, shown = collector.episode, collector.episode.timestep
     ended = (shown.terminated & (collector.absorbing == 1)) | shown.truncated
@@ -88,7 +88,7 @@ def record(collector: Collector) -> Recorded:
     )
 
 
-def advance(key: PRNGKeyArray, collector: Collector, *, env: Env, choose: Choose) -> Collector:
+def next_item(key: PRNGKeyArray, collector: Collector, *, env: Env, choose: Choose) -> Collector:
     """The collector at its next item: a transition, the second absorbing item, or a new episode.
 
     The key is consumed.

@@ -133,9 +133,9 @@ class HostPlayer:
                 continue
             number, playing = self._by_seed(np.minimum(items.count, self.steps - 1)), self._by_seed(active)
             timestep = time_steps(self._by_seed(moments.shown))
-            items.record(moments, active)
+            items.append(moments, active)
             action, carry = self._act(item_keys, number, agent, carry, timestep, playing)
-            self._advance(active, np.asarray(action).reshape(len(seats), -1))
+            self._request_items(active, np.asarray(action).reshape(len(seats), -1))
         begun = jnp.asarray(self._by_seed(self._begun), jnp.int32)
         session = jnp.full(self.num_seeds, self._session, jnp.int32)
         return Players(carry, players.entropy, begun, session), items.played(moments, players.carry, self.num_seeds)
@@ -165,12 +165,12 @@ class HostPlayer:
     def _arrive(self, env: int, shown: np.void, items: Items) -> None:
         """Note the time step that an environment has reached."""
         if shown["first"]:
-            self._moments.begin(env, shown)
-            items.begin(env)
+            self._moments.start_episode(env, shown)
+            items.start_episode(env)
         else:
             self._moments.step(env, shown)
 
-    def _advance(self, active: Bool[np.ndarray, " envs"], action: Int[np.ndarray, "envs agents"]) -> None:
+    def _request_items(self, active: Bool[np.ndarray, " envs"], action: Int[np.ndarray, "envs agents"]) -> None:
         """Ask the active environments for their next item: a transition, the second absorbing item, a new episode."""
         for env in np.flatnonzero(active).tolist():
             if self._moments.is_over(env):

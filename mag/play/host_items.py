@@ -22,7 +22,7 @@ class Moments:
         self.returns = np.zeros((num_envs, *spec.reward_shape), np.float32)
         self.length = np.zeros(num_envs, np.int32)
 
-    def begin(self, env: int, shown: np.void) -> None:
+    def start_episode(self, env: int, shown: np.void) -> None:
         """The start of an episode."""
         self.shown[env] = shown
         self.previous_action[env], self.absorbing[env] = -1, 0
@@ -71,7 +71,7 @@ class Items:
         """Which environments have fewer items than are asked for."""
         return self.count < self._steps
 
-    def begin(self, env: int) -> None:
+    def start_episode(self, env: int) -> None:
         """An episode starts with the next item."""
         self._since[env] = self.count[env]
 
@@ -79,7 +79,7 @@ class Items:
         """Forget the items of the episode under way."""
         self.count[env] = self._since[env]
 
-    def record(self, moments: Moments, active: Bool[np.ndarray, " envs"]) -> None:
+    def append(self, moments: Moments, active: Bool[np.ndarray, " envs"]) -> None:
         """Note the current item of the active environments."""
         envs = np.flatnonzero(active)
         for name, column in self._columns.items():

@@ -85,7 +85,7 @@ class Stage:
 
     def reset(self, payload: bytes) -> bytes:
         """Begin an episode."""
-        record = self._record(self.env.reset(int.from_bytes(payload, "little")))
+        record = self._as_record(self.env.reset(int.from_bytes(payload, "little")))
         self._time = 0
         if not record["first"] or record["terminated"] or record["truncated"]:
             raise self._wrong("shows, after a reset, a time step that is not `first` or that ends the episode")
@@ -93,7 +93,7 @@ class Stage:
 
     def step(self, payload: bytes) -> bytes:
         """Play a joint action."""
-        record = self._record(self.env.step(np.frombuffer(payload, np.int32).copy()))
+        record = self._as_record(self.env.step(np.frombuffer(payload, np.int32).copy()))
         self._time += 1
         if record["first"]:
             raise self._wrong("shows a time step that is `first` after an action")
@@ -102,7 +102,7 @@ class Stage:
             raise self._wrong(f"goes on after its episode_limit of {self._time} steps; it has to be `truncated` there")
         return bytes(record.tobytes())
 
-    def _record(self, shown: Any) -> np.ndarray:
+    def _as_record(self, shown: Any) -> np.ndarray:
         from mag.envs.host import record_of
 
         return record_of(self.spec, shown)

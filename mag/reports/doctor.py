@@ -60,7 +60,7 @@ def is_well(findings: list[Finding]) -> bool:
     return all(finding.state != "missing" for finding in findings)
 
 
-def tell(finding: Finding) -> str:
+def format_finding(finding: Finding) -> str:
     """A finding in lines of 80 columns; longer words, such as paths, stay whole."""
     begin = f"{finding.state:8} {finding.part:10} "
     parts = [(begin, finding.told)] + ([(" " * len(begin) + "-> ", finding.advice)] if finding.advice else [])

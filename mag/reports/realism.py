@@ -20,7 +20,7 @@ from mag.envs.view import View
 from mag.errors import UsageError
 from mag.learning.distributions import distance
 from mag.learning.parallel import first_seed
-from mag.play.episode import Agent, chosen_by, kept, where
+from mag.play.episode import Agent, Episode, chosen_by, kept, step_episode, where
 from mag.play.jax_player import JaxPlayer
 from mag.play.testing import Trial, is_running, play_through, start_trial
 from mag.reports.classifier import held_out_accuracy
@@ -71,7 +71,7 @@ def can_be_compared(run: Trained) -> bool:
 
 
 def realism(run: Trained, *, rollouts: int, length: int = LENGTH) -> dict[str, Any]:
-    """The realism of the world model of a run's first seed, over about `rollouts` rollouts (see `describe`).
+    """The realism of the world model of a run's first seed, over about `rollouts` rollouts (see `realism_measures`).
 
     Raises UsageError where the run cannot be compared with the simulator, or episodes are too short.
     """
@@ -86,7 +86,7 @@ def realism(run: Trained, *, rollouts: int, length: int = LENGTH) -> dict[str, A
     if not found.known.any():
         raise UsageError(f"no episode of {run.config.env} was longer than {PAST} steps; nothing to roll out from")
     found = jax.tree.map(lambda x: x[found.known], found)
-    return describe(found, getattr(player.env, "view", None))
+    return realism_measures(found, getattr(player.env, "view", None))
 
 
 def rollout_errors(path: Path, rollouts: int = 512) -> dict[str, list[float]]:
@@ -120,7 +120,8 @@ def compare_rollouts(
 class Played(NamedTuple):
     """A real episode `[time, ...]`, whose last step repeats after its end."""
 
-    env_state: Any
+    episodes: Episode
+    """The episode under way at each step, from which it can be continued otherwise."""
     arrivals: Arrival
     over: Bool[Array, " time"]
     """Whether the episode has ended at the step."""
@@ -136,30 +137,33 @@ class Played(NamedTuple):
 def play(key: PRNGKeyArray, env: Env, agent: Agent) -> Played:
     """Play one episode as in training, drawing actions. The key is consumed."""
 
-    def show(trial: Trial) -> tuple[Any, Arrival, Array]:
+    def show(trial: Trial) -> tuple[Episode, Arrival, Array]:
         episode = trial.episode
-        return episode.env_state, kept(episode.timestep, episode.previous_action), ~is_running(env, trial)
+        return episode, kept(episode.timestep, episode.previous_action), ~is_running(env, trial)
 
     start, choose = start_trial(key, env, agent), chosen_by(agent, greedy=False)
-    last, (env_states, arrivals, over) = play_through(start, env=env, choose=choose, show=show)
-    return Played(env_states, arrivals, over, ~last.timestep.terminated)
+    last, (episodes, arrivals, over) = play_through(start, env=env, choose=choose, show=show)
+    return Played(episodes, arrivals, over, ~last.timestep.terminated)
 
 
-def repeat(key: PRNGKeyArray, env: Env, env_state: Any, before: Arrival, actions: Array) -> Repeated:
-    """The simulator's steps under joint actions `[k, agents]`, from a state whose arrival is `before`.
+def repeat(key: PRNGKeyArray, env: Env, episode: Episode, actions: Array) -> Repeated:
+    """The simulator's steps under joint actions `[k, agents]`, from an episode under way.
 
     After the end the last arrival repeats. The key is consumed.
     """
 
-    def step(carry: tuple, inputs: tuple) -> tuple[tuple, Repeated]:
-        key, action = inputs
-        after, timestep = env.step(key, carry[0], action)
-        ended = timestep.terminated | timestep.truncated
-        carry = where(carry[1], carry, (after, ended, kept(timestep, action)))
-        return carry, Repeated(arrivals=carry[2], ended=carry[1])
+    def step(episode: Episode, inputs: tuple) -> tuple[Episode, Repeated]:
+        key, action = inputs  # the actions are given: `choose` draws nothing
+        after = step_episode(key, key, episode, env=env, choose=lambda _, episode: (action, episode.carry))
+        episode = where(has_ended(episode), episode, after)
+        return episode, Repeated(kept(episode.timestep, episode.previous_action), has_ended(episode))
 
-    start = (env_state, jnp.zeros((), bool), before)
-    return jax.lax.scan(step, start, (jax.random.split(key, len(actions)), actions))[1]
+    return jax.lax.scan(step, episode, (jax.random.split(key, len(actions)), actions))[1]
+
+
+def has_ended(episode: Episode) -> Bool[Array, ""]:
+    """Whether an episode is over at its current time step."""
+    return episode.timestep.terminated | episode.timestep.truncated
 
 
 def _compare(
@@ -178,9 +182,8 @@ def _compare(
     time = jax.random.randint(key_time, (), PAST - 1, jnp.maximum(steps, PAST))
     past = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, time - PAST + 1, PAST), played.arrivals)
     imagined = algorithm.venture(key_venture, state, model_reward, past, length=length)
-    env_state = jax.tree.map(lambda x: x[time], played.env_state)
-    before = jax.tree.map(lambda x: x[-1], past)
-    repeated = repeat(key_repeat, env, env_state, before, imagined.action)
+    episode = jax.tree.map(lambda x: x[time], played.episodes)
+    repeated = repeat(key_repeat, env, episode, imagined.action)
     whole = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), past, repeated.arrivals)
     decoded = algorithm.imagine(key_decode, state, whole, observed=PAST + length).obs[PAST:]
     ahead = jnp.arange(len(played.over)) - time
@@ -189,7 +192,7 @@ def _compare(
     return Comparison(past, imagined, repeated, decoded, returns, time < steps, played.truncated)
 
 
-def describe(found: Comparison, view: View | None) -> dict[str, Any]:
+def realism_measures(found: Comparison, view: View | None) -> dict[str, Any]:
     """The measures of realism of rollouts `[rollouts, ...]`.
 
     The simulator's steps after the end of an episode are left out; imagined rewards and deaths are weighted by the

@@ -17,13 +17,13 @@ def draw(folder: RunFolder, title: str, *, has_wins: bool) -> str | None:
     """
     try:
         rows, damaged = read_rows(folder)
-        picture(rows, title, has_wins=has_wins).savefig(folder.curve, dpi=120)
+        curve_figure(rows, title, has_wins=has_wins).savefig(folder.curve, dpi=120)
     except OSError as error:
         return f"{folder.curve} was not drawn ({error.strerror or error})"
     return f"{folder.metrics}, line {damaged[0]}, is damaged and not in {folder.curve.name}" if damaged else None
 
 
-def picture(rows: list[Row], title: str, *, has_wins: bool) -> Any:
+def curve_figure(rows: list[Row], title: str, *, has_wins: bool) -> Any:
     """The figure that `draw` writes."""
     from matplotlib.figure import Figure
 

@@ -66,7 +66,7 @@ class Progress:
         """Whether the present parameters have been evaluated."""
         return self.evaluation is not None and self.evaluation.iteration == self.iteration
 
-    def advance(self, episodes: Episodes, env_steps: np.ndarray) -> None:
+    def count_iteration(self, episodes: Episodes, env_steps: np.ndarray) -> None:
         """Count one iteration: leaves of `episodes` are `[seeds, envs, time]`, `env_steps` is `[seeds]`."""
         self.iteration += 1
         for seed, steps in enumerate(env_steps):

@@ -173,7 +173,7 @@ class Run:
         assert played is not None, "an iteration has to play"
         metrics, episodes, transitions = jax.device_get((metrics, played.episodes, played.transitions))
         self.check_returns(episodes.returns[episodes.ended])
-        self.progress.advance(episodes, transitions.sum((1, 2)))
+        self.progress.count_iteration(episodes, transitions.sum((1, 2)))
         broken = [
             f"{name} is {value} for seed {self.config.seed + seed}"
             for name, values in metrics.items()

@@ -41,7 +41,7 @@ class WandbLogger:
         """One seed's metrics at one iteration. After a resume, Weights & Biases ignores steps that it has already."""
         seed = row["seed"]
         if seed not in self._runs:
-            self._runs[seed] = self._begin(seed)
+            self._runs[seed] = self._start_run(seed)
         told = {name: value for name, value in row.items() if value is not None and name != "seed"}
         self._runs[seed].log(told, step=row[X_AXIS])
 
@@ -50,7 +50,7 @@ class WandbLogger:
         for run in self._runs.values():
             run.finish()
 
-    def _begin(self, seed: int) -> Any:
+    def _start_run(self, seed: int) -> Any:
         path = self._folder.path.resolve()
         run = self._wandb.init(
             project=os.environ.get("WANDB_PROJECT", PROJECT),

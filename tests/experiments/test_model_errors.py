@@ -36,7 +36,7 @@ def test_both_kinds_of_errors():
     table = difference_table(measured)
     assert table.set_index("error").difference.to_dict() == {"learned": -1.0, "true": 2.0}
     assert np.isnan(table["difference low"]).all()
-    assert len(model_errors.picture(table, "a").axes) == 2
+    assert len(model_errors.difference_figure(table, "a").axes) == 2
 
 
 def test_errors_come_back_as_they_were_kept(tmp_path):

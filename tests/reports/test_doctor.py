@@ -8,7 +8,7 @@ import pytest
 from mag import cli
 from mag.envs.starcraft import install as installed
 from mag.reports import doctor
-from mag.reports.doctor import SMAC_MAPS, examine, is_well, tell
+from mag.reports.doctor import SMAC_MAPS, examine, format_finding, is_well
 from tests.support.starcraft_server import install, launches
 
 
@@ -81,7 +81,7 @@ def test_an_error_of_a_check_is_a_finding(monkeypatch):
     monkeypatch.setattr("jax.devices", broken)
     (finding,) = found("jax")
     assert finding.state == "missing" and "no devices" in finding.told
-    assert tell(finding).splitlines()[1].strip().startswith("-> ")
+    assert format_finding(finding).splitlines()[1].strip().startswith("-> ")
 
 
 def test_the_game_is_sought_where_the_packages_of_its_client_are_missing(tmp_path, monkeypatch):
@@ -97,7 +97,7 @@ def test_the_game_is_sought_where_the_packages_of_its_client_are_missing(tmp_pat
 
 
 def test_a_finding_fits_80_columns():
-    told = doctor.tell(doctor.Finding("starcraft", "missing", "one two " * 20, "three " * 30))
+    told = doctor.format_finding(doctor.Finding("starcraft", "missing", "one two " * 20, "three " * 30))
     lines = told.splitlines()
     assert max(map(len, lines)) <= 80 and lines[0].startswith("missing  starcraft  one two")
     # 20 columns of state and part, or of state, part and arrow.

@@ -15,9 +15,9 @@ from mag.reports.realism import (
     PAST,
     Comparison,
     Repeated,
-    describe,
     format_realism,
     play,
+    realism_measures,
     repeat,
     write_picture,
 )
@@ -63,7 +63,7 @@ def comparison():
 
 
 def test_the_measures_by_hand():
-    found = describe(comparison(), None)
+    found = realism_measures(comparison(), None)
     one, two = found["by_steps_ahead"]
     # Smooth L1: of 0.5 it is 0.125, of 1 0.5, of 3 2.5, of 9 8.5; means over two agents, then over rollouts.
     assert one["error"] == pytest.approx((0.0625 + 0.25) / 2)
@@ -84,9 +84,9 @@ def test_the_measures_by_hand():
 
 def test_the_estimate_is_ranked_against_the_error():
     found = comparison()
-    assert describe(found, None)["estimate_follows_error"] == pytest.approx(1.0)
+    assert realism_measures(found, None)["estimate_follows_error"] == pytest.approx(1.0)
     swapped = found._replace(imagined=found.imagined._replace(estimate=found.imagined.estimate[::-1]))
-    assert describe(swapped, None)["estimate_follows_error"] == pytest.approx(-1.0)
+    assert realism_measures(swapped, None)["estimate_follows_error"] == pytest.approx(-1.0)
 
 
 def test_a_classifier_tells_what_can_be_told():
@@ -118,8 +118,8 @@ def test_the_simulator_repeats_a_battle_from_any_of_its_steps():
     env = envs.make("probe/two-step")
     played = play(jax.random.key(0), env, RandomAgent())
     actions = played.arrivals.previous_action[1:]
-    env_state, before = jax.tree.map(lambda x: x[0], (played.env_state, played.arrivals))
-    again = repeat(jax.random.key(1), env, env_state, before, actions)
+    start = jax.tree.map(lambda x: x[0], played.episodes)
+    again = repeat(jax.random.key(1), env, start, actions)
     steps = int((~played.over).sum())
     np.testing.assert_array_equal(again.ended, played.over[1:])
     for name in ("obs", "reward", "continues"):
@@ -138,7 +138,7 @@ def test_real_observations_agree_on_where_units_are():
 
 
 def test_what_is_written(tmp_path):
-    found = describe(comparison(), None)
+    found = realism_measures(comparison(), None)
     json.dumps(found, allow_nan=False)
     text = "\n".join(format_realism(found))
     assert "agents that die within a rollout: 1.000, imagined 0.500" in text

@@ -191,13 +191,13 @@ def test_a_gif_has_a_frame_for_every_moment(request, tmp_path, name, episodes):
 def test_a_gifs_pictures_are_handed_on_as_they_are_drawn(run, tmp_path, monkeypatch):
     made, alive = [], []
 
-    def watched(canvas, picture=film.picture):
+    def watched(canvas, canvas_image=film.canvas_image):
         alive.append(sum(each() is not None for each in made))
-        image = picture(canvas)
+        image = canvas_image(canvas)
         made.append(weakref.ref(image))
         return image
 
-    monkeypatch.setattr(film, "picture", watched)
+    monkeypatch.setattr(film, "canvas_image", watched)
     watch(run, 1, tmp_path / "battles.gif")
     # The first, whose `save` writes the others, and the latest one.
     assert len(made) > film.HOLD and max(alive) <= 2
@@ -278,12 +278,12 @@ def plays(tab, battle):
     length = battle["length"]
     assert (tab.text("step"), tab.text("result"), tab.text("play")) == (f"0 of {length}", "", "Play")
     assert (tab.text("allies"), tab.text("enemies")) == ("2 of 2", "1 of 1")
-    drawn = picture(tab, "real")
+    drawn = canvas_content(tab, "real")
     tab.evaluate("document.getElementById('speed').value = 4")
     tab.click("play")
     assert tab.text("play") == "Pause"
     tab.wait_for("state.time > 0.5")
-    assert picture(tab, "real") != drawn
+    assert canvas_content(tab, "real") != drawn
     tab.wait_for("!state.playing")
     assert (tab.text("step"), tab.text("play")) == (f"{length} of {length}", "Replay")
     assert tab.text("result") == {"won": "Won", "lost": "Lost"}[battle["result"]]
@@ -314,7 +314,7 @@ def steps(tab, length):
     assert tab.evaluate("state.playing") is False
 
 
-def picture(tab, canvas):
+def canvas_content(tab, canvas):
     """The content of a canvas."""
     return tab.evaluate(f"document.getElementById('{canvas}').toDataURL()")
 

@@ -9,7 +9,7 @@ from PIL import Image
 from rich.console import Console
 from tensorboardX.proto.event_pb2 import Event
 
-from mag.runs.curve import draw, picture
+from mag.runs.curve import curve_figure, draw
 from mag.runs.folder import RunFolder
 from mag.runs.logger import Logger, Terminal, average, duration, rate, read_rows
 
@@ -197,7 +197,7 @@ def test_the_curve_is_drawn_into_its_file(tmp_path, has_wins):
 
 @pytest.mark.parametrize(("has_wins", "scale"), [(True, 1), (False, 20)])
 def test_the_curve_shows_each_seed_and_their_mean(has_wins, scale):
-    (axes,) = picture(ROWS, "a title", has_wins=has_wins).axes
+    (axes,) = curve_figure(ROWS, "a title", has_wins=has_wins).axes
     tests = {tuple(np.asarray(line.get_ydata()) / scale) for line in axes.lines if line.get_color() == "tab:blue"}
     # Seeds 0 and 1, and their mean.
     assert tests == {(0, 0.25, 1), (0.5, 0.75, 0.5), (0.25, 0.5, 0.75)}
@@ -209,6 +209,6 @@ def test_the_curve_shows_each_seed_and_their_mean(has_wins, scale):
 
 
 def test_the_mean_is_of_iterations_that_all_seeds_have():
-    (axes,) = picture(ROWS[:-1], "a title", has_wins=True).axes
+    (axes,) = curve_figure(ROWS[:-1], "a title", has_wins=True).axes
     means = [line.get_ydata().tolist() for line in axes.lines if line.get_linewidth() == 2]
     assert means == [[0.25, 0.5]]

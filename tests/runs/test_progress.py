@@ -16,7 +16,7 @@ def episodes(won):
 
 def test_only_ended_episodes_count_and_seeds_are_apart():
     progress = Progress.start(2)
-    progress.advance(episodes([[[1, -1], [0, 1]], [[-1, -1], [-1, 0]]]), np.asarray([4, 3]))
+    progress.count_iteration(episodes([[[1, -1], [0, 1]], [[-1, -1], [-1, 0]]]), np.asarray([4, 3]))
     assert progress.env_steps == [4, 3]
     assert progress.slowest == 3
     # Seed 0: won, lost, won. Seed 1: lost.
@@ -31,8 +31,8 @@ def test_only_ended_episodes_count_and_seeds_are_apart():
 
 def test_the_window_holds_the_last_20_in_time_order():
     progress = Progress.start(1)
-    progress.advance(episodes([[[0, 0]] * 11]), np.asarray([22]))
-    progress.advance(episodes([[[1, -1]] * 5]), np.asarray([10]))
+    progress.count_iteration(episodes([[[0, 0]] * 11]), np.asarray([22]))
+    progress.count_iteration(episodes([[[1, -1]] * 5]), np.asarray([10]))
     # 22 lost and then 5 won: of the last 20, 5 are won.
     assert progress.training(0)["train/win_rate"] == 5 / 20
     assert progress.training(0)["train/episodes"] == 27
@@ -51,7 +51,7 @@ def test_the_next_evaluation_is_on_the_grid_whatever_was_skipped():
 
 def test_json_keeps_every_bit():
     progress = Progress.start(2)
-    progress.advance(episodes([[[1]], [[0]]]), np.asarray([1, 1]))
+    progress.count_iteration(episodes([[[1]], [[0]]]), np.asarray([1, 1]))
     progress.windows[0][0][1] = 0.1 + 0.2
     progress.add_evaluation(Evaluation(1, [1 / 3, 0.0], [1.0, 2.0], [3.0, 4.0]), every=10)
     assert Progress.from_json(json.loads(json.dumps(progress.to_json()))) == progress

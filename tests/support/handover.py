@@ -1,4 +1,4 @@
-"""What it does to play that parameters change inside an episode, while its recurrent memory is carried on.
+"""What it does to play that parameters change inside an episode, while its recurrent state is carried on.
 
     python -m tests.support.handover RUN... > results/lab-book/DATE-handover.json
 
@@ -34,9 +34,9 @@ EPISODES = 2048
 
 
 class HandoverCarry(NamedTuple):
-    """The recurrent memory of an agent, and who holds it."""
+    """The recurrent state of an agent, and who holds it."""
 
-    memory: Carry
+    recurrent: Carry
     first: Int[Array, ""]
     """The agent that began the episode."""
     steps: Int[Array, ""]
@@ -51,17 +51,17 @@ class Handover(eqx.Module):
 
     def initial_carry(self, key: PRNGKeyArray) -> HandoverCarry:
         """See `mag.play.episode.Agent`: one of the agents is drawn to begin. The key is consumed."""
-        key_first, key_memory = jax.random.split(key)
+        key_first, key_carry = jax.random.split(key)
         first = jax.random.randint(key_first, (), 0, self.count)
-        return HandoverCarry(self.one(first).initial_carry(key_memory), first, jnp.zeros((), jnp.int32))
+        return HandoverCarry(self.one(first).initial_carry(key_carry), first, jnp.zeros((), jnp.int32))
 
     def act(
         self, key: PRNGKeyArray, carry: Carry, timestep: TimeStep, *, greedy: bool
     ) -> tuple[Int[Array, " agents"], HandoverCarry]:
         """See `mag.play.episode.Agent`: the agent whose turn it is acts. The key is consumed."""
         agent = self.one((carry.first + carry.steps // self.span) % self.count)
-        action, memory = agent.act(key, carry.memory, timestep, greedy=greedy)
-        return action, HandoverCarry(memory, carry.first, carry.steps + 1)
+        action, recurrent = agent.act(key, carry.recurrent, timestep, greedy=greedy)
+        return action, HandoverCarry(recurrent, carry.first, carry.steps + 1)
 
     def one(self, index: Int[Array, ""]) -> Agent:
         """One of the agents."""

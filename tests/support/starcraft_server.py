@@ -107,9 +107,9 @@ class Match:
         self.loop, self.born = 0, 0
         self._key = jax.random.key(seed)
         self._run = jax.jit(partial(run, self.battle), static_argnums=2)
-        self.begin()
+        self.bring_units()
 
-    def begin(self) -> None:
+    def bring_units(self) -> None:
         """New units, with new tags."""
         from mag.envs.smac_jax.battle import start_units
 
@@ -125,7 +125,7 @@ class Match:
 
         self.loop += loops
         if not np.any(np.asarray(self.units.health) > 0):
-            self.begin()
+            self.bring_units()
             return
         self._key, key = jax.random.split(self._key)
         goal = np.array(self.units.position[: self.allies])

@@ -31,6 +31,9 @@ from mag.types import Arrival, Metrics
 MakeModels = Callable[[PRNGKeyArray, EnvSpec, MAGConfig], WorldModel]
 """Makes an untrained world model. The key is consumed."""
 
+Loss = tuple[Array, Metrics]
+"""A loss, and metrics."""
+
 
 def local_models(key: PRNGKeyArray, spec: EnvSpec, config: MAGConfig) -> WorldModel:
     """The world model of the paper. The key is consumed."""
@@ -120,16 +123,11 @@ class MAG:
     @per_seed(donate=("models",))
     def fit_models(self, key: PRNGKeyArray, models: Trainable, data: ReplayState) -> tuple[Trainable, Metrics]:
         """Line 4: train the world model by one-step prediction. The key is consumed."""
-
-        def loss(models: WorldModel, key: PRNGKeyArray) -> tuple[Array, Metrics]:
-            key_sample, key_loss = jax.random.split(key)
-            return models.loss(key_loss, self.sequences(key_sample, data))
-
         config = self.config.models
         return fit(
             key,
             models,
-            loss,
+            self.on_sequences(data, lambda models, key, sequences: models.loss(key, sequences)),
             self.models_optimiser,
             batches=config.batches,
             ema_decay=config.ema_decay,
@@ -141,11 +139,7 @@ class MAG:
         self, key: PRNGKeyArray, model_reward: Trainable, models: WorldModel, data: ReplayState
     ) -> tuple[Trainable, Metrics]:
         """Line 5: train the predictor of the world model's error. The key is consumed."""
-
-        def loss(model_reward: ModelReward | RatioReward, key: PRNGKeyArray) -> tuple[Array, Metrics]:
-            key_sample, key_loss = jax.random.split(key)
-            return model_reward.loss(key_loss, models, self.sequences(key_sample, data))
-
+        loss = self.on_sequences(data, lambda model_reward, key, sequences: model_reward.loss(key, models, sequences))
         batches = self.config.model_reward.batches
         return fit(key, model_reward, loss, self.model_reward_optimiser, batches=batches, workers=self.workers)
 
@@ -223,6 +217,17 @@ class MAG:
         return ModelAgent(
             state.models.weights, actor.params, actor.weights, spec.n_agents, spec.n_actions, self.config.exploration
         )
+
+    def on_sequences(
+        self, data: ReplayState, loss: Callable[[Any, PRNGKeyArray, Arrival], Loss]
+    ) -> Callable[[Any, PRNGKeyArray], Loss]:
+        """A loss of parameters and key, in which `loss` gets sequences drawn from D_e."""
+
+        def drawn(params: Any, key: PRNGKeyArray) -> Loss:
+            key_sample, key_loss = jax.random.split(key)
+            return loss(params, key_loss, self.sequences(key_sample, data))
+
+        return drawn
 
     def sequences(self, key: PRNGKeyArray, data: ReplayState) -> Arrival:
         """One seed's and one worker's part of a batch of sequences from D_e, `[batch, time, ...]`.

@@ -36,9 +36,9 @@ class JointEvents(eqx.Module):
 
     def __init__(self, key: PRNGKeyArray, n_agents: int, config: NetworksConfig):
         keys = jax.random.split(key, 5)
-        memory, hidden, components = config.deterministic, config.hidden, config.components
-        self.choice = MLP(keys[0], (memory, hidden, components), "elu")
-        self.life = MLP(keys[1], (memory, hidden, 1), "elu")
+        deterministic, hidden, components = config.deterministic, config.hidden, config.components
+        self.choice = MLP(keys[0], (deterministic, hidden, components), "elu")
+        self.life = MLP(keys[1], (deterministic, hidden, 1), "elu")
         self.life_given_component = jax.random.normal(keys[2], (components, hidden))
         self.prior_given_component = jax.random.normal(keys[3], (components, hidden))
         self.prior_given_alive = jax.random.normal(keys[4], (n_agents, hidden)) / n_agents**0.5

@@ -62,7 +62,7 @@ class Network(Protocol):
 class OnPolicyCarry(NamedTuple):
     """The recurrent state of an agent whose network is trained on policy."""
 
-    memory: Carry
+    recurrent: Carry
     """The network's recurrent state."""
     previous_action: Int[Array, " agents"]
     key: PRNGKeyArray
@@ -92,15 +92,15 @@ class OnPolicyAgent(eqx.Module):
         """Update the recurrent state with the observation, then act. The key is consumed."""
         network = self.greedy_network if greedy else self.network
         seen = arrival(timestep, jnp.where(timestep.first, -1, carry.previous_action))
-        memory = recur(network, carry.memory, network.encode(seen), seen)
+        recurrent = recur(network, carry.recurrent, network.encode(seen), seen)
         key_draw, key_next = jax.random.split(carry.key)
-        logits, _ = network.heads(None if greedy else key_draw, memory, seen)
+        logits, _ = network.heads(None if greedy else key_draw, recurrent, seen)
         if greedy:
             action = jnp.argmax(mask_logits(logits, seen.avail), -1)
         else:
             action = sample_categorical(key, behaviour(logits, seen.avail, self.epsilon))
         action = action.astype(jnp.int32)
-        return action, OnPolicyCarry(memory, action, key_next)
+        return action, OnPolicyCarry(recurrent, action, key_next)
 
 
 class OnPolicyState(NamedTuple):
@@ -257,10 +257,10 @@ def optimiser(config: LearningConfig) -> optax.GradientTransformation:
     )
 
 
-def recur(network: Network, memory: Carry, encoded: Any, step: Arrival) -> Carry:
+def recur(network: Network, carry: Carry, encoded: Any, step: Arrival) -> Carry:
     """`network.recur`, from a recurrent state of zeros where an episode starts."""
-    memory = jax.tree.map(lambda x: jnp.where(step.first, jnp.zeros_like(x), x), memory)
-    return network.recur(memory, encoded, step)
+    carry = jax.tree.map(lambda x: jnp.where(step.first, jnp.zeros_like(x), x), carry)
+    return network.recur(carry, encoded, step)
 
 
 def replay(
@@ -269,14 +269,14 @@ def replay(
     """Logits and values at every item of a segment, with recurrent states from its start and the draws made in play."""
 
     def step(carried: tuple[Carry, PRNGKeyArray], inputs: tuple[Any, Arrival]) -> tuple[Any, Any]:
-        memory = recur(network, carried[0], *inputs)
+        carry = recur(network, carried[0], *inputs)
         key_draw, key_next = jax.random.split(carried[1])
-        return (memory, key_next), (memory, key_draw)
+        return (carry, key_next), (carry, key_draw)
 
     encoded = jax.vmap(network.encode)(segment.arrivals)
-    start = segment.start.memory, segment.start.key
-    _, (memories, keys) = jax.lax.scan(step, start, (encoded, segment.arrivals))
-    return jax.vmap(network.heads)(keys, memories, segment.arrivals)
+    start = segment.start.recurrent, segment.start.key
+    _, (carries, keys) = jax.lax.scan(step, start, (encoded, segment.arrivals))
+    return jax.vmap(network.heads)(keys, carries, segment.arrivals)
 
 
 def behaviour(

@@ -42,7 +42,7 @@ def write_film(out: Path, battles: list[Battle], scene: Scene, title: str) -> No
                 writer.grab_frame()
     else:
         canvas = FigureCanvasAgg(figure)
-        pictures = (picture(canvas) for _ in frames)
+        pictures = (canvas_image(canvas) for _ in frames)
         duration = 1000 // FRAMES_PER_SECOND
         next(pictures).save(out, save_all=True, append_images=pictures, duration=duration, loop=0)
 
@@ -58,7 +58,7 @@ def redraw(figure: Any, battles: list[Battle], scene: Scene, title: str) -> Iter
             yield
 
 
-def picture(canvas: Any) -> Any:
+def canvas_image(canvas: Any) -> Any:
     """The content of a canvas as a Pillow image."""
     from PIL import Image
 
@@ -76,9 +76,9 @@ def draw(figure: Any, battle: Battle, scene: Scene, time: int, title: str) -> No
     for name, frames in named.items():
         is_real = name == "real"
         draw_ground(axes[name], scene, box)
-        draw_units(axes[name], scene, moment(frames, time), battle.fired[time] & is_real)
+        draw_units(axes[name], scene, frame_at(frames, time), battle.fired[time] & is_real)
         if is_real:
-            draw_dead(axes[name], scene, moment(frames, time))
+            draw_dead(axes[name], scene, frame_at(frames, time))
         axes[name].set_title(name if is_real else imagination(battle, time), fontsize=10)
     if imagined is None:
         curve = np.cumsum(real.arrivals.rewards.mean(-1))
@@ -118,7 +118,7 @@ def camera(battle: Battle) -> Rectangle:
     return left, bottom, right, top
 
 
-def moment(frames: Frame, time: int) -> Frame:
+def frame_at(frames: Frame, time: int) -> Frame:
     """The frame of one step."""
     return Frame(*(each[time] for each in frames))
 

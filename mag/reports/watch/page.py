@@ -22,16 +22,16 @@ def page(battles: list[Battle], scene: Scene, title: str, subtitle: str) -> str:
         "title": title,
         "subtitle": subtitle,
         "scene": {**scene._asdict(), "kinds": [kind._asdict() for kind in scene.kinds]},
-        "battles": [describe(battle) for battle in battles],
+        "battles": [battle_data(battle) for battle in battles],
     }
     template = files("mag.reports.watch").joinpath("page.html").read_text(encoding="utf-8")
     return template.replace(PLACE, json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"))
 
 
-def describe(battle: Battle) -> dict[str, Any]:
+def battle_data(battle: Battle) -> dict[str, Any]:
     """A battle as the page takes it: lists by step, and in each by unit; `Frame` explains their values."""
     real = battle.real
-    described: dict[str, Any] = {
+    found: dict[str, Any] = {
         "length": int(real.result.length),
         "result": outcome(battle),
         "kind": real.frames.kind[0].tolist(),
@@ -41,7 +41,7 @@ def describe(battle: Battle) -> dict[str, Any]:
     }
     if battle.imagined is not None:
         frames, prediction = battle.imagined.frames, battle.imagined.prediction
-        described["imagined"] = {
+        found["imagined"] = {
             **track(frames, np.zeros_like(battle.fired)),
             "observed": OBSERVED,
             "end": int(imagined_end(prediction)),
@@ -49,7 +49,7 @@ def describe(battle: Battle) -> dict[str, Any]:
             "error": rounded(prediction.error, digits=4),
             "one_step": rounded(prediction.one_step, digits=4),
         }
-    return described
+    return found
 
 
 def track(frames: Frame, fired: Bool[np.ndarray, "time units"]) -> dict[str, Any]:

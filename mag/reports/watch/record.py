@@ -48,7 +48,7 @@ def battles(algorithm: Algorithm, env: Any, state: Any, key: PRNGKeyArray, episo
     keys = jax.random.split(key, episodes)
 
     def play(agent: Any, keys: Array) -> Recording:
-        return jax.vmap(lambda key: record(env, first_seed(agent), key))(keys)
+        return jax.vmap(lambda key: record_episode(env, first_seed(agent), key))(keys)
 
     def imagine(state: Any, keys: Array, recordings: Recording) -> Imagined:
         def one(inputs: tuple[PRNGKeyArray, Recording]) -> Imagined:
@@ -75,7 +75,7 @@ def jit(function: Callable[..., Any]) -> Callable[..., Any]:
     return jax.jit(function, compiler_options=compile_options())
 
 
-def record(env: Any, agent: Agent, key: PRNGKeyArray) -> Recording:
+def record_episode(env: Any, agent: Agent, key: PRNGKeyArray) -> Recording:
     """Play one greedy episode, as tests do. The key is consumed."""
 
     def show(trial: Trial) -> tuple[Frame, Arrival]:

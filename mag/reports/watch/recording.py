@@ -30,7 +30,7 @@ def record_on_host(env: HostEnv, agent: Agent, key: PRNGKeyArray, episodes: int)
     The key is consumed. Raises PlayError where the environment breaks.
     """
     try:
-        played = [record(env, agent, key, number, episodes) for number in range(episodes)]
+        played = [record_host_episode(env, agent, key, number, episodes) for number in range(episodes)]
     except UsageError:
         raise
     except Exception as error:
@@ -42,8 +42,11 @@ def record_on_host(env: HostEnv, agent: Agent, key: PRNGKeyArray, episodes: int)
     return jax.tree.map(lambda *each: np.stack(each), *played)
 
 
-def record(env: HostEnv, agent: Agent, key: PRNGKeyArray, number: int, episodes: int) -> Recording:
-    """Play one greedy episode: number `number` of a test of `episodes` with this key."""
+def record_host_episode(env: HostEnv, agent: Agent, key: PRNGKeyArray, number: int, episodes: int) -> Recording:
+    """Play one greedy episode: number `number` of a test of `episodes` with this key.
+
+    A loop of its own: `mag.play.episode` compiles its steps, and the processes of `mag.play.host` show no units.
+    """
     view: Any = env.view  # type: ignore[attr-defined]
     trial = begin_trial(jax.random.split(key, episodes)[number], agent)
     shown = checked(env, env.reset(test_seed(key, number)))

@@ -197,9 +197,11 @@ def test_attention_ppo_has_the_numbers_of_mags_policy_update():
 
 
 def test_commnet_is_a_policy_gradient_with_monte_carlo_returns():
-    learning = of("commnet").learning
+    learning, collect = of("commnet").learning, of("commnet").collect
     assert (learning.optimiser, learning.learning_rate, learning.value_coefficient) == ("rmsprop", 1e-3, 0.01)
     assert (learning.gae_lambda, learning.epochs, learning.minibatches, learning.entropy) == (1.0, 1, 1, 0.0)
+    # One update of 8 x 60 = 480 steps: 100 000 / 480 = 208.3.
+    assert 100_000 // (collect.num_envs * collect.steps) == 208
     # Encoder, C, LSTM and the two heads.
     expected = 101 * 128 + 128 + 128 * 128 + 128 + 2 * (128 * 512 + 512) + 128 * 10 + 10 + 128 + 1
     assert count(lambda key: CommNet(key, SPEC, of("commnet").networks)) == expected

@@ -14,16 +14,16 @@ STEP = jax.tree.map(lambda x: x[0, 0], random_batch(0, [[0]]))
 
 
 @pytest.mark.parametrize("communicate", [True, False])
-def test_attention_then_memory_then_head(communicate):
+def test_attention_then_recurrence_then_head(communicate):
     config = AttentionNetworksConfig(hidden=8, heads=2, communicate=communicate)
     network = filled(lambda key: AttentionPPO(key, SPEC, config))
     rng = np.random.default_rng(0)
-    memory = Both(*jnp.asarray(rng.normal(size=(2, 3, 8)), jnp.float32))
-    after = network.recur(memory, network.encode(STEP), STEP)
+    carry = Both(*jnp.asarray(rng.normal(size=(2, 3, 8)), jnp.float32))
+    after = network.recur(carry, network.encode(STEP), STEP)
     logits, value = network.heads(None, after, STEP)
     for net, before, now, out in (
-        (float64(network.actor), memory.actor, after.actor, logits),
-        (float64(network.critic), memory.critic, after.critic, value[:, None]),
+        (float64(network.actor), carry.actor, after.actor, logits),
+        (float64(network.critic), carry.critic, after.critic, value[:, None]),
     ):
         x = [reference.relu(np, obs @ net.embed.weight + net.embed.bias) for obs in np.asarray(STEP.obs, float)]
         together = communicate or out is not logits

@@ -87,8 +87,8 @@ def test_what_the_dead_observe_does_not_reach_the_living(algo):
 
     def living(obs):
         seen = arrival(timestep._replace(obs=obs), shown.previous_action)
-        memory = network.recur(carry, network.encode(seen), seen)
-        logits, value = network.heads(None, memory, seen)
+        after = network.recur(carry, network.encode(seen), seen)
+        logits, value = network.heads(None, after, seen)
         return logits[jnp.array([0, 2])], value[jnp.array([0, 2])]
 
     there, elsewhere = living(shown.obs), living(shown.obs.at[1].add(3.0))

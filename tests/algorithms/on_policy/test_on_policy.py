@@ -203,9 +203,9 @@ def test_what_the_dead_do_and_what_nothing_follows_teaches_nothing(batch):
     jax.tree.map(np.testing.assert_array_equal, gradient(NETWORK, batch), gradient(NETWORK, other))
 
 
-def test_memory_goes_on_until_an_episode_starts():
+def test_the_recurrent_state_goes_on_until_an_episode_starts():
     start = SEGMENTS.start
-    other = SEGMENTS._replace(start=start._replace(memory=jax.tree.map(lambda x: -x, start.memory)))
+    other = SEGMENTS._replace(start=start._replace(recurrent=jax.tree.map(lambda x: -x, start.recurrent)))
     run = jax.jit(jax.vmap(lambda segment: replay(NETWORK, segment)))
     for one, another in zip(run(SEGMENTS), run(other), strict=True):
         differs = np.abs(np.asarray(one - another)).reshape(*one.shape[:2], -1).max(-1) > 0
