@@ -17,12 +17,19 @@ PATIENCE = [f"--xla_cpu_collective_call_{what}_timeout_seconds=86400" for what i
 machine."""
 
 
-def setup(num_seeds: int = 1, workers: int = 1) -> None:
+COORDINATOR = "JAX_COORDINATOR_ADDRESS"
+"""JAX's own variable with address and port of the first of several processes that train one run."""
+PROCESSES = ("JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
+"""Variables with the number of processes, and this one's, from 0."""
+
+
+def setup(num_seeds: int = 1, workers: int = 1, *, joins: bool = False) -> None:
     """Give JAX its CPU threads and a compilation cache on disk, with which a configuration's second run starts at once.
 
     The cache lies in `cache_folder()`; if that cannot be written, there is no cache. JAX counts each thread as a
     device, and spare devices cost time: on two cores a run of two workers takes 1.4 times as long with eight devices
-    as with two, so there are no more than needed. Raises UsageError if JAX is set to 64 bits.
+    as with two, so there are no more than needed. With `joins`, several processes share the workers if the variable
+    `COORDINATOR` is set. Raises UsageError if JAX is set to 64 bits or the processes cannot be counted.
     """
     if os.environ.get("JAX_ENABLE_X64", "0").lower() not in ("", "0", "false", "off", "no"):
         raise UsageError(
@@ -36,13 +43,33 @@ def setup(num_seeds: int = 1, workers: int = 1) -> None:
 
     if jax.config.read("jax_enable_x64"):
         raise UsageError("jax_enable_x64 is on, but everything here is computed in 32 bits; leave it off")
+    processes = join() if joins and COORDINATOR in os.environ else 1
     with contextlib.suppress(RuntimeError):  # JAX is in use already: seeds run in turn, with one worker
         threads = max(own_cores(), seeds_at_once(num_seeds, workers) * workers)
+        if processes > 1:
+            threads = max(1, workers // processes)
         jax.config.update("jax_num_cpu_devices", min(threads, MOST_THREADS))
     folder = cache_folder()
     if is_writable(folder):
         jax.config.update("jax_compilation_cache_dir", str(folder))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+
+
+def join() -> int:
+    """Start JAX in this process as one of several; returns how many there are. Raises UsageError where it cannot."""
+    import jax
+
+    try:
+        count, number = (int(os.environ[name]) for name in PROCESSES)
+        if not jax.distributed.is_initialized():
+            jax.distributed.initialize(num_processes=count, process_id=number)
+    except (KeyError, ValueError, RuntimeError) as error:
+        given = ", ".join(f"{name} {os.environ.get(name, 'not set')}" for name in (COORDINATOR, *PROCESSES))
+        raise UsageError(
+            f"this process cannot join the others of its run ({given}; {str(error).partition(chr(10))[0]}); give the "
+            "first process's address and port, how many there are and which this is, or unset all three"
+        ) from error
+    return count
 
 
 def set_precision(precision: str) -> None:

@@ -84,9 +84,15 @@ def device_grid(num_seeds: int, workers: int) -> Grid:
 
     A CPU has a thread for each worker, and as few seeds at once as fill its cores. Several accelerators take a
     worker each, or equal numbers of seeds; if a seed has more workers than there are accelerators, one accelerator
-    computes all of its workers, with the same result. Raises UsageError where a CPU has too few threads.
+    computes all of its workers, with the same result. Several processes (`mag.learning.hosts`) have a worker on each of
+    their devices. Raises UsageError where a CPU has too few threads, or processes hold more or fewer devices.
     """
-    most = most_workers()
+    most, processes = most_workers(), jax.process_count()
+    if processes > 1:
+        if workers != most:
+            held = f"the {processes} processes of this run have {most} devices"
+            raise UsageError(f"workers is {workers}, and {held}; give --workers {most}")
+        return Grid(1, workers)
     if jax.default_backend() == "cpu":
         if workers > most:
             why = "call `mag.runtime.setup(workers=...)` before JAX is used"

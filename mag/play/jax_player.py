@@ -64,8 +64,8 @@ class JaxPlayer:
         return self._compiled_test(episodes)(keys, agent)
 
     def _compile_test(self, episodes: int) -> Callable[..., Any]:
-        """A compiled test of `episodes` episodes, shared among the workers if it divides evenly."""
-        share = episodes % self.workers.count == 0
+        """A compiled test of `episodes` episodes, shared among the workers of a process if it divides evenly."""
+        share = episodes % self.workers.count == 0 and jax.process_count() == 1
 
         def play(key: PRNGKeyArray, agent: Agent) -> Episodes:
             keys = jax.random.split(key, episodes)

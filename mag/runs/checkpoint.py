@@ -160,12 +160,20 @@ def load_arrays(template: Any, folder: Path) -> Any:
 
 
 def checkpointer() -> Any:
-    """Orbax, silent and without compression, which costs seconds and gains little on parameters."""
+    """Orbax, silent and without compression, which costs seconds and gains little on parameters.
+
+    Of several processes each reads and writes by itself, without waiting for the others.
+    """
     import orbax.checkpoint as ocp
 
     for name in ("absl", "orbax"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    return ocp.Checkpointer(ocp.PyTreeCheckpointHandler(use_compression=False))
+    own = jax.process_index()
+    alone = ocp.options.MultiprocessingOptions(
+        primary_host=own, active_processes={own}, barrier_sync_key_prefix=str(own)
+    )
+    handler = ocp.PyTreeCheckpointHandler(use_compression=False, multiprocessing_options=alone)
+    return ocp.Checkpointer(handler, multiprocessing_options=alone)
 
 
 def verified_progress(path: Path) -> dict[str, Any]:

@@ -87,7 +87,11 @@ def identify(given: Given, base: RunConfig | None = None, spell: Spell = str) ->
 def give_threads(given: Given, usual: RunConfig, spell: Spell) -> None:
     """Set JAX up for the seeds and workers given."""
     setup(
-        *(max(1, convert(spell(name), int, given.get(name, getattr(usual, name)))) for name in ("num_seeds", "workers"))
+        *(
+            max(1, convert(spell(name), int, given.get(name, getattr(usual, name))))
+            for name in ("num_seeds", "workers")
+        ),
+        joins=True,
     )
 
 

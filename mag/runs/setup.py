@@ -10,6 +10,7 @@ from mag import envs
 from mag.algorithms import registry
 from mag.algorithms.config import RunConfig, validate
 from mag.algorithms.contract import Algorithm
+from mag.errors import UsageError
 from mag.learning.parallel import seed_keys
 from mag.play.ahead import AheadPlayer
 from mag.play.host import HostPlayer
@@ -66,6 +67,8 @@ def make_player(config: RunConfig, content: dict[str, Any] | None = None) -> Pla
         "workers": config.workers,
     }
     if envs.is_host(config.env):
+        if jax.process_count() > 1:
+            raise UsageError(f"{config.env} is played on the host; only one process can train on it")
         player = HostPlayer(envs.spec(config.env, content), config=config.host, content=content, **sizes)
         return AheadPlayer(player) if config.host.overlap else player
     return JaxPlayer(envs.make(config.env, content), **sizes)
@@ -89,6 +92,6 @@ def headline(config: RunConfig, setup: Setup, folder: Path) -> str:
 
 def device() -> str:
     """The accelerator that is used, or the CPU with the cores given to this process."""
-    if jax.default_backend() == "cpu":
-        return f"CPU ({cores_told()})"
-    return f"{jax.default_backend().upper()} ({jax.devices()[0].device_kind})"
+    processes = f" in each of {jax.process_count()} processes" if jax.process_count() > 1 else ""
+    kind = cores_told() if jax.default_backend() == "cpu" else jax.devices()[0].device_kind
+    return f"{jax.default_backend().upper()} ({kind}){processes}"

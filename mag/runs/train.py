@@ -6,7 +6,9 @@ alone, not on when the run was saved, stopped or resumed.
 
 import contextlib
 import json
+import os
 import signal
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from jaxtyping import Array, Key
 
 from mag.algorithms.config import RunConfig
 from mag.errors import PlayError, UsageError
+from mag.learning import hosts
 from mag.play.collecting import Played
 from mag.play.episode import Agent
 from mag.play.testing import evaluation_keys, means, returns_of_agents
@@ -40,7 +43,7 @@ def train(config: RunConfig, path: Path | None = None) -> dict[str, Any]:
     """
     path = path or default_path(config)
     try:
-        return train_in(path, config)
+        return train_in(path, config) if hosts.leads() else follow(path, config)
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -50,10 +53,18 @@ def train(config: RunConfig, path: Path | None = None) -> dict[str, Any]:
         ) from error
 
 
-def train_in(path: Path, config: RunConfig) -> dict[str, Any]:
-    """`train`, but OSError where files cannot be written."""
+def follow(path: Path, config: RunConfig) -> dict[str, Any]:
+    """The part of one of several processes that does not write: it shows nothing and leaves no file behind."""
+    with tempfile.TemporaryDirectory() as own, Path(os.devnull).open("w") as silence:
+        with contextlib.redirect_stdout(silence):
+            return train_in(Path(own) / path.name, config, kept=RunFolder(path))
+
+
+def train_in(path: Path, config: RunConfig, kept: RunFolder | None = None) -> dict[str, Any]:
+    """`train`, but OSError where files cannot be written. A folder `kept` is read in place of the one written to."""
     with claim(path, config) as folder, StopRequest(notify=print) as stop, contextlib.ExitStack() as stack:
-        if finished := read_summary(folder, config):
+        kept = kept or folder
+        if finished := read_summary(kept, config):
             print(f"{format_summary(finished, folder)}; more --steps extend it")
             return finished
         more = WandbLogger(folder, config) if config.logger == "wandb" else None
@@ -61,8 +72,9 @@ def train_in(path: Path, config: RunConfig) -> dict[str, Any]:
         print(headline(config, setup, folder.path), flush=True)
         stack.callback(setup.player.close)
         has_wins = setup.player.spec.has_wins
-        checkpoints = Checkpoints(folder.checkpoints, config.checkpoint.keep)
-        state, progress = resume(checkpoints, state, config, folder)
+        checkpoints = Checkpoints(kept.checkpoints, config.checkpoint.keep)
+        state, progress = resume(checkpoints, state, config, kept)
+        hosts.wait("resumed")
         if progress.iteration and (news := note_resumed(folder)):
             print(news)
         with Logger(
@@ -144,10 +156,10 @@ class Run:
         while self.progress.slowest < self.config.steps:
             metrics = self.iterate()
             self.log(metrics, self.evaluate() if self.is_evaluation_due() else {})
-            if stop.signum is not None or not self.logger.is_heard:
+            if signum := hosts.greatest(stop.signum or (0 if self.logger.is_heard else signal.SIGPIPE)):
                 self.save()
                 self.logger.say(f"saved in {self.checkpoints.folder.parent}; the same command resumes it")
-                raise Interrupted(stop.signum or signal.SIGPIPE)
+                raise Interrupted(signum)
             if time.monotonic() - self._saved >= self.config.checkpoint.every:
                 self.save()
         if not self.progress.is_evaluated:
@@ -231,7 +243,10 @@ class Run:
         self.progress.metrics_bytes = self.logger.rows(rows)
 
     def save(self) -> None:
-        """Write a checkpoint. Raises UsageError if the policy holds NaN, which keeps the last good checkpoint."""
+        """Write a checkpoint. Raises UsageError if the policy holds NaN, which keeps the last good checkpoint.
+
+        Of several processes the first one writes.
+        """
         broken = [
             f"{jax.tree_util.keystr(path, simple=True, separator='.')} of the policy holds NaN"
             for path, leaf in jax.tree_util.tree_leaves_with_path(
@@ -241,7 +256,8 @@ class Run:
         ]
         if broken:
             raise self.diverged(broken[:1])
-        self.checkpoints.save(self.state, self.progress.to_json(), self.progress.iteration)
+        if hosts.leads():
+            self.checkpoints.save(self.state, self.progress.to_json(), self.progress.iteration)
         self._saved = time.monotonic()
 
     def check_returns(self, returns: np.ndarray) -> None:

@@ -1,0 +1,27 @@
+"""Several processes, on one or several hosts, that share the workers of one run (JAX's distributed start).
+
+Every process computes the same run: it plays alike, holds all of the run's state, and its devices are some of the
+workers. Only the first one shows, tests for others and writes anything.
+"""
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+
+def leads() -> bool:
+    """Whether this is the process that writes; true where there is only one."""
+    return bool(jax.process_index() == 0)
+
+
+def wait(what: str) -> None:
+    """Go on when all processes have come to this point, named `what`."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(what)
+
+
+def greatest(number: int) -> int:
+    """The greatest of the processes' numbers, so that all of them decide alike."""
+    if jax.process_count() == 1:
+        return number
+    return int(np.max(multihost_utils.process_allgather(np.int32(number))))
