@@ -213,7 +213,7 @@ class HostPlayer:
     # Testing.
 
     def test(self, keys: Key[Array, " seeds"], agent: Agent, episodes: int) -> Episodes:
-        """Whole greedy episodes, `[seeds, episodes]`. The keys are consumed. An episode that breaks off is played again."""
+        """Whole greedy episodes, `[seeds, episodes]`. The keys are consumed. A broken episode is played again."""
         at_once = min(self.num_envs, episodes)
         schedule = Schedule(self.spec, self.num_seeds, at_once, episodes, np.asarray(jax.random.key_data(keys)))
         self._tests.fill(self._seat(env, schedule.next_seed) for env in range(schedule.seats))

@@ -265,7 +265,7 @@ class Seats:
         """Wait until no seat is busy, except seats whose process is being replaced, and a `wanted` seat, or every seat,
         shows a time step.
 
-        Returns pairs of a seat's number and an event, each seat's in order: a time step, or None for an episode that broke off.
+        Returns pairs of a seat's number and an event, each seat's in order: a time step, or None for a broken episode.
         Raises StoppedError if another thread calls `stop_waiting`.
         """
         with selectors.DefaultSelector() as selector:
