@@ -51,7 +51,8 @@ def modules(tmp_path, monkeypatch):
             if block.language == "python" and block.file:
                 (tmp_path / block.file).write_text(block.text)
             elif block.language == "toml" and "allies" in block.text:
-                (tmp_path / ("3m.toml" if "[starcraft]" in block.text else "my_map.toml")).write_text(block.text)
+                of_the_game = re.search(r'^map = "(.+)"', block.text, re.MULTILINE)
+                (tmp_path / f"{of_the_game[1] if of_the_game else 'my_map'}.toml").write_text(block.text)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     for each in [module for module in sys.modules if module.startswith("my_")]:  # of other tests

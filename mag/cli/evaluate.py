@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from mag.cli.parsing import announce, parse
+from mag.cli.parsing import announce, caution, parse
 from mag.options import choice, number
 from mag.runtime import setup
 
@@ -30,11 +30,12 @@ class Options:
 def run(words: list[str]) -> None:
     """Test a run."""
     (path,), options = parse(words, Options(), "mag evaluate", ("RUN",))
-    from mag.runs.zoo import config_at
+    from mag.runs.zoo import config_at, map_at
 
-    num_seeds = config_at(Path(path)).num_seeds  # finds a folder without a run before JAX is loaded
+    config = config_at(Path(path))  # finds a folder without a run before JAX is loaded
     announce(f"playing {options.episodes} test episodes of {path}")
-    setup(num_seeds)
+    setup(config.num_seeds)
+    caution(options.env or config.env, None if options.env else map_at(Path(path)))
     from mag.reports.evaluate import evaluate_run, format_result
 
     result = evaluate_run(

@@ -157,6 +157,17 @@ def announce(what: str) -> None:
         print(f"{what}; compiling takes up to a minute the first time", file=sys.stderr)
 
 
+def caution(env: str, content: dict[str, Any] | None) -> None:
+    """Print on standard error in what an environment is not the published one, before it is played.
+
+    `content`: a map file's content as the run stored it. Raises UsageError where something needed is missing.
+    """
+    from mag import envs
+
+    if sentence := envs.caution(env, content):
+        print(sentence, file=sys.stderr)
+
+
 def wrap(text: str, indent: int = 0, begin: str = "") -> list[str]:
     """Lines that fit the terminal, and 80 columns at most; the first one begins with `begin`."""
     width = max(40, min(80, shutil.get_terminal_size().columns))

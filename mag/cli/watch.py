@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from mag.cli.parsing import announce, parse
+from mag.cli.parsing import announce, caution, parse
 from mag.options import choice, number
-from mag.runs.zoo import config_at
+from mag.runs.zoo import config_at, map_at
 from mag.runtime import setup
 
 
@@ -23,9 +23,10 @@ class Options:
 def run(words: list[str]) -> None:
     """Write the battles and print the file."""
     (path,), options = parse(words, Options(), "mag watch", ("RUN",))
-    config_at(Path(path))  # finds a folder without a run before JAX is loaded
+    config = config_at(Path(path))  # finds a folder without a run before JAX is loaded
     announce(f"playing battles of {path}")
     setup()
+    caution(config.env, map_at(Path(path)))
     from mag.reports.watch import watch
 
     print(watch(Path(path), options.episodes, options.out))

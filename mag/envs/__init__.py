@@ -9,16 +9,18 @@ lists them); any other family is named by the import path of its module, so that
 family with `host = True` makes environments of plain Python (`mag.envs.host`).
 """
 
-from mag.envs.contract import Env, EnvSpec, Family, Notes, Refuses, TakesFiles, others_of
-from mag.envs.registry import content, is_host, make, names, notes, spec, specs
+from mag.envs.contract import Cautions, Env, EnvSpec, Family, Notes, Refuses, TakesFiles, others_of
+from mag.envs.registry import caution, content, is_host, make, names, notes, spec, specs
 
 __all__ = [
+    "Cautions",
     "Env",
     "EnvSpec",
     "Family",
     "Notes",
     "Refuses",
     "TakesFiles",
+    "caution",
     "content",
     "is_host",
     "make",

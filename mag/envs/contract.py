@@ -130,3 +130,12 @@ class Notes(Protocol):
     def notes(self, map_name: str, content: dict[str, Any] | None) -> dict[str, Any]:
         """All else that decides how a map plays, as JSON. Raises UsageError if something needed is missing."""
         ...
+
+
+@runtime_checkable
+class Cautions(Protocol):
+    """A family that may play otherwise than its published results: on another version of a game, for example."""
+
+    def caution(self, map_name: str, content: dict[str, Any] | None) -> str | None:
+        """A sentence to show before a map is played; None if there is nothing to say. Raises as `Notes.notes`."""
+        ...

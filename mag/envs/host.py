@@ -41,7 +41,7 @@ class HostEnv(Protocol):
     def step(self, action: Int[np.ndarray, " agents"]) -> TimeStep:
         """Play one joint action and return the next time step, which is `truncated` at the episode limit.
 
-        Undefined after an end: the caller resets. After an exception the episode is dropped and the environment is
+        Undefined after an end: the caller resets. After an exception the episode is broken off and the environment is
         made again.
         """
         ...

@@ -27,6 +27,7 @@ episode ends before its limit. Any other environment with this interface is play
 """
 
 import importlib
+import importlib.metadata
 import math
 import os
 from typing import Any
@@ -202,16 +203,26 @@ def specs() -> dict[str, EnvSpec]:
 
 def make(map_name: str) -> PettingZooEnv:
     """The environment of one of the maps in `specs()`. Raises UsageError where its package is not installed."""
+    limit, team_reward = _SPECS[map_name].episode_limit, _SPECS[map_name].team_reward
+    # PettingZoo's own limit is one step later, so that ours always comes first.
+    env = _task(map_name).parallel_env(max_cycles=limit + 1)
+    return PettingZooEnv(f"pettingzoo/{map_name}", env, episode_limit=limit, team_reward=team_reward)
+
+
+def notes(map_name: str, content: dict[str, Any] | None) -> dict[str, Any]:
+    """The version of the tasks' package. Raises UsageError where it is not installed."""
+    del content
+    _task(map_name)
+    return {"mpe2": importlib.metadata.version("mpe2")}
+
+
+def _task(map_name: str) -> Any:
+    """The module of a task. Raises UsageError where its package, or one that this needs, is not installed."""
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
-    module = f"mpe2.{map_name.removeprefix('mpe.')}"
     try:
-        task = importlib.import_module(module)
+        return importlib.import_module(f"mpe2.{map_name.removeprefix('mpe.')}")
     except ImportError as error:
         raise UsageError(
             f"pettingzoo/{map_name} needs packages that are not installed ({error.name}): "
             "pip install 'models-as-agents[pettingzoo]'"
         ) from error
-    limit, team_reward = _SPECS[map_name].episode_limit, _SPECS[map_name].team_reward
-    # PettingZoo's own limit is one step later, so that ours always comes first.
-    env = task.parallel_env(max_cycles=limit + 1)
-    return PettingZooEnv(f"pettingzoo/{map_name}", env, episode_limit=limit, team_reward=team_reward)

@@ -6,7 +6,7 @@ import importlib.util
 import re
 from typing import Any
 
-from mag.envs.contract import Env, EnvSpec, Family, Notes, Refuses, TakesFiles
+from mag.envs.contract import Cautions, Env, EnvSpec, Family, Notes, Refuses, TakesFiles
 from mag.errors import UsageError
 
 _FAMILIES = {
@@ -58,6 +58,17 @@ def notes(name: str, content: dict[str, Any] | None = None) -> dict[str, Any] | 
     if not isinstance(family, Notes):
         return None
     return family.notes(map_name, _content(name, family, map_name) if content is None else content)
+
+
+def caution(name: str, content: dict[str, Any] | None = None) -> str | None:
+    """A sentence to show before an environment is played that differs from the published one; else None.
+
+    Raises as `make`.
+    """
+    family, map_name = _find(name)
+    if not isinstance(family, Cautions):
+        return None
+    return family.caution(map_name, _content(name, family, map_name) if content is None else content)
 
 
 def is_host(name: str) -> bool:

@@ -11,7 +11,9 @@ remain SMAClite's.
 import contextlib
 import dataclasses
 import importlib
+import importlib.metadata
 import io
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -184,17 +186,32 @@ def specs() -> dict[str, EnvSpec]:
 
 def make(map_name: str) -> SMACliteEnv:
     """The environment of one of the maps in `specs()`. Raises UsageError where SMAClite is not installed."""
-    try:
+    with _needing_smaclite(map_name):
         importlib.import_module("smaclite")  # registers its maps with gymnasium
         gymnasium = importlib.import_module("gymnasium")
         with contextlib.redirect_stdout(io.StringIO()):
             inner = gymnasium.make(f"smaclite/{map_name}-v0").unwrapped
+    return SMACliteEnv(_spec(map_name), get_map(map_name), inner)
+
+
+def notes(map_name: str, content: dict[str, Any] | None) -> dict[str, Any]:
+    """SMAClite's version. Raises UsageError where SMAClite is not installed."""
+    del content
+    with _needing_smaclite(map_name):
+        importlib.import_module("smaclite")
+        return {"smaclite": importlib.metadata.version("smaclite")}
+
+
+@contextlib.contextmanager
+def _needing_smaclite(map_name: str) -> Iterator[None]:
+    """Raise UsageError where SMAClite, or a package that it needs, cannot be imported."""
+    try:
+        yield
     except ImportError as error:
         raise UsageError(
             f"smaclite/{map_name} needs SMAClite, but {error.name} is not installed: pip install SMAClite's repository "
             "(github.com/uoe-agents/smaclite), as it is on no package index"
         ) from error
-    return SMACliteEnv(_spec(map_name), get_map(map_name), inner)
 
 
 def _spec(map_name: str) -> EnvSpec:

@@ -4,9 +4,10 @@ Items are recorded and counted exactly as by the player in JAX (`mag.play.host_i
 its environment and its number alone, not on which process answers first, so that a run whose processes never fail
 repeats bit for bit.
 
-If an episode breaks (its process crashes, hangs or raises), the items that the current call has collected from it are
-dropped. Items returned by earlier calls are real transitions and stay; the episode stops there as if a time limit had
-cut it.
+If an episode breaks off (its process crashes, hangs or raises), the items that the current call of `collect` has from
+it are dropped. Those that earlier calls have handed on stay and are learned from: these transitions really happened.
+What follows them is marked as the start of another episode, so that they end like an episode cut by a time limit. Were
+items held back until their episode ended, on-policy methods would learn from what older parameters played.
 """
 
 import os
@@ -99,7 +100,7 @@ class HostPlayer:
         _close(self._training, self._tests)
 
     def metrics(self) -> dict[str, np.ndarray]:
-        """Processes started again and episodes dropped so far, `[seeds]`."""
+        """Processes started again and episodes broken off so far, `[seeds]`."""
         lost = self._training.lost + self._tests.lost
         return {
             "play/restarts": np.full(self.num_seeds, lost.restarts),
@@ -212,7 +213,7 @@ class HostPlayer:
     # Testing.
 
     def test(self, keys: Key[Array, " seeds"], agent: Agent, episodes: int) -> Episodes:
-        """Whole greedy episodes, `[seeds, episodes]`. The keys are consumed. An episode that breaks is played again."""
+        """Whole greedy episodes, `[seeds, episodes]`. The keys are consumed. A broken episode is played again."""
         at_once = min(self.num_envs, episodes)
         schedule = Schedule(self.spec, self.num_seeds, at_once, episodes, np.asarray(jax.random.key_data(keys)))
         self._tests.fill(self._seat(env, schedule.next_seed) for env in range(schedule.seats))

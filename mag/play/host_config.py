@@ -10,7 +10,7 @@ class HostConfig:
     """Processes that play environments on the host (`starcraft`, `pettingzoo`, Python classes); JAX needs none."""
 
     step_seconds: float = number(60.0, above=0, source=None)
-    """Seconds a step may take; a process that takes longer is replaced and its episode dropped."""
+    """Seconds a step may take; a process that takes longer is replaced and its episode broken off."""
     start_seconds: float = number(180.0, above=0, source=None)
     """Seconds that making an environment, or beginning an episode, may take."""
     episodes_per_process: int = number(500, least=0, source=None)

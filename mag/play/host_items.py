@@ -76,7 +76,7 @@ class Items:
         self._since[env] = self.count[env]
 
     def drop(self, env: int) -> None:
-        """Forget the items of the episode under way."""
+        """Forget this call's items of the episode under way."""
         self.count[env] = self._since[env]
 
     def append(self, moments: Moments, active: Bool[np.ndarray, " envs"]) -> None:

@@ -1,8 +1,8 @@
 """Host environments in processes of their own, which are replaced when they fail.
 
 A seat is one environment: its process (`mag.play.worker`), its current time step and its pending request. If the
-process crashes, hangs or raises, the episode is dropped; after a pause that grows with the failures in a row, another
-process begins a new episode. An error that a restart cannot fix raises PlayError.
+process crashes, hangs or raises, the episode breaks off; after a pause that grows with the failures in a row, another
+process begins a new one. An error that a restart cannot fix raises PlayError.
 """
 
 import contextlib
@@ -50,7 +50,7 @@ class Lost:
     restarts: int = 0
     """Processes started again, for whatever reason."""
     episodes: int = 0
-    """Episodes dropped."""
+    """Episodes broken off."""
 
     def __add__(self, other: "Lost") -> "Lost":
         return Lost(self.restarts + other.restarts, self.episodes + other.episodes)
@@ -76,7 +76,7 @@ class Seat:
         self.next_seed = next_seed
         self.lost = Lost()
         self.events: list[np.void | None] = []
-        """Events since the last `Seats.wait`: time steps, and None for an episode that was dropped."""
+        """Events since the last `Seats.wait`: time steps, and None for an episode that broke off."""
         self._failures = 0
         """Failures since an episode last ended."""
         self._spec = spec
@@ -194,7 +194,7 @@ class Seat:
             self._fail(f"its process ended{self._last_output()}")
 
     def _fail(self, why: str) -> None:
-        """Drop the episode and plan a restart. Raises PlayError after `config.failures` failures in a row."""
+        """Break the episode off and plan a restart. Raises PlayError after `config.failures` failures in a row."""
         if self.state in ("stepping", "ready"):
             self.lost.episodes += 1
             self.events.append(None)
@@ -265,7 +265,7 @@ class Seats:
         """Wait until no seat is busy, except seats whose process is being replaced, and a `wanted` seat, or every seat,
         shows a time step.
 
-        Returns pairs of a seat's number and an event, each seat's in order: a time step, or None for a dropped episode.
+        Returns pairs of a seat's number and an event, each seat's in order: a time step, or None for a broken episode.
         Raises StoppedError if another thread calls `stop_waiting`.
         """
         with selectors.DefaultSelector() as selector:

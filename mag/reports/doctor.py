@@ -173,14 +173,7 @@ def _game(root: Any) -> Iterator[Finding]:
         yield Finding("starcraft", "missing", str(error), install.WHERE)
         return
     told = f"{game.version} in {root}"
-    if game.build == install.BUILDS[install.EXPECTED]:
-        yield Finding("starcraft", "ok", told)
-    else:
-        advice = (
-            f"published results are of {install.EXPECTED}, whose units differ in speed, damage and cost: win rates "
-            f"are not comparable; {install.WHERE}"
-        )
-        yield Finding("starcraft", "differs", told, advice)
+    yield Finding("starcraft", "differs" if game.difference else "ok", told, game.difference or "")
     there = sorted(path.stem for path in (root / "Maps" / install.MAPS).glob("*.SC2Map"))
     absent = [name for name in SMAC_MAPS if name not in there]
     if absent:

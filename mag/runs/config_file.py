@@ -32,9 +32,10 @@ def claim(path: Path, config: RunConfig) -> Iterator[RunFolder]:
     """Make the folder, or check that it holds the same run, and keep other processes out while entered.
 
     Raises UsageError where it cannot be written, is in use, holds other things, or holds a run of another
-    configuration. A new run that is refused before it began leaves no configuration behind.
+    configuration. Where something is missing that the environment needs, no folder is made; a new run that is refused
+    later, but before it began, leaves no configuration behind.
     """
-    folder = RunFolder(path)
+    folder, noted = RunFolder(path), environment(config)
     try:
         path.mkdir(parents=True, exist_ok=True)
         check_ours(folder)
@@ -52,7 +53,7 @@ def claim(path: Path, config: RunConfig) -> Iterator[RunFolder]:
             steps = max(config.steps, about["config"]["steps"])
             write_config(folder, dataclasses.replace(config, steps=steps), about)
         else:
-            write_config(folder, config, surroundings() | environment(config))
+            write_config(folder, config, surroundings() | noted)
         try:
             yield folder
         except UsageError:

@@ -103,7 +103,10 @@ METRICS = {
     "time/evaluation": Metric("Seconds of the test."),
     "time/elapsed": Metric("Seconds that the run has trained, without the time between a stop and its resume."),
     "play/restarts": Metric("Host environments: processes that were replaced so far."),
-    "play/dropped_episodes": Metric("Host environments: episodes that broke and were dropped so far."),
+    "play/dropped_episodes": Metric(
+        "Host environments: episodes that broke off so far.",
+        "What an iteration has of such an episode is dropped; what earlier iterations have of it stays.",
+    ),
 }
 """The metrics by name, in the order of the glossary. `policy/`, `critic/` and `rollout/` are of an iteration's last
 policy update."""

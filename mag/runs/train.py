@@ -18,6 +18,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Key
 
+from mag import envs
 from mag.algorithms.config import RunConfig
 from mag.errors import PlayError, UsageError
 from mag.learning import hosts
@@ -68,6 +69,8 @@ def train_in(path: Path, config: RunConfig, kept: RunFolder | None = None) -> di
             print(f"{format_summary(finished, folder)}; more --steps extend it")
             return finished
         more = WandbLogger(folder, config) if config.logger == "wandb" else None
+        if sentence := envs.caution(config.env):
+            print(sentence)
         setup, state = set_up(config)
         print(headline(config, setup, folder.path), flush=True)
         stack.callback(setup.player.close)

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from mag import cli, envs
+from mag.algorithms.registry import default_config
 from mag.cli import bench
 from mag.cli.main import COMMANDS
 from mag.reports.bench import BENCHMARKS
@@ -16,6 +17,7 @@ from mag.reports.evaluate import evaluate_run
 from mag.runs.config_file import claim
 from mag.runs.train import train
 from tests.support.fake import fake_config
+from tests.support.starcraft_server import install
 
 BASELINES = ("attention-ppo", "commnet", "g2a")
 
@@ -214,6 +216,55 @@ def test_mistakes_get_one_sentence_and_code_2(capsys, monkeypatch, tmp_path, wor
     assert errors.startswith("mag: ") and errors.count("\n") == 1
     assert "Traceback" not in errors + output
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("env", "module", "message"),
+    [
+        ("smaclite/2s3z", "smaclite", "needs SMAClite, but smaclite is not installed: pip install"),
+        ("pettingzoo/mpe.simple_spread_v3", "mpe2.simple_spread_v3", "pip install 'models-as-agents[pettingzoo]'"),
+        ("starcraft/3s_vs_3z", None, "StarCraft II is missing: SC2PATH is"),
+    ],
+)
+def test_a_missing_simulator_is_told_before_there_is_a_run_folder(capsys, monkeypatch, tmp_path, env, module, message):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SC2PATH", str(tmp_path / "nowhere"))
+    monkeypatch.setitem(sys.modules, module, None)
+    code, _, errors = run(capsys, "train", "--env", env, "--size", "debug")
+    assert code == 2 and message in errors and errors.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("raise", "failed 1 times in a row, the last time because ValueError: the pathfinder is lost"),
+        ("nan", "shows obs with the value nan; all have to be finite numbers"),
+    ],
+)
+def test_an_environment_that_fails_ends_the_run_which_is_saved(capsys, monkeypatch, tmp_path, fault, message):
+    monkeypatch.setenv("HOST_ENVS", str(tmp_path))
+    # An iteration is an episode and a step; the second episode of training goes wrong in its second step.
+    sizes = "--collect.num-envs 1 --collect.steps 8 --learning.minibatches 1 --evaluation.episodes 1 --host.failures 1"
+    words = f"train --env tests.support.host_envs/{fault}-once --algo commnet --size debug --steps 20 {sizes}"
+    code, _, errors = run(capsys, *words.split(), "--run", str(tmp_path / "run"))
+    assert code == 2 and message in errors and errors.count("\n") == 1
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["1"]
+
+
+@pytest.mark.parametrize(
+    ("words", "player"),
+    [("evaluate --json", "mag.reports.evaluate.evaluate_run"), ("watch", "mag.reports.watch.watch")],
+)
+def test_another_version_of_the_game_is_told_before_it_is_played(capsys, monkeypatch, tmp_path, words, player):
+    monkeypatch.setenv("SC2PATH", str(install(tmp_path / "game", "3s_vs_3z", build=90000)))
+    with claim(tmp_path / "run", default_config("commnet", "starcraft/3s_vs_3z", "debug")):
+        pass
+    monkeypatch.setattr(player, lambda *words, **options: sys.stderr.write("played") and {})
+    code, output, errors = run(capsys, *words.split(), str(tmp_path / "run"))
+    told, played = errors.splitlines()
+    assert (code, output, played) == (0, "{}\n", "played")
+    assert told.startswith("starcraft/3s_vs_3z is played on StarCraft II Base90000, but published results are of 4.10")
 
 
 def test_a_run_folder_that_cannot_be_used_is_named(capsys, tmp_path):

@@ -1,5 +1,7 @@
 """PettingZoo's parallel interface as a host environment: sizes, masks, agents that leave, and MPE itself."""
 
+import importlib.metadata
+
 import numpy as np
 import pytest
 from gymnasium.spaces import Box, Dict, Discrete, Text
@@ -149,3 +151,7 @@ def test_a_missing_package_is_told(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "mpe2.simple_spread_v3", None)
     with pytest.raises(UsageError, match=r"pip install 'models-as-agents\[pettingzoo\]'"):
         envs.make("pettingzoo/mpe.simple_spread_v3")
+
+
+def test_a_run_notes_the_tasks_version():
+    assert envs.notes("pettingzoo/mpe.simple_spread_v3") == {"mpe2": importlib.metadata.version("mpe2")}

@@ -1,6 +1,8 @@
 """SMAClite as a host environment: what is ours of it, with a stand-in, and the real one where it is installed."""
 
+import importlib.metadata
 import importlib.util
+import sys
 from types import SimpleNamespace
 
 import jax.numpy as jnp
@@ -144,6 +146,12 @@ def test_another_version_with_other_sizes_is_refused(monkeypatch):
 def test_a_missing_simulator_is_told():
     with pytest.raises(UsageError, match=r"needs SMAClite, but smaclite is not installed"):
         envs.make("smaclite/2s3z")
+
+
+def test_a_run_notes_its_version(monkeypatch):
+    monkeypatch.setitem(sys.modules, "smaclite", SimpleNamespace())
+    monkeypatch.setattr("importlib.metadata.version", {"smaclite": "1.2"}.get)
+    assert envs.notes("smaclite/2s3z") == {"smaclite": "1.2"}
 
 
 @pytest.mark.skipif(importlib.util.find_spec("smaclite") is None, reason="SMAClite is not installed")

@@ -230,6 +230,15 @@ def test_a_process_that_takes_too_much_memory_is_replaced_at_the_end_of_its_epis
     assert resident(os.getpid()) > 2**25 and resident(2**22 + 1) == 0
 
 
+def test_a_process_that_takes_too_much_memory_within_an_episode_is_replaced(make, monkeypatch):
+    # Its seventh step, the second of the second episode, loses 320 MB; the eighth is not played.
+    monkeypatch.setattr("mag.play.seats.LOOK_EVERY", 4)
+    player = make("leak-once", config=HostConfig(memory=0.2), steps=24)
+    (played,) = play(player, Dicer(jnp.zeros(1, int)), 1)
+    assert player.metrics()["play/restarts"] == [1] and player.metrics()["play/dropped_episodes"] == [1]
+    np.testing.assert_array_equal(played.arrivals.first[0], [[item % 7 == 0 for item in range(24)]])
+
+
 def test_an_environment_that_does_not_close_is_ended(make, monkeypatch):
     monkeypatch.setattr("mag.play.seats.CLOSE_SECONDS", 0.5)
     player = make("slow-close")

@@ -20,7 +20,7 @@ from mag.envs.contract import EnvSpec
 from mag.envs.jaxmarl import JaxMarlEnv, battle_rules
 from mag.envs.smac_jax.battle import LOOPS_PER_SECOND
 from mag.envs.smac_jax.loading import MAP_NAMES, content_of, get_map, load_map, map_from
-from mag.envs.smac_jax.maps import Map
+from mag.envs.smac_jax.maps import Map, check_rules
 from mag.envs.smac_jax.observe import make_layout, num_actions, observation_size, state_size
 from mag.envs.smac_jax.units import Number
 from mag.envs.smac_jax.view import SMACView
@@ -79,6 +79,7 @@ def adapt(name: str, battles: "SMAC", episode_limit: int) -> JaxMarlEnv:
 
 
 def _spec(map_name: str, game_map: Map) -> EnvSpec:
+    check_rules(game_map)
     layout = make_layout(game_map)
     return EnvSpec(
         name=f"smac_jax/{map_name}",

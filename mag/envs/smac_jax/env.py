@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from mag.envs.jaxmarl import import_jaxmarl
 from mag.envs.smac_jax.battle import LOOPS_PER_SECOND, Units, make_battle, start_units
 from mag.envs.smac_jax.loading import get_map
-from mag.envs.smac_jax.maps import Map
+from mag.envs.smac_jax.maps import Map, check_rules
 from mag.envs.smac_jax.observe import (
     available_actions,
     make_layout,
@@ -56,9 +56,10 @@ class SMAC(MultiAgentEnv):
         `ticks_per_second` is how many of the game's ticks (8 per step) make a second of the unit table: 22.4 in
         StarCraft II, 16 in SMAClite and SMAX, where units therefore do 1.4 times as much per step (only shields recover
         per tick in both). `reload_varies` tells whether reload times vary from shot to shot, as in StarCraft II; in
-        SMAClite they do not.
+        SMAClite they do not. Raises UsageError for units without rules here, as Medivacs.
         """
         self.map = map_name if isinstance(map_name, Map) else get_map(map_name)
+        check_rules(self.map)
         self.battle = make_battle(self.map, ticks_per_second, reload_varies=reload_varies)
         self.layout = make_layout(self.map)
         super().__init__(num_agents=self.battle.num_allies)

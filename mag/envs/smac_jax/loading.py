@@ -34,7 +34,7 @@ from typing import Any
 
 from mag.envs.smac_jax.maps import Map, Rect, Squad
 from mag.envs.smac_jax.source import GREATEST, Source, are_numbers, read_toml
-from mag.envs.smac_jax.units import ATTRIBUTES, Number, Splash, UnitType
+from mag.envs.smac_jax.units import ABILITIES, ATTRIBUTES, Number, Splash, UnitType
 from mag.errors import UsageError
 
 MAP_NAMES = ("2s_vs_1sc", "2s3z", "3s_vs_3z", "3s_vs_4z", "3s_vs_5z", "2c_vs_64zg", "corridor", "3s5z_vs_3s6z")
@@ -236,6 +236,10 @@ def _unit_field(source: Source, path: str, key: str, value: Any) -> Any:
     if key == "bonus_against":
         if not _is_name(value, ATTRIBUTES):
             raise source.fault(path, value, f"one of {', '.join(sorted(ATTRIBUTES))}")
+        return value
+    if key == "ability":
+        if not _is_name(value, ABILITIES):
+            raise source.fault(path, value, f"one of {', '.join(sorted(ABILITIES))}")
         return value
     if key == "attributes":
         if not isinstance(value, list) or not set(map(str, value)) <= ATTRIBUTES:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mag.envs.smac_jax.units import Number, UnitType
+from mag.errors import UsageError
 
 START_GAP = 0.1
 """Gap between the rims of neighbours in a formation."""
@@ -78,6 +79,16 @@ class Map:
         allies = _sorted_by_type(_formation(self.allies, self.ally_types, turned=False), self.ally_types)
         enemies = _formation(self.enemies, self.enemy_types, turned=True)
         return np.concatenate([allies, enemies]).astype(np.float32)
+
+
+def check_rules(game_map: Map) -> None:
+    """Raise UsageError for units that only StarCraft II itself can play."""
+    for unit in game_map.ally_types + game_map.enemy_types:
+        if unit.ability is not None:
+            raise UsageError(
+                f"map {game_map.name}: smac_jax has no rules for units that {unit.ability}, as {unit.name!r} does; "
+                "play the map on StarCraft II itself (starcraft/MAP.toml), or give other units"
+            )
 
 
 def _formation(squads: tuple[Squad, ...], types: list[UnitType], *, turned: bool) -> np.ndarray:

@@ -27,8 +27,8 @@ FAINT = 0.1
 class Layout:
     """The features of a map's observations and state, from which their sizes follow.
 
-    SMAC numbers ally types in the order of its own copies of them, but enemy types in that of StarCraft II's numbers: a
-    Zealot is (0, 1) as an ally and (1, 0) as an enemy.
+    SMAC numbers ally types in the order of its own copies of them. Of two enemy types the one with StarCraft II's lower
+    number is first: a Zealot is (0, 1) as an ally and (1, 0) as an enemy. Three are in the order of the allies' types.
     """
 
     ally_shield: bool
@@ -58,8 +58,9 @@ def make_layout(game_map: Map) -> Layout:
     """The layout of `game_map`."""
     allies, enemies = game_map.ally_types, game_map.enemy_types
     ally_names = list(dict.fromkeys(unit.name for unit in allies))
-    enemy_names = [unit.name for unit in sorted(enemies, key=lambda unit: unit.number)]
-    enemy_names = list(dict.fromkeys(enemy_names))
+    enemy_names = list(dict.fromkeys(unit.name for unit in sorted(enemies, key=lambda unit: unit.number)))
+    if len(enemy_names) > 2:
+        enemy_names.sort(key=lambda name: ally_names.index(name) if name in ally_names else len(ally_names))
     num_types = max(len(ally_names), len(enemy_names))
     num_types = 0 if num_types == 1 else num_types
 
@@ -91,7 +92,7 @@ def state_size(layout: Layout) -> int:
 
 
 def num_actions(layout: Layout) -> int:
-    """Number of actions: no-op, stop, four moves and one attack per enemy."""
+    """Number of actions: no-op, stop, four moves and one attack per enemy (of a Medivac: one to heal each ally)."""
     return FIRST_ATTACK + layout.num_enemies
 
 
@@ -99,15 +100,26 @@ def available_actions(battle: Battle, units: Units) -> Bool[Array, "agents actio
     """Which actions each agent may take.
 
     Dead agents can only no-op. Living agents can stop, attack living enemies within 6, and move if the pathing grid is
-    free one unit ahead: even Colossi, which walk on cliffs, cannot choose to step onto a cliff from beside it.
+    free one unit ahead: even Colossi, which walk on cliffs, cannot choose to step onto a cliff from beside it. Medivacs
+    can heal living allies within 6 that are no Medivacs, by the actions with which others attack.
     """
     count = battle.num_allies
     alive = units.alive[:count, None]
     movable = is_walkable(battle.terrain, _cells_ahead(units.position[:count]))
-    offset = units.position[None, count:] - units.position[:count, None]
-    near = jnp.sqrt(jnp.sum(offset**2, axis=-1)) <= ATTACK_RANGE
-    attackable = near & units.alive[None, count:]
-    return jnp.concatenate([~alive, alive, movable & alive, attackable & alive], axis=1)
+    targets = _are_near(units.position[:count], units.position[count:]) & units.alive[None, count:]
+    healers = battle.kinds.heals[:count]
+    if healers.any():
+        patients = _are_near(units.position[:count], units.position[:count]) & units.alive[None, :count] & ~healers
+        numbered = min(count, battle.num_enemies)
+        healable = jnp.zeros_like(targets).at[:, :numbered].set(patients[:, :numbered])
+        targets = jnp.where(healers[:, None], healable, targets)
+    return jnp.concatenate([~alive, alive, movable & alive, targets & alive], axis=1)
+
+
+def _are_near(eyes: Float[Array, "agents 2"], position: Float[Array, "others 2"]) -> Bool[Array, "agents others"]:
+    """Whether other units are within the range in which SMAC lets all agents attack."""
+    offset = position[None] - eyes[:, None]
+    return jnp.sqrt(jnp.sum(offset**2, axis=-1)) <= ATTACK_RANGE
 
 
 def _cells_ahead(position: Float[Array, "agents 2"]) -> Float[Array, "agents directions 2"]:

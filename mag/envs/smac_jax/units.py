@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float
 
 Number = int | float
 MELEE_RANGE = 0.1
+ABILITIES = frozenset({"heal", "explode"})
 ATTRIBUTES = frozenset({"light", "armoured", "biological", "mechanical", "massive", "structure"})
 
 
@@ -59,6 +60,8 @@ class UnitType:
     """Game loops by which SMAC divides the weapon's cooldown in its state."""
     number: int = 0
     """StarCraft II's number of the unit type, by which SMAC orders enemy types."""
+    ability: str | None = None
+    """What it does instead of shooting: `heal` allies, or `explode`. Only StarCraft II itself plays such units."""
 
     def damage_against(self, other: "UnitType") -> Number:
         """Damage of one attack on `other`, before its armour."""
@@ -82,6 +85,7 @@ class UnitArrays(NamedTuple):
     scan_range: Float[np.ndarray, " units"]
     state_cooldown: Float[np.ndarray, " units"]
     climbs: Bool[np.ndarray, " units"]
+    heals: Bool[np.ndarray, " units"]
     damage: Float[np.ndarray, "units units"]
     """Damage of one attack of the row's unit on the column's unit, bonus included, before armour."""
 
@@ -97,10 +101,11 @@ def unit_arrays(units: list[UnitType]) -> UnitArrays:
         **{
             name: column(name)
             for name in UnitArrays._fields
-            if name not in ("splash_width", "splash_depth", "climbs", "damage")
+            if name not in ("splash_width", "splash_depth", "climbs", "heals", "damage")
         },
         splash_width=np.array([beam.width for beam in beams], np.float32),
         splash_depth=np.array([beam.depth for beam in beams], np.float32),
         climbs=np.array([unit.climbs for unit in units]),
+        heals=np.array([unit.ability == "heal" for unit in units]),
         damage=np.array([[a.damage_against(b) for b in units] for a in units], np.float32),
     )

@@ -15,7 +15,7 @@ from mag.envs.smac_jax.observe import make_layout, num_actions, observation_size
 from mag.envs.starcraft.install import find_game, find_map
 from mag.envs.starcraft.scenario import Scenario, content_of_file, own_scenario, scenario_from
 
-__all__ = ["content_of_file", "host", "make", "make_from_content", "notes", "spec_from_content", "specs"]
+__all__ = ["caution", "content_of_file", "host", "make", "make_from_content", "notes", "spec_from_content", "specs"]
 
 host = True
 
@@ -42,7 +42,7 @@ def make_from_content(map_name: str, content: dict[str, Any]) -> Any:
 
 def notes(map_name: str, content: dict[str, Any] | None) -> dict[str, Any]:
     """What a run stores about its game: version, map file and options. Raises UsageError if game or map is missing."""
-    scenario = own_scenario(map_name) if content is None else scenario_from(map_name, content)
+    scenario = _scenario(map_name, content)
     options = scenario.options
     install = find_game(options.version)
     map_file = find_map(install.root, scenario.map_name)
@@ -54,6 +54,19 @@ def notes(map_name: str, content: dict[str, Any] | None) -> dict[str, Any]:
         "seed": options.seed,
         "replays": options.replays,
     }
+
+
+def caution(map_name: str, content: dict[str, Any] | None) -> str | None:
+    """That the installed version is not the expected one, where the map asks for none. Raises UsageError as `notes`."""
+    version = _scenario(map_name, content).options.version
+    install = find_game(version)
+    if version is not None or install.difference is None:
+        return None
+    return f"starcraft/{map_name} is played on StarCraft II {install.version}, but {install.difference}"
+
+
+def _scenario(map_name: str, content: dict[str, Any] | None) -> Scenario:
+    return own_scenario(map_name) if content is None else scenario_from(map_name, content)
 
 
 def _make(scenario: Scenario) -> Any:

@@ -1,7 +1,7 @@
 """A small client for StarCraft II: it starts the game and speaks its protocol over a local websocket.
 
 The messages are Blizzard's (`s2clientprotocol`, from the package `pys2clientprotocol`). Every failure of the game
-raises `GameError`; the caller then drops the episode under way.
+raises `GameError`; the episode under way then breaks off.
 """
 
 import contextlib

@@ -28,7 +28,7 @@ from mag.types import TimeStep
 
 ALLY, ENEMY = 1, 2
 """The game's numbers of the two players."""
-ABILITY_STOP, ABILITY_MOVE, ABILITY_ATTACK = 4, 16, 23
+ABILITY_STOP, ABILITY_MOVE, ABILITY_ATTACK, ABILITY_HEAL = 4, 16, 23, 386
 LOOPS_AFTER_RESTART = 2
 MOST_LOOPS = 100
 """Game loops within which all units have to be on the map."""
@@ -48,6 +48,8 @@ class StarCraftEnv:
         self._map_file = find_map(self._install.root, scenario.map_name)
         self._api = protocol()
         self._layout = make_layout(scenario.game_map)
+        types = scenario.game_map.ally_types + scenario.game_map.enemy_types
+        self._heals = np.array([unit.ability == "heal" for unit in types])
         self.view = StarCraftView(self)
         self.units: Units
         """The units as they were last read, allies first."""
@@ -93,18 +95,17 @@ class StarCraftEnv:
             self._step(TICKS_PER_STEP)
             self.units = self._read_units()
         self._time += 1
-        allies, enemies = self._alive()
-        won = bool(allies.any() and not enemies.any())
-        over = not allies.any() or not enemies.any()
+        allies_fight, enemies_fight = self._can_fight()
+        won = allies_fight and not enemies_fight
         shown = self._show(before, self.units, action, won)
         self._avail = shown.avail
         return time_step(
             self.spec,
             obs=shown.obs,
             avail=shown.avail,
-            alive=allies,
+            alive=self._alive()[0],
             reward=float(shown.reward),
-            terminated=over,
+            terminated=not (allies_fight and enemies_fight),
             truncated=self._time >= self.spec.episode_limit,
             won=won,
             state=shown.state,
@@ -206,9 +207,18 @@ class StarCraftEnv:
             health[index], shield[index] = (0.0, 0.0) if unit is None else (unit.health, unit.shield)
             if unit is not None:
                 position[index] = unit.pos.x, unit.pos.y
-                cooldown[index] = unit.weapon_cooldown / LOOPS_PER_SECOND
+                # SMAC shows a Medivac's energy in the place of others' cooldown.
+                loops = unit.energy if self._heals[index] else unit.weapon_cooldown
+                cooldown[index] = loops / LOOPS_PER_SECOND
         new: dict[str, Any] = {"health": health, "shield": shield, "position": position, "cooldown": cooldown}
         return old._replace(**new)
+
+    def _can_fight(self) -> tuple[bool, bool]:
+        """Whether each side can still fight, in SMAC's way: Medivacs alone cannot; of enemies, a single one."""
+        allies, enemies = self._alive()
+        ally_heals, enemy_heals = np.split(self._heals, [self.spec.n_agents])
+        is_last_a_medivac = enemies.sum() == 1 and enemy_heals[enemies].all()
+        return bool((allies & ~ally_heals).any()), bool(enemies.any() and not is_last_a_medivac)
 
     def _alive(self) -> tuple[np.ndarray, np.ndarray]:
         alive = np.asarray(self.units.health) > 0
@@ -235,6 +245,9 @@ class StarCraftEnv:
                 command.ability_id = ABILITY_MOVE
                 aim = self.units.position[agent] + MOVE_AMOUNT * np.array(DIRECTIONS[chosen - NORTH])
                 command.target_world_space_pos.x, command.target_world_space_pos.y = map(float, aim)
+            elif self._heals[agent]:
+                command.ability_id = ABILITY_HEAL
+                command.target_unit_tag = self._tags[chosen - FIRST_ATTACK]
             else:
                 command.ability_id = ABILITY_ATTACK
                 command.target_unit_tag = self._tags[self.spec.n_agents + chosen - FIRST_ATTACK]

@@ -34,6 +34,16 @@ class Install(NamedTuple):
         names = [name for name, build in BUILDS.items() if build == self.build]
         return f"{names[0]} (Base{self.build})" if names else f"Base{self.build}"
 
+    @property
+    def difference(self) -> str | None:
+        """Why its win rates say little beside published ones; None for the version of those."""
+        if self.build == BUILDS[EXPECTED]:
+            return None
+        return (
+            f"published results are of {EXPECTED}, whose units differ in speed, damage and cost: win rates are not "
+            f"comparable; {WHERE}"
+        )
+
 
 def game_folder() -> Path:
     """`$SC2PATH`, else `~/StarCraftII`. Raises UsageError where there is no such folder."""

@@ -129,7 +129,14 @@ def scenario_from(name: str, content: dict[str, Any]) -> Scenario:
     options = fields.pop("starcraft", {})
     source = Source(f"the stored content of {name}", fields)
     _check_options(source, options)
-    return Scenario(name, map_from(fields, source.place), Options(**options))
+    game_map = map_from(fields, source.place)
+    patients = sum(unit.ability != "heal" for unit in game_map.ally_types)
+    if patients < len(game_map.ally_types) and patients > len(game_map.enemy_types):
+        raise UsageError(
+            f"starcraft/{name} has {patients} allies to heal and {len(game_map.enemy_types)} enemies, and SMAC numbers "
+            "Medivacs' targets as it does others': give at least as many enemies, or no Medivac"
+        )
+    return Scenario(name, game_map, Options(**options))
 
 
 def own_scenario(name: str) -> Scenario:

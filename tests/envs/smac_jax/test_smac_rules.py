@@ -207,4 +207,6 @@ def test_every_unit_has_a_row() -> None:
         "marine",
         "marauder",
         "hydralisk",
+        "medivac",
+        "baneling",
     } == set(unit_types())

@@ -10,6 +10,7 @@ import numpy as np
 import psutil
 import pytest
 
+from mag import envs
 from mag.envs import starcraft
 from mag.envs.smac_jax.loading import content_of, get_map
 from mag.envs.starcraft import client
@@ -146,6 +147,20 @@ def test_versions_are_chosen_by_name_or_build(tmp_path, monkeypatch):
         find_game("4.10")
     install(tmp_path)
     assert find_game().version == "4.10 (Base75689)"
+
+
+def test_a_version_that_nobody_asked_for_is_told(tmp_path, monkeypatch):
+    monkeypatch.setenv("SC2PATH", str(tmp_path))
+    install(tmp_path, build=69232)
+    assert envs.caution("starcraft/3s_vs_3z") == (
+        "starcraft/3s_vs_3z is played on StarCraft II 4.6.2 (Base69232), but published results are of 4.10, whose "
+        "units differ in speed, damage and cost: win rates are not comparable; unpack Blizzard's Linux package of "
+        "version 4.10 and set SC2PATH to its folder StarCraftII"
+    )
+    asked = {"starcraft": {"version": "4.6.2"}} | content_of(get_map("3s_vs_3z"))
+    assert envs.caution("starcraft/3s_vs_3z", asked) is None
+    install(tmp_path)
+    assert envs.caution("starcraft/3s_vs_3z") is None and envs.caution("smac_jax/3s_vs_3z") is None
 
 
 def test_a_missing_map_is_told_with_those_there_are(game_folder):

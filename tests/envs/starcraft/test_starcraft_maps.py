@@ -71,7 +71,7 @@ def test_a_map_of_smac_jax_is_one_of_the_games_with_its_ground_left_out(write, t
         (ROSTER + "[starcraft]\nseed = 1.5\n", r"starcraft\.seed is 1\.5; allowed: a whole number"),
         (ROSTER + "[starcraft]\nlevel = 7\n", r"starcraft\.level is 7; .*the fields are map, difficulty"),
         ("starcraft = 3\n" + ROSTER, r"starcraft is 3; allowed: a table"),
-        (ROSTER.replace("marine", "medivac"), r"unit is 'medivac'; allowed: one of .*"),
+        (ROSTER.replace("marine", "ghost"), r"unit is 'ghost'; allowed: one of .*"),
         ("limit = 3\n", r"allies is None"),
         (ROSTER + "sight = 3\n", r"sight is 3; .*the fields are name, limit"),
     ],
