@@ -75,6 +75,15 @@ def metrics(*parts: str) -> str:
     return table(("metric", "meaning", "reading"), rows)
 
 
+def deviations(whose: str) -> str:
+    """The rows of "Where we differ" that compare with a publication or its code, or with all earlier code."""
+    text = (PACKAGE.parent / "docs/paper/deviations.md").read_text().partition("## ")[0]
+    head, rule, *rows = [line for line in text.splitlines() if line.startswith("|")]
+    compared = (row.split("|")[2] for row in rows)
+    shown = [row for row, with_ in zip(rows, compared, strict=True) if whose in with_ or "earlier code" in with_]
+    return "\n".join([head, rule, *shown])
+
+
 def options_of(algo: str) -> str:
     """Every option of a method, group by group, with its values in each preset."""
     groups: dict[str, list[list[str]]] = {}

@@ -190,6 +190,6 @@ def format_result(result: dict[str, Any]) -> str:
         f"ends per step: {result['ends']:.4f}, imagined {result['ends_imagined']:.4f}"
         + ("" if there is None else f"; at real ends, imagined {there:.2f}"),
         *(format_realism(result["realism"]) if result.get("realism") else []),
-        f"what each reading means and what to try: the page \"{PAGE}\" (docs/learning-stays-flat.md)",
+        f'what each reading means and what to try: the page "{PAGE}" (docs/learning-stays-flat.md)',
     ]
     return "\n".join(lines)
