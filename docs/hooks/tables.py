@@ -150,14 +150,14 @@ def errors() -> str:
     """Every message that ends a command: a heading for what asks for the same, what to do, and the messages."""
     parts = []
     for group, found in messages.sections(messages.messages()).items():
-        rows = ([f"`{path}`", escaped(text)] for path, text in found)
-        parts.append(f"## {group.title}\n\n{group.to_do}\n\n{table(('said by', 'message'), rows)}")
+        rows = ([escaped(text), f"`{path}`"] for path, text in found)
+        parts.append(f"## {group.title}\n\n{group.to_do}\n\n{table(('message', 'said by'), rows)}")
     return "\n\n".join(parts)
 
 
 def escaped(text: str) -> str:
-    """A text without marks that Markdown reads."""
-    return text.replace("<", "&lt;").replace("*", "&#42;").replace("[", "&#91;")
+    """A text without marks that Markdown reads; braces at the end would be attributes of the table's cell."""
+    return "".join(f"&#{ord(each)};" if each in "<*[{}" else each for each in text)
 
 
 def zoo() -> str:
