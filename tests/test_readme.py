@@ -4,9 +4,13 @@ import re
 
 import pytest
 
-from tests.support.pages import PAGES, ROOT, links
+from tests.support.pages import ROOT, anchors, leads_somewhere, links, name
 
 README = (ROOT / "README.md").read_text()
+LINKING = [
+    ROOT / page for page in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "examples/README.md", "results/README.md")
+]
+"""Pages outside the site."""
 
 
 def test_it_fits_a_page():
@@ -14,10 +18,22 @@ def test_it_fits_a_page():
     assert len(README.encode()) <= 6000
 
 
-@pytest.mark.parametrize("page", PAGES[:2], ids=lambda page: page.name)
-def test_what_it_links_to_exists(page):
-    missing = [link for link in links(page) if link and not (ROOT / link).exists()]
-    assert not missing
+@pytest.mark.parametrize("page", LINKING, ids=name)
+def test_what_a_page_links_to_exists(page):
+    """Files and, in pages, anchors; the site's own pages are checked by its strict build."""
+    assert [link for link in links(page) if not leads_somewhere(page, link)] == []
+
+
+def test_a_broken_link_would_be_found():
+    page = ROOT / "README.md"
+    assert leads_somewhere(page, "docs/index.md#find-an-answer") and leads_somewhere(page, "#citation")
+    assert not leads_somewhere(page, "docs/index.md#no-such-heading")
+    assert not leads_somewhere(page, "docs/no-such-page.md")
+
+
+def test_a_heading_is_linked_as_web_hosts_of_repositories_do():
+    text = "# One, two: `three_four` (5)\n\n```\n# none\n```\n\n## [Six](six.md) — 7\n\n## Six - 7\n\n## 8\n\n## 8\n"
+    assert anchors(text) == {"one-two-three_four-5", "six--7", "six---7", "8", "8-1"}
 
 
 def test_its_win_rates_are_those_of_the_results():

@@ -17,6 +17,7 @@ results, rooms, tables = map(importlib.import_module, ("results", "rooms", "tabl
 
 MACROS = {
     "commands": tables.commands,
+    "deviations": tables.deviations,
     "errors": tables.errors,
     "help": tables.help_of,
     "maps": tables.maps,

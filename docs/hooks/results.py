@@ -52,7 +52,10 @@ def study_page(name: str, study: dict[str, Any]) -> str:
         note,
         f"```text\nmag sweep results/{name}/study.toml     makes the runs that are not kept\n"
         f"mag report results/{name}/study.toml    writes table, statistics and figures\n```",
-        f"![Learning curves: {study.get('title', name)}]({name}.png)" if f"results/{name}.png" in pictures() else "",
+        f"![Learning curves: {study.get('title', name)}]({name}.png)\n\nLines are means over the seeds, bands standard "
+        "deviations; those of win rates are clipped to [0, 1]."
+        if f"results/{name}.png" in pictures()
+        else "",
         (RESULTS / name / "table.md").read_text(),
         "## The study\n\n```toml\n" + file + "\n```",
     ]

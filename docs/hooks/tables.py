@@ -1,12 +1,11 @@
 """Tables made from the code: commands, options, metrics, environments, methods and error messages."""
 
-import ast
 import contextlib
 import functools
 import importlib
 import io
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,8 @@ from mag.cli.main import COMMANDS, dispatch
 from mag.cli.parsing import HelpAsked
 from mag.options import Option, alternatives, options, wanted
 from mag.runs.metrics import METRICS
+
+messages = importlib.import_module("messages")  # beside this file, which is no package
 
 MAP = "smac_jax/3s_vs_3z"
 """The environment whose numbers are shown where they depend on one."""
@@ -73,6 +74,15 @@ def metrics(*parts: str) -> str:
         if not parts or name.partition("/")[0] in parts
     ]
     return table(("metric", "meaning", "reading"), rows)
+
+
+def deviations(whose: str) -> str:
+    """The rows of "Where we differ" that compare with a publication or its code, or with all earlier code."""
+    text = (PACKAGE.parent / "docs/paper/deviations.md").read_text().partition("## ")[0]
+    head, rule, *rows = [line for line in text.splitlines() if line.startswith("|")]
+    compared = (row.split("|")[2] for row in rows)
+    shown = [row for row, with_ in zip(rows, compared, strict=True) if whose in with_ or "earlier code" in with_]
+    return "\n".join([head, rule, *shown])
 
 
 def options_of(algo: str) -> str:
@@ -137,37 +147,17 @@ def docstring(algo: str, group: str) -> str:
 
 
 def errors() -> str:
-    """Every message that ends a command, by the module that says it; what varies is set in braces."""
-    rows = []
-    for path in sorted(PACKAGE.rglob("*.py")):
-        found = dict.fromkeys(messages(ast.parse(path.read_text())))
-        rows += [[f"`{path.relative_to(PACKAGE.parent)}`", message] for message in found]
-    return table(("said by", "message"), rows)
+    """Every message that ends a command: a heading for what asks for the same, what to do, and the messages."""
+    parts = []
+    for group, found in messages.sections(messages.messages()).items():
+        rows = ([escaped(text), f"`{path}`"] for path, text in found)
+        parts.append(f"## {group.title}\n\n{group.to_do}\n\n{table(('message', 'said by'), rows)}")
+    return "\n\n".join(parts)
 
 
-def messages(tree: ast.AST) -> Iterator[str]:
-    """The texts of the errors made in a module."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args:
-            if node.func.id in ("UsageError", "PlayError", "GameError") and (text := template(node.args[0])):
-                yield text.replace("<", "&lt;").replace("*", "&#42;").replace("[", "&#91;")
-
-
-def template(node: ast.AST) -> str:
-    """A text, or one with what varies; empty for a text that is made elsewhere."""
-    if isinstance(node, ast.Constant):
-        return str(node.value)
-    if isinstance(node, ast.JoinedStr):
-        parts = [str(part.value) if isinstance(part, ast.Constant) else f"{{{variable(part)}}}" for part in node.values]
-        return "".join(parts)
-    return ""
-
-
-def variable(part: ast.AST) -> str:
-    """A short name of what varies: the first name in its expression."""
-    names = [each.attr if isinstance(each, ast.Attribute) else each.id for each in ast.walk(part)
-             if isinstance(each, ast.Attribute | ast.Name)]  # fmt: skip
-    return names[0].strip("_").replace("_", " ") if names else "…"
+def escaped(text: str) -> str:
+    """A text without marks that Markdown reads; braces at the end would be attributes of the table's cell."""
+    return "".join(f"&#{ord(each)};" if each in "<*[{}" else each for each in text)
 
 
 def zoo() -> str:

@@ -33,8 +33,11 @@ commands:
 Battles of a trained policy, at once:
   mag watch zoo/3s_vs_3z-g2a
 
-A first run, of some minutes:
-  mag train --env smac_jax/3s_vs_3z
+A first run, model-free, of some minutes:
+  mag train --env smax/2s3z --algo commnet
+
+The paper's method, in small networks; about an hour on one core:
+  mag train --env smac_jax/3s_vs_3z --size small
   mag watch runs/smac_jax_3s_vs_3z-mag-small-tuned-seed0
 
 `mag COMMAND --help` explains a command, `mag --version` shows the version.

@@ -27,7 +27,10 @@ def colours(curves: list[str]) -> dict[str, str]:
 
 
 def learning_curves(analysis: Analysis, band: str) -> Any:
-    """Learning curves, a panel for each environment. `band`: `std`, mean and standard deviation, or `iqm`."""
+    """Learning curves, a panel for each environment. `band`: `std`, mean and standard deviation, or `iqm`.
+
+    Bands of win rates end at 0 and 1: a standard deviation of a few seeds reaches beyond.
+    """
     from matplotlib.figure import Figure
 
     panels, hues = analysis.panels, colours(analysis.curves)
@@ -39,6 +42,8 @@ def learning_curves(analysis: Analysis, band: str) -> Any:
         for curve in analysis.curves:
             if aligned := analysis.aligned(panel, curve):
                 values, low, high = band_of(aligned.values, band)
+                if is_rate(analysis.metric):
+                    low, high = np.clip([low, high], 0, 1)
                 axes.plot(aligned.steps, values, color=hues[curve], linewidth=1.7, label=curve)
                 axes.fill_between(aligned.steps, low, high, color=hues[curve], alpha=0.18, linewidth=0)
         decorate(axes, panel.partition("/")[2] or panel, analysis.metric)
@@ -59,6 +64,17 @@ def band_of(values: Any, band: str) -> tuple[Any, Any, Any]:
     return statistics.interval(statistics.iqm, [values.T])
 
 
+def is_rate(metric: str) -> bool:
+    """Whether a metric lies between 0 and 1."""
+    return metric.endswith("win_rate")
+
+
+def deviations(metric: str) -> str:
+    """The caption of learning curves with standard deviations."""
+    clipped = ", clipped to [0, 1]" if is_rate(metric) else ""
+    return f"{NAMES[metric]}: mean and standard deviation over the seeds{clipped}"
+
+
 def decorate(axes: Any, title: str, metric: str) -> None:
     """Title, grid and ticks of a panel."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
@@ -70,7 +86,7 @@ def decorate(axes: Any, title: str, metric: str) -> None:
     axes.xaxis.set_major_formatter(
         FuncFormatter(lambda value, _: f"{value / 1000:g}k" if value >= 1000 else f"{value:g}")
     )
-    if metric.endswith("win_rate"):
+    if is_rate(metric):
         axes.set_ylim(-0.03, 1.03)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
@@ -108,7 +124,7 @@ def performance_profile(analysis: Analysis) -> Any:
     if not envs:
         return None
     every = np.concatenate([scores[curve][env] for curve in analysis.curves for env in envs])
-    low, high = (0.0, 1.0) if analysis.metric.endswith("win_rate") else (every.min(), every.max())
+    low, high = (0.0, 1.0) if is_rate(analysis.metric) else (every.min(), every.max())
     taus = np.linspace(low, high, 101)
     figure, axes = single(analysis, f"{NAMES[analysis.metric]} τ", "share of runs above τ")
     for curve, hue in colours(analysis.curves).items():
@@ -161,7 +177,7 @@ def all_figures(analysis: Analysis, training: Analysis | None, pairs: pd.DataFra
     """The figures of a report, by file name, each with its caption."""
     name = NAMES[analysis.metric]
     made: dict[str, tuple[str, Callable[[], Any]]] = {
-        "curves": (f"{name}: mean and standard deviation over the seeds", lambda: learning_curves(analysis, "std")),
+        "curves": (deviations(analysis.metric), lambda: learning_curves(analysis, "std")),
         "curves_iqm": (
             f"{name}: interquartile mean with bootstrap 95 % interval",
             lambda: learning_curves(analysis, "iqm"),
@@ -177,9 +193,6 @@ def all_figures(analysis: Analysis, training: Analysis | None, pairs: pd.DataFra
         ),
     }
     if training is not None:
-        made["training"] = (
-            f"{NAMES[training.metric]}: mean and standard deviation over the seeds",
-            lambda: learning_curves(training, "std"),
-        )
+        made["training"] = (deviations(training.metric), lambda: learning_curves(training, "std"))
     figures = {file: (caption, make()) for file, (caption, make) in made.items()}
     return {file: (caption, figure) for file, (caption, figure) in figures.items() if figure is not None}

@@ -27,6 +27,8 @@ OBSERVED = 5
 """Steps that a world model observes before it predicts on its own, in diagnoses and in watched battles."""
 WORST = 5
 """Number of features of the observation that are listed as worst."""
+PAGE = "When learning stays flat"
+"""Title of the documentation's page that says what each number means and what to try."""
 
 
 def diagnose_run(
@@ -188,5 +190,6 @@ def format_result(result: dict[str, Any]) -> str:
         f"ends per step: {result['ends']:.4f}, imagined {result['ends_imagined']:.4f}"
         + ("" if there is None else f"; at real ends, imagined {there:.2f}"),
         *(format_realism(result["realism"]) if result.get("realism") else []),
+        f'what each reading means and what to try: the page "{PAGE}" (docs/learning-stays-flat.md)',
     ]
     return "\n".join(lines)

@@ -142,7 +142,7 @@ class _Console(Console):
 
 
 class Terminal:
-    """A live display on a terminal, plain lines elsewhere."""
+    """A live display on a terminal, plain lines elsewhere; both name a metric as metrics.jsonl does."""
 
     def __init__(self, steps: int, done: int, has_wins: bool, console: Console | None = None) -> None:
         self._console = console or _Console(highlight=False, soft_wrap=True)
@@ -150,7 +150,7 @@ class Terminal:
         self._has_wins = has_wins
         self._recent: collections.deque[tuple[float, int, int]] = collections.deque(maxlen=20)
         self._told = 0.0
-        self._tested: str = ""
+        self._tested: dict[str, float] = {}
         self.closed = False
         self._bar = Progress(
             TextColumn("[bold]{task.description}"),
@@ -160,7 +160,7 @@ class Terminal:
             TextColumn("{task.fields[speed]}"),
             console=self._console,
         )
-        self._task = self._bar.add_task("env steps", total=steps, completed=done, speed="compiling")
+        self._task = self._bar.add_task("env_steps", total=steps, completed=done, speed="compiling")
         self._live = Live(self._bar, console=self._console, refresh_per_second=2)
 
     def start(self) -> None:
@@ -189,17 +189,15 @@ class Terminal:
         speed = self._speed() or ("" if len(self._recent) > 1 else "compiling")
         tested = "eval/return" in values
         if tested:
-            self._tested = "  ".join(
-                f"{name} {number(values[name])}" for name in self._results("eval/") if name in values
-            )
+            self._tested = {name: values[name] for name in self._results("eval/") if name in values}
         if self._console.is_terminal:
             self._bar.update(self._task, completed=min(done, self._steps), speed=speed)
             self._live.update(Group(self._bar, self._table(values)))
         elif tested or time.monotonic() - self._told >= PLAIN_EVERY:
             self._told = time.monotonic()
-            shown = [f"{name} {number(values[name])}" for name in self._shown(values)]
-            tests = [self._tested] if tested else []
-            self.say("  ".join([f"env_steps {done}/{self._steps}", *([speed] if speed else []), *tests, *shown]))
+            shown = (self._tested if tested else {}) | self._shown(values)
+            told = [f"{name} {number(value)}" for name, value in shown.items()]
+            self.say("  ".join([f"env_steps {done}/{self._steps}", *([speed] if speed else []), *told]))
 
     def _speed(self) -> str:
         """Steps per second of all seeds together and the time left, over the latest iterations that learned.
@@ -211,22 +209,19 @@ class Terminal:
             return ""
         (begin, done_before, played_before), (end, done, played) = recent[0], recent[-1]
         left = max(self._steps - done, 0) * (end - begin) / (done - done_before)
-        return f"{rate((played - played_before) / (end - begin))} env steps/s, {duration(left)} left"
+        return f"{rate((played - played_before) / (end - begin))} env_steps/s, {duration(left)} left"
 
     def _results(self, part: str) -> list[str]:
         return [part + "win_rate"] * self._has_wins + [part + "return"]
 
-    def _shown(self, values: Row) -> list[str]:
+    def _shown(self, values: Row) -> dict[str, float]:
         """Training results and losses."""
-        return [name for name in self._results("train/") if name in values] + [
-            name for name in LOSSES if name in values
-        ]
+        return {name: values[name] for name in (*self._results("train/"), *LOSSES) if name in values}
 
     def _table(self, values: Row) -> Table:
         table = Table.grid(padding=(0, 2))
-        table.add_row("test", self._tested or "-")
-        for name in self._shown(values):
-            table.add_row(name, number(values[name]))
+        for name, value in (self._tested | self._shown(values)).items():
+            table.add_row(name, number(value))
         return table
 
 

@@ -110,13 +110,13 @@ def resume(checkpoints: Checkpoints, state: Any, config: RunConfig, folder: RunF
                 "from; restore that folder from a copy or start again with another --run"
             )
         if folder.metrics.exists() and folder.metrics.stat().st_size:
-            print(f"nothing was saved in {folder.path} before it stopped: starting at 0 env steps again")
+            print(f"nothing was saved in {folder.path} before it stopped: starting at env_steps 0 again")
         return state, Progress.start(config.num_seeds)
     for sentence in restored.damaged:
         print(sentence)
     progress = Progress.from_json(restored.progress)
     run = checkpoints.folder.parent
-    print(f"resuming {run} at iteration {progress.iteration}, {progress.slowest} env steps")
+    print(f"resuming {run} at iteration {progress.iteration}, env_steps {progress.slowest}")
     return restored.state, progress
 
 
@@ -279,7 +279,7 @@ class Run:
         )
         others = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
         return UsageError(
-            f"training diverged in iteration {self.progress.iteration} at {self.progress.slowest} env steps: "
+            f"training diverged in iteration {self.progress.iteration} at env_steps {self.progress.slowest}: "
             f"{broken[0]}{others}; {kept}; try smaller learning rates or gradient norms in a new --run"
         )
 
@@ -311,14 +311,14 @@ def finish(run: Run, folder: RunFolder) -> dict[str, Any]:
 
 
 def format_summary(summary: dict[str, Any], folder: RunFolder) -> str:
-    """A summary in one line."""
+    """A summary in one line, which names results as metrics.jsonl does."""
     results = [
-        f"{name} {' '.join(f'{value:.3g}' for value in summary[name])}"
-        for name in ("eval_win_rate", "eval_return")
-        if summary[name] is not None
+        f"{name} {' '.join(f'{value:.3g}' for value in summary[key])}"
+        for name, key in (("eval/win_rate", "eval_win_rate"), ("eval/return", "eval_return"))
+        if summary[key] is not None
     ]
     return (
-        f"finished {folder.path}: {summary['env_steps']} env steps in {summary['wall_seconds']:.0f} s, "
+        f"finished {folder.path}: env_steps {summary['env_steps']} in {summary['wall_seconds']:.0f} s, "
         f"{', '.join(results)} (per seed, {summary['eval_episodes']} greedy episodes)"
     )
 

@@ -13,6 +13,7 @@ from mag import cli
 from mag.errors import UsageError
 from mag.experiments import kept
 from mag.experiments.analysis import Analysis
+from mag.experiments.figures import deviations, learning_curves
 from mag.experiments.jobs import Processes
 from mag.experiments.records import load_records
 from mag.experiments.report import add_others, keep, of_runs, of_study, write_report
@@ -162,6 +163,17 @@ def test_runs_are_compared_up_to_what_every_run_has_reached(swept):
     assert analysis.budgets == {"probe/relay": 300, "probe/two-step": 300}
     # Seed 1 of CommNet at 100, 200, 300 of 500: 0.5 * 0.4.
     assert analysis.scores("final")["CommNet"]["probe/relay"].tolist() == pytest.approx([0.1, 0.2])
+
+
+def test_bands_of_win_rates_end_at_0_and_1(swept):
+    folder, _ = swept
+    table = to_table(load_records([folder / "runs"])[0])
+    # Two seeds at 0 and 1: 0.5 with a standard deviation of 0.71, which would reach from -0.21 to 1.21.
+    table["eval/win_rate"] = table.seed.astype(float)
+    figure = learning_curves(Analysis(table, "eval/win_rate"), "std")
+    heights = [band.get_paths()[0].vertices[:, 1] for axes in figure.axes for band in axes.collections]
+    assert [(low.min(), low.max()) for low in heights] == [(0, 1)] * 4
+    assert deviations("eval/win_rate").endswith("clipped to [0, 1]")
 
 
 def test_the_command_line(swept, tmp_path, capsys):

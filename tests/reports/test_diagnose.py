@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +17,7 @@ from mag.reports.realism import rollout_errors
 from mag.runs.train import train
 from mag.types import Arrival
 from tests.support.fake import fake_config
+from tests.support.pages import ROOT
 
 OBSERVED = 2
 LABELS = {"algo": "mag", "env": "a/b", "seed": 0, "env_steps": 1, "sequences": 3, "observed": OBSERVED, "warnings": []}
@@ -80,6 +82,13 @@ def test_the_worst_features_are_named():
     assert first == {"feature": 0, "share_of_error": pytest.approx(5 / 23), "unexplained": pytest.approx(5 / 26)}
     assert "by feature: 1 (78%, unexplained -), 0 (22%, unexplained 0.192)" in format_result({**LABELS, **found})
     assert compare(real, imagined._replace(obs=real.obs), OBSERVED)["worst_features"] == []
+
+
+def test_the_last_line_leads_to_the_page_that_reads_the_numbers():
+    real, imagined = made(np.zeros((3, 5)), np.zeros((3, 5)), np.ones((3, 5)))
+    last = format_result({**LABELS, **compare(real, imagined, OBSERVED)}).splitlines()[-1]
+    title, file = re.search(r'"(.*)" \((docs/.*)\)$', last).groups()
+    assert (ROOT / file).read_text().splitlines()[0] == f"# {title}"
 
 
 def test_what_does_not_vary_has_no_share_to_explain():

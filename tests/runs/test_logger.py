@@ -12,6 +12,7 @@ from tensorboardX.proto.event_pb2 import Event
 from mag.runs.curve import curve_figure, draw
 from mag.runs.folder import RunFolder
 from mag.runs.logger import Logger, Terminal, average, duration, rate, read_rows
+from mag.runs.train import format_summary
 
 
 def make_row(seed, steps, **values):
@@ -117,6 +118,22 @@ def test_plain_lines_without_a_terminal():
     assert "\x1b" not in line
 
 
+def test_bar_plain_lines_and_last_line_name_a_metric_alike(tmp_path):
+    values = {"eval/win_rate": 0.5, "eval/return": 3.0, "train/win_rate": 0.25, "models/loss": 1.5}
+    shown = []
+    for is_terminal in (True, False):
+        terminal, stream = make_terminal(is_terminal=is_terminal)
+        terminal.start()
+        terminal.rows([make_row(0, 50, **values)])
+        terminal.stop()
+        shown.append(stream.getvalue())
+    summary = {"env_steps": 50, "wall_seconds": 2, "eval_win_rate": [0.5], "eval_return": [3.0], "eval_episodes": 8}
+    last = format_summary(summary, RunFolder(tmp_path))
+    assert all(name in text for name in ("env_steps", *values) for text in shown)
+    assert all(f"{name} " in last for name in ("env_steps", "eval/win_rate", "eval/return"))
+    assert not [text for text in (*shown, last) if "env steps" in text or "eval_" in text]
+
+
 def test_plain_lines_are_few():
     terminal, stream = make_terminal(is_terminal=False)
     for steps in range(1, 50):
@@ -135,7 +152,7 @@ def test_speed_is_that_of_the_latest_iterations_from_wherever_a_run_goes_on(monk
         terminal.rows([make_row(seed, 500 + 8 * iteration, **values) for seed in (0, 1)])
     lines = stream.getvalue().splitlines()
     assert len(lines) == 29
-    assert all("  4 env steps/s, " in line for line in lines[1:])
+    assert all("  4 env_steps/s, " in line for line in lines[1:])
 
 
 def test_the_clock_starts_after_the_first_iteration_that_learned(monkeypatch):
@@ -151,7 +168,7 @@ def test_the_clock_starts_after_the_first_iteration_that_learned(monkeypatch):
     *early, fourth, fifth = stream.getvalue().splitlines()
     assert len(early) == 3 and all("compiling" in line for line in early)
     # 10 steps in 4 s: 2.5 a second, so the 960 and 950 steps left take 384 and 380 s.
-    assert "2.5 env steps/s, 6:24 left" in fourth and "2.5 env steps/s, 6:20 left" in fifth
+    assert "2.5 env_steps/s, 6:24 left" in fourth and "2.5 env_steps/s, 6:20 left" in fifth
 
 
 def test_a_rate_below_one_is_not_shown_as_none():

@@ -108,7 +108,7 @@ def test_signals_finish_the_iteration_and_save(tmp_path, signum, code, capsys):
 @pytest.mark.parametrize("every", [0.0, 1e9])
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good(tmp_path, every):
     config = fake_config(checkpoint=CheckpointConfig(every=every), breaks_at=4)
-    with pytest.raises(UsageError, match=r"iteration 5 at 20 env steps: models/loss is nan for seed 1;") as error:
+    with pytest.raises(UsageError, match=r"iteration 5 at env_steps 20: models/loss is nan for seed 1;") as error:
         train(config, tmp_path)
     kept = tmp_path / "checkpoints" / "4"
     assert kept.exists() == (every == 0.0)

@@ -57,6 +57,23 @@ def paths(page: Path) -> list[str]:
 
 
 def links(page: Path) -> list[str]:
-    """The files that a page links to by a relative path."""
+    """The links of a page to files and headings of the repository."""
     text = FENCE.sub("", page.read_text())
-    return [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
+    return [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
+
+
+def leads_somewhere(page: Path, link: str) -> bool:
+    """Whether the file that a page links to exists and, in a page, the heading."""
+    file, _, anchor = link.partition("#")
+    target = (page.parent / file).resolve() if file else page
+    return target.exists() and (not anchor or anchor in anchors(target.read_text()))
+
+
+def anchors(text: str) -> set[str]:
+    """The anchors of a page's headings, as web hosts of repositories make them."""
+    found: dict[str, int] = {}
+    for heading in re.findall(r"^#{1,6} +(.+?) *$", FENCE.sub("", text), re.M):
+        shown = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).lower()
+        slug = re.sub(r"[^\w -]", "", shown).replace(" ", "-")
+        found[slug] = found.get(slug, 0) + 1
+    return {slug if not count else f"{slug}-{count}" for slug, times in found.items() for count in range(times)}
