@@ -15,7 +15,7 @@ from tests.support.pages import ROOT, blocks
 
 NOTEBOOK = json.loads((ROOT / "docs/notebook.ipynb").read_text())
 CELLS = ["".join(cell["source"]) for cell in NOTEBOOK["cells"] if cell["cell_type"] == "code"]
-INSTALL, SIZES, TOY, WRITE = "REPOSITORY = ", "SIZE = ", "import jax\n", "%%writefile my_planner.py\n"
+INSTALL, SIZES, TOY, WRITE = "import importlib.util\n", "SIZE = ", "import jax\n", "%%writefile my_planner.py\n"
 """Beginnings of cells."""
 
 

@@ -98,7 +98,7 @@ def resolve_presets(size: str, recipe: str, device: str | None = None) -> tuple[
 
 
 def check_used(config: RunConfig, default: RunConfig) -> None:
-    """Raise UsageError where an option that the method does not use, or that has no effect, differs from its default."""
+    """Raise UsageError where an option that the method does not use or that has no effect differs from its default."""
     given, usual = values(config), values(default)
     for beginning, why in find(config.algo).unused(config).items():
         for name in given:
