@@ -18,9 +18,6 @@ from mag.runs import zoo
 from mag.runs.metrics import METRICS
 from tests.support.pages import PAGES, ROOT, blocks, commands, name, names, paths
 
-LONG = {"docs/python.md"}
-"""Pages whose Python trains."""
-
 
 class Understood(Exception):  # noqa: N818 - what the test waits for
     """A command line was read without a mistake."""
@@ -64,14 +61,10 @@ def modules(tmp_path, monkeypatch):
             del sys.modules[each]
 
 
-PYTHON = [
-    pytest.param(page, marks=pytest.mark.slow if name(page) in LONG else (), id=name(page))
-    for page in PAGES
-    if any(block.language == "python" for block in blocks(page))
-]
+PYTHON = [page for page in PAGES if any(block.language == "python" for block in blocks(page))]
 
 
-@pytest.mark.parametrize("page", PYTHON)
+@pytest.mark.parametrize("page", PYTHON, ids=name)
 def test_a_pages_python_runs(page, modules):
     """The blocks of a page run one after the other, as one program; those that are files are imported."""
     program = {"__name__": name(page)}

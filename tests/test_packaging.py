@@ -6,13 +6,13 @@ import re
 import shutil
 import subprocess
 import sys
-import sysconfig
 import tarfile
 import tomllib
 import zipfile
 from importlib import metadata
 
 import pytest
+from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from mag.runs import zoo
@@ -73,7 +73,7 @@ def test_extras_are_explained():
 
 def test_the_lock_holds_what_the_project_needs():
     """Exact versions of all dependencies, and of what tests and documentation need."""
-    locked = {re.sub("[-_.]+", "-", name).lower() for name in re.findall(r"^([\w.-]+)==", lock(), re.M)}
+    locked = {canonical(name) for name in re.findall(r"^([\w.-]+)==", lock(), re.M)}
     extras = PROJECT["optional-dependencies"]
     wanted = [*PROJECT["dependencies"], *extras["dev"], *extras["docs"]]
     needed = {re.split(r"[\[>=<]", each)[0].lower() for each in wanted}
@@ -102,28 +102,58 @@ def lock():
     return (ROOT / "requirements.lock").read_text()
 
 
-@pytest.fixture
-def installed(built, tmp_path):
-    """An environment with the wheel, which finds its dependencies in this one and the repository nowhere."""
-    run(sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv", cwd=tmp_path)
+def canonical(name):
+    """A distribution's name as all spellings of it are compared."""
+    return re.sub("[-_.]+", "-", name).lower()
+
+
+def closure(requirements):
+    """The distributions that requirements bring, theirs among them, by name; as installed here."""
+    found, seen, waiting = {}, set(), [(Requirement(text), "") for text in requirements]
+    while waiting:
+        wanted, extra = waiting.pop()
+        if wanted.marker and not wanted.marker.evaluate({"extra": extra}):
+            continue
+        name = canonical(wanted.name)
+        found[name] = metadata.distribution(name)
+        for asked in {"", *wanted.extras}:
+            if (name, asked) not in seen:
+                seen.add((name, asked))
+                waiting += [(Requirement(text), asked) for text in found[name].requires or ()]
+    return found
+
+
+@pytest.fixture(scope="module")
+def installed(built, tmp_path_factory):
+    """An environment with the wheel and what it says it needs: links to those packages here, and to nothing else."""
+    folder = tmp_path_factory.mktemp("environment")
+    run(sys.executable, "-m", "venv", "--without-pip", folder / "venv", cwd=folder)
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    packages = tmp_path / "venv/lib" / version / "site-packages"
-    dependencies = [path for path in sys.path if path.endswith("site-packages")] or [sysconfig.get_path("purelib")]
-    (packages / "dependencies.pth").write_text("\n".join(dependencies) + "\n")
+    packages = folder / "venv/lib" / version / "site-packages"
+    for distribution in closure(PROJECT["dependencies"]).values():
+        for top in {path.parts[0] for path in distribution.files} - {"..", "__pycache__"}:
+            if not (packages / top).exists():
+                (packages / top).symlink_to(distribution.locate_file(top))
     with zipfile.ZipFile(built[1]) as wheel:
         wheel.extractall(packages)
-    return tmp_path / "venv/bin/python"
+    return folder / "venv/bin/python"
 
 
-@pytest.mark.slow
+def test_the_environment_holds_nothing_that_is_not_declared(installed, tmp_path):
+    known = closure(PROJECT["dependencies"])
+    assert {"jax", "numpy", "flax"} <= known.keys()  # the second needed by the first, the third by JaxMARL
+    here = "from importlib import metadata; print(*(each.name for each in metadata.distributions()))"
+    held = {canonical(name) for name in run(installed, "-c", here, cwd=tmp_path, PYTHONPATH="").split()}
+    assert held == {*known, PROJECT["name"]}
+    assert not held & {"pytest", "mkdocs", "pettingzoo", "pip"}
+
+
 def test_it_plays_from_anywhere(installed, tmp_path):
     """Trains, watches a policy of the zoo on a map of the package, and finds the page, outside the repository."""
-    here = tmp_path / "elsewhere"
-    here.mkdir()
-    where = run(installed, "-c", "import mag; print(mag.__file__)", cwd=here, PYTHONPATH="")
-    assert str(tmp_path / "venv") in where
+    where = run(installed, "-c", "import mag; print(mag.__file__)", cwd=tmp_path, PYTHONPATH="")
+    assert where.startswith(str(installed.parents[1]))
     train = ("train", "--env", "probe/one-step", "--algo", "commnet", "--size", "debug", "--run", "hello")
-    assert "finished hello" in run(installed, "-m", "mag", *train, cwd=here, PYTHONPATH="")
-    for name in zoo.names()[:1]:
-        run(installed, "-m", "mag", "watch", f"zoo/{name}", "--episodes", "1", cwd=here, PYTHONPATH="")
-        assert "<canvas" in (here / f"{name}-battles.html").read_text()
+    assert "finished hello" in run(installed, "-m", "mag", *train, cwd=tmp_path, PYTHONPATH="")
+    name = zoo.names()[0]
+    run(installed, "-m", "mag", "watch", f"zoo/{name}", "--episodes", "1", cwd=tmp_path, PYTHONPATH="")
+    assert "<canvas" in (tmp_path / f"{name}-battles.html").read_text()
