@@ -142,16 +142,16 @@ def test_a_wrong_family_is_answered_with_what_is_allowed():
 
 
 def test_a_module_of_ones_own_is_a_family(tmp_path, monkeypatch):
-    (tmp_path / "my_tasks.py").write_text(
+    (tmp_path / "tasks_of_a_user.py").write_text(
         "import dataclasses\n"
         "from mag.envs import probe\n"
         "def specs():\n"
-        "    return {'mine': dataclasses.replace(probe.specs()['relay'], name='my_tasks/mine')}\n"
+        "    return {'mine': dataclasses.replace(probe.specs()['relay'], name='tasks_of_a_user/mine')}\n"
         "def make(map_name):\n"
         "    return probe.make('relay')\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    assert mag.envs.spec("my_tasks/mine").name == "my_tasks/mine"
-    assert mag.envs.make("my_tasks/mine").spec.n_actions == 3
+    assert mag.envs.spec("tasks_of_a_user/mine").name == "tasks_of_a_user/mine"
+    assert mag.envs.make("tasks_of_a_user/mine").spec.n_actions == 3
     with pytest.raises(UsageError, match=r"no map 'yours'. Allowed: mine"):
-        mag.envs.make("my_tasks/yours")
+        mag.envs.make("tasks_of_a_user/yours")
