@@ -1,7 +1,7 @@
 """Several processes, on one or several hosts, that share the workers of one run (JAX's distributed start).
 
 Every process computes the same run: it plays alike, holds all of the run's state, and its devices are some of the
-workers. Only the first one shows, tests for others and writes anything.
+workers. Only the first one shows and writes anything.
 """
 
 import jax

@@ -68,7 +68,7 @@ def train_in(path: Path, config: RunConfig, kept: RunFolder | None = None) -> di
         if finished := read_summary(kept, config):
             print(f"{format_summary(finished, folder)}; more --steps extend it")
             return finished
-        more = WandbLogger(folder, config) if config.logger == "wandb" else None
+        more = WandbLogger(folder, config) if config.logger == "wandb" and hosts.leads() else None
         if sentence := envs.caution(config.env):
             print(sentence)
         setup, state = set_up(config)
