@@ -25,7 +25,8 @@ from mag.play.seats import resident
 from tests.support import host_envs
 
 SEEDS, ENVS, STEPS = 2, 3, 9
-QUICK = HostConfig(step_seconds=1.0, start_seconds=20.0)
+QUICK = HostConfig(step_seconds=3.0, start_seconds=60.0)
+"""Ends a wait for a process that hangs soon, but not for one that a busy machine keeps waiting."""
 
 
 class Dicer(eqx.Module):

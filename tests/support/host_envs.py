@@ -209,10 +209,11 @@ class Counter:
         """Whether the fault happens in this process."""
         if not self.once:
             return True
-        mark = Path(os.environ["HOST_ENVS"]) / "gone_wrong"
-        if mark.exists():
+        # Made in one step: processes that come to it at the same moment must not both go wrong.
+        try:
+            (Path(os.environ["HOST_ENVS"]) / "gone_wrong").touch(exist_ok=False)
+        except FileExistsError:
             return False
-        mark.touch()
         return True
 
     def log(self, line):
