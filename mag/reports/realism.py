@@ -66,8 +66,10 @@ class Comparison(NamedTuple):
 
 
 def can_be_compared(run: Trained) -> bool:
-    """Whether a run has a world model to play in, and a simulator that can be set to a state."""
-    return isinstance(run.algorithm, Venturing) and isinstance(run.player, JaxPlayer)
+    """Whether a run has a world model to play in, a simulator that can be set to a state, and episodes to observe."""
+    if not (isinstance(run.algorithm, Venturing) and isinstance(run.player, JaxPlayer)):
+        return False
+    return run.player.env.spec.episode_limit >= PAST
 
 
 def realism(run: Trained, *, rollouts: int, length: int = LENGTH) -> dict[str, Any]:
@@ -78,7 +80,7 @@ def realism(run: Trained, *, rollouts: int, length: int = LENGTH) -> dict[str, A
     if not can_be_compared(run):
         raise UsageError(
             f"{run.config.algo} on {run.config.env} cannot be compared with the simulator: that takes a world model, "
-            "and an environment in JAX, which can be set to a state"
+            f"an environment in JAX, which can be set to a state, and episodes of {PAST} steps or more"
         )
     algorithm, player, learner = cast(Any, run.algorithm), cast(JaxPlayer, run.player), run.state.learner
     agent = algorithm.agent(learner)

@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 
 from mag import envs
+from mag.algorithms import registry
 from mag.algorithms.contract import Venture
 from mag.play.episode import arrival
+from mag.play.jax_player import JaxPlayer
 from mag.reports import classifier
 from mag.reports.realism import (
     PAST,
     Comparison,
     Repeated,
+    can_be_compared,
     format_realism,
     play,
     realism_measures,
@@ -22,6 +25,7 @@ from mag.reports.realism import (
     write_picture,
 )
 from mag.reports.realism import _disagreement as disagreement
+from mag.runs.trained import Trained
 from mag.types import Arrival
 from tests.support.random_agent import RandomAgent
 
@@ -128,6 +132,18 @@ def test_the_simulator_repeats_a_battle_from_any_of_its_steps():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("algo", "env", "can"),
+    [("mag", "probe/counter", False), ("mag", "smac_jax/3s_vs_3z", True), ("commnet", "smac_jax/3s_vs_3z", False)],
+)
+def test_models_and_episodes_that_are_long_enough_are_compared(algo, env, can):
+    """Those of probe/counter end after 5 steps."""
+    played = envs.make(env)
+    algorithm = registry.make(registry.default_config(algo, env, "debug", "tuned"), played.spec)
+    run = Trained(None, algorithm, JaxPlayer(played, num_seeds=1, num_envs=1, steps=1), None, None, [])
+    assert can_be_compared(run) == can
+
+
 def test_real_observations_agree_on_where_units_are():
     env = envs.make("smac_jax/3s_vs_3z")
     _, timestep = jax.jit(env.reset)(jax.random.key(0))

@@ -37,6 +37,8 @@ SHORT = {
 """What is typed instead."""
 CHEAPER = {"smac_jax/3s_vs_5z": "smac_jax/3s_vs_3z", "smac_jax/2s3z": "smac_jax/3s_vs_3z", "smax/2s3z": "smax/3s_vs_3z"}
 """Maps by one of the same family that is played sooner."""
+FEWER = {"8": "4"}
+"""Workers that divide the batches of size debug."""
 DEFAULTS = (("--algo", "mag"), ("--recipe", "tuned"))
 """What a CPU takes by itself, so that one run stands for lines with and without it."""
 
@@ -88,6 +90,8 @@ def shortened(words: list[str]) -> Iterator[tuple[str, ...]]:
         yield (command, *rest, *short)
         return
     given.pop("--run", None)
+    if "--workers" in given:
+        given["--workers"] = FEWER.get(given["--workers"], given["--workers"])
     env = given.pop("--env", "smac_jax/3s_vs_3z")
     options = [word for pair in given.items() if pair not in DEFAULTS for word in pair]
     if env != "probe/relay":
