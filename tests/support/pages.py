@@ -46,9 +46,9 @@ def commands(page: Path) -> list[str]:
 
 
 def names() -> list[tuple[str, str]]:
-    """Every `mag/file.py: Name` in the pages."""
+    """Every `mag/file.py: Name` in the pages, and every link to `mag/file.py#Name`."""
     text = "\n".join(page.read_text() for page in PAGES)
-    return sorted(set(re.findall(r"`(mag/[\w/]+)\.py: ([\w.]+)`", text)))
+    return sorted(set(re.findall(r"(?:`|\.\./)(mag/[\w/]+)\.py(?:: |#)([\w.]+)[`)]", text)))
 
 
 def paths(page: Path) -> list[str]:
@@ -63,10 +63,10 @@ def links(page: Path) -> list[str]:
 
 
 def leads_somewhere(page: Path, link: str) -> bool:
-    """Whether the file that a page links to exists and, in a page, the heading."""
+    """Whether the file that a page links to exists and, in a page, the heading; `names` has names of code."""
     file, _, anchor = link.partition("#")
     target = (page.parent / file).resolve() if file else page
-    return target.exists() and (not anchor or anchor in anchors(target.read_text()))
+    return target.exists() and (not anchor or target.suffix == ".py" or anchor in anchors(target.read_text()))
 
 
 def anchors(text: str) -> set[str]:
