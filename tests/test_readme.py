@@ -8,8 +8,8 @@ from tests.support.pages import FENCE, PAGES, ROOT, anchors, leads_somewhere, li
 
 README = (ROOT / "README.md").read_text()
 LINKING = [*PAGES, *(ROOT / page for page in ("CHANGELOG.md", "examples/README.md", "results/README.md"))]
-ONLY_OF_THE_SITE = re.compile(r"^(?:===|!!!|\?\?\?) |\]\[", re.M)
-"""Tabs, notes, and links by a name instead of a place."""
+ONLY_OF_THE_SITE = re.compile(r"^(?:===|!!!|\?\?\?) |^\{\{|\]\[", re.M)
+"""Tabs, notes, places to fill in, and links by a name instead of a place."""
 
 
 def test_it_fits_a_page():

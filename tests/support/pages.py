@@ -7,6 +7,8 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
 FENCE = re.compile(r"^( *)```([\w-]*)[^\n]*\n(.*?)^\1```$", re.S | re.M)
+GENERATED = re.compile(r"^<!-- make pages: .*?^<!-- end -->$", re.S | re.M)
+"""What `make pages` writes into a page."""
 FILES = r"(?:mag|tests|results|studies|docs|examples)/[\w/.-]+\.(?:py|md|json|toml|png|csv)"
 
 
@@ -26,10 +28,10 @@ class Block(NamedTuple):
 
 
 def blocks(page: Path) -> list[Block]:
-    """The fenced blocks of a page, without their indentation."""
+    """The fenced blocks of a page but those that `make pages` writes, without their indentation."""
     return [
         Block(name(page), language, re.sub(f"^{indent}", "", text, flags=re.M))
-        for indent, language, text in FENCE.findall(page.read_text())
+        for indent, language, text in FENCE.findall(GENERATED.sub("", page.read_text()))
     ]
 
 
