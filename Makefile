@@ -3,6 +3,7 @@
 # make slow    the slow tests: whole runs, resume of every method, learning of every probe
 # make bench   speed of the parts; one of them: make bench ARGS=planning
 # make docs    the documentation as a site, at http://127.0.0.1:8000
+# make pages   what the pages show of the code, written anew: options, metrics, help, error messages, scores
 # make figures rebuild every table and picture from the curves kept under results/, into figures/
 # Each sets up .venv first, from the exact versions of requirements.lock.
 
@@ -11,7 +12,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 ARGS ?=
 
-.PHONY: train test slow bench docs figures setup clean
+.PHONY: train test slow bench docs pages figures setup clean
 .DEFAULT_GOAL := train
 
 train: $(READY)
@@ -28,6 +29,9 @@ bench: $(READY)
 
 docs: $(READY)
 	$(BIN)/mkdocs serve --quiet
+
+pages: $(READY)
+	$(BIN)/python docs/hooks/pages.py
 
 figures: $(READY)
 	set -e; for study in results/*/study.toml; do $(BIN)/mag report $$study --keep --runs figures --out figures/$$(basename $$(dirname $$study)); done

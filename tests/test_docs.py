@@ -35,6 +35,13 @@ def test_names_with_digits_are_among_them():
     assert {"TABLE_1", "G2A"} <= {found for _, found in names()}
 
 
+def test_a_link_to_code_leads_to_what_it_names():
+    text = (ROOT / "docs/paper/algorithm-1.md").read_text()
+    links = re.findall(r"\[`([\w/.]+): ([\w.]+)`\]\(\.\./\.\./([\w/.]+)#([\w.]+)\)", text)
+    assert len(links) > 20
+    assert [link for link in links if link[:2] != link[2:]] == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_the_files_that_a_page_names_exist(page):
     assert [path for path in paths(page) if not (ROOT / path).exists()] == []

@@ -1,16 +1,15 @@
-"""The README is a page long, its links and names exist, and its numbers are those of the results."""
+"""The README is a page long, all pages' links exist in the repository, and its numbers are those of the results."""
 
 import re
 
 import pytest
 
-from tests.support.pages import ROOT, anchors, leads_somewhere, links, name
+from tests.support.pages import FENCE, PAGES, ROOT, anchors, leads_somewhere, links, name
 
 README = (ROOT / "README.md").read_text()
-LINKING = [
-    ROOT / page for page in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "examples/README.md", "results/README.md")
-]
-"""Pages outside the site."""
+LINKING = [*PAGES, *(ROOT / page for page in ("CHANGELOG.md", "examples/README.md", "results/README.md"))]
+ONLY_OF_THE_SITE = re.compile(r"^(?:===|!!!|\?\?\?) |^\{\{|\]\[", re.M)
+"""Tabs, notes, places to fill in, and links by a name instead of a place."""
 
 
 def test_it_fits_a_page():
@@ -20,8 +19,14 @@ def test_it_fits_a_page():
 
 @pytest.mark.parametrize("page", LINKING, ids=name)
 def test_what_a_page_links_to_exists(page):
-    """Files and, in pages, anchors; the site's own pages are checked by its strict build."""
+    """Files and, in pages, anchors; the site's strict build checks that they exist there, too."""
     assert [link for link in links(page) if not leads_somewhere(page, link)] == []
+
+
+@pytest.mark.parametrize("page", LINKING, ids=name)
+def test_a_page_is_shown_without_the_site(page):
+    text = re.sub(r"`[^`\n]*`", "", FENCE.sub("", page.read_text()))
+    assert ONLY_OF_THE_SITE.findall(text) == []
 
 
 def test_a_broken_link_would_be_found():

@@ -1,10 +1,6 @@
-"""What the site generates: tables from the code, and pages from the results. MkDocs calls the functions `on_...`.
-
-A line `{{ NAME WORDS }}` in a page stands for what `MACROS[NAME]` returns for the words.
-"""
+"""What the site has beyond the pages of docs/: the pages made from results/. MkDocs calls the functions `on_...`."""
 
 import importlib
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,23 +9,7 @@ from mkdocs.structure.files import File
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
-results, rooms, tables = map(importlib.import_module, ("results", "rooms", "tables"))
-
-MACROS = {
-    "commands": tables.commands,
-    "deviations": tables.deviations,
-    "errors": tables.errors,
-    "help": tables.help_of,
-    "maps": tables.maps,
-    "methods": tables.methods,
-    "metrics": tables.metrics,
-    "options": tables.options_of,
-    "rooms": rooms.rooms_svg,
-    "scores": results.scores,
-    "studies": results.studies,
-    "zoo": tables.zoo,
-}
-LINE = re.compile(r"^\{\{ (\w+)((?: [^ }]+)*) \}\}$", re.M)
+results = importlib.import_module("results")
 
 
 def on_config(config: Any) -> Any:
@@ -50,6 +30,5 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Fill in what is generated, and lead links that hold in the repository to their place on the site."""
-    markdown = LINE.sub(lambda found: MACROS[found[1]](*found[2].split()), markdown)
+    """Lead links that hold in the repository to their place on the site."""
     return results.relink(markdown, page.file.src_uri)

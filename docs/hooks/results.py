@@ -66,7 +66,7 @@ def studies() -> str:
     """A table of all studies."""
     rows = (
         [
-            f"[{study.get('title', name)}]({name}.md)",
+            f"[{study.get('title', name)}](../../results/{name}/table.md)",
             ", ".join(f"`{env}`" for env in study["envs"]),
             ", ".join(LABELS.get(method, method) for method in study["methods"]),
             study["seeds"] if isinstance(study["seeds"], int) else len(study["seeds"]),
@@ -78,8 +78,9 @@ def studies() -> str:
 
 def scores(algo: str) -> str:
     """A method's scores in all studies: mean of the last three tests."""
+    columns = ("seeds", "mean", "IQM", "by seed")
     rows = [
-        [f"[{name}](../results/{name}.md)", f"`{row['env']}`", row["seeds"], row["mean"], row["IQM"], row["by seed"]]
+        [f"[{name}](../../results/{name}/table.md)", f"`{row['env']}`", *(row[each] for each in columns)]
         for name in found()
         for row in table_of_curves(RESULTS / name / "table.md")
         if row["curve"] == LABELS[algo]
@@ -104,9 +105,9 @@ def heading(path: Path) -> str:
 
 
 def relink(markdown: str, place: str) -> str:
-    """Links into `results/` as they hold in the repository, led to the site's pages and pictures."""
-    up = "../" * place.count("/")
-    markdown = re.sub(r"\]\((?:\.\./)+results/([\w-]+)/figure\.png\)", rf"]({up}results/\1.png)", markdown)
-    return re.sub(
-        r"\]\((?:\.\./)+results/(lab-book/)([\w.-]+\.md)((?:#[\w-]+)?)\)", rf"]({up}results/\1\2\3)", markdown
-    )
+    """Links to studies, lab book and source as they hold in the repository, led to the site's pages and pictures."""
+    root, up = r"\]\((?:\.\./)+", "../" * place.count("/")
+    markdown = re.sub(rf"{root}results/([\w-]+)/figure\.png\)", rf"]({up}results/\1.png)", markdown)
+    markdown = re.sub(rf"{root}results/([\w-]+)/table\.md\)", rf"]({up}results/\1.md)", markdown)
+    markdown = re.sub(rf"{root}(results/lab-book/[\w.-]+\.md(?:#[\w-]+)?)\)", rf"]({up}\1)", markdown)
+    return re.sub(rf"{root}(mag/[\w/]+)\.py#([\w.]+)\)", lambda to: f"][{to[1].replace('/', '.')}.{to[2]}]", markdown)

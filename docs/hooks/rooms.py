@@ -9,6 +9,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 WIDTH, ROW, GAP = 720, 62, 10
+STYLE = """<style>
+text { font-family: sans-serif; }
+.room { fill: #f3f4f6; stroke: #9ca3af; }
+.name { fill: #111827; font-size: 14px; font-weight: 700; }
+.about { fill: #111827; font-size: 12px; }
+.uses { fill: #4b5563; font-size: 11px; }
+</style>"""
+"""Dark on a light ground of its own, which is read on light and dark pages."""
 
 
 def layers() -> list[list[str]]:
@@ -51,7 +59,7 @@ def uses(module: str, known: list[str]) -> list[str]:
 
 
 def rooms_svg() -> str:
-    """The rooms as SVG in the colours of the page: a box for each, with what it is about and what it imports."""
+    """The rooms as a picture: a box for each, with what it is about and what it imports."""
     floors = layers()
     known = [module for floor in floors for module in floor]
     parts, y = [], GAP
@@ -60,8 +68,10 @@ def rooms_svg() -> str:
         for index, module in enumerate(floor):
             parts.append(box(module, index * (width + GAP), y, width, uses(module, known)))
         y += ROW + GAP
-    head = f'<svg viewBox="0 0 {WIDTH} {y}" role="img" aria-label="The rooms of mag, floor by floor">'
-    return '<div class="rooms">' + head + "".join(parts) + "</svg></div>"
+    size = f'width="{WIDTH + 2 * GAP}" height="{y}"'
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="{-GAP} 0 {WIDTH + 2 * GAP} {y}">'
+    ground = f'<rect x="{-GAP}" {size} rx="5" fill="#fff"/>'
+    return "\n".join([head, STYLE, ground, *parts, "</svg>\n"])
 
 
 def box(module: str, x: float, y: float, width: float, imports: list[str]) -> str:
@@ -74,7 +84,7 @@ def box(module: str, x: float, y: float, width: float, imports: list[str]) -> st
         (54, "uses", clipped(f"uses {found}" if found else "uses nothing of the package", room)),
     )
     texts = "".join(f'<text x="{x + 10:.0f}" y="{y + dy}" class="{kind}">{text}</text>' for dy, kind, text in lines)
-    return f'<rect x="{x:.0f}" y="{y}" width="{width:.0f}" height="{ROW}" rx="5"/>{texts}'
+    return f'<rect x="{x:.0f}" y="{y}" width="{width:.0f}" height="{ROW}" rx="5" class="room"/>{texts}'
 
 
 def clipped(text: str, length: int) -> str:

@@ -37,12 +37,12 @@ def commands() -> str:
 
 
 def help_of(command: str, *words: str) -> str:
-    """What a command's help prints at 80 columns."""
+    """What a command's help prints at 80 columns, given these words."""
     output, columns = io.StringIO(), os.environ.get("COLUMNS")
     os.environ["COLUMNS"] = "80"
     try:
         with contextlib.redirect_stdout(output), contextlib.suppress(HelpAsked):
-            dispatch([command, *(words or ("--help",))])
+            dispatch([command, *words, "--help"])
     finally:
         if columns is None:
             del os.environ["COLUMNS"]

@@ -7,6 +7,8 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
 FENCE = re.compile(r"^( *)```([\w-]*)[^\n]*\n(.*?)^\1```$", re.S | re.M)
+GENERATED = re.compile(r"^<!-- make pages: .*?^<!-- end -->$", re.S | re.M)
+"""What `make pages` writes into a page."""
 FILES = r"(?:mag|tests|results|studies|docs|examples)/[\w/.-]+\.(?:py|md|json|toml|png|csv)"
 
 
@@ -26,10 +28,10 @@ class Block(NamedTuple):
 
 
 def blocks(page: Path) -> list[Block]:
-    """The fenced blocks of a page, without their indentation."""
+    """The fenced blocks of a page but those that `make pages` writes, without their indentation."""
     return [
         Block(name(page), language, re.sub(f"^{indent}", "", text, flags=re.M))
-        for indent, language, text in FENCE.findall(page.read_text())
+        for indent, language, text in FENCE.findall(GENERATED.sub("", page.read_text()))
     ]
 
 
@@ -46,9 +48,9 @@ def commands(page: Path) -> list[str]:
 
 
 def names() -> list[tuple[str, str]]:
-    """Every `mag/file.py: Name` in the pages."""
+    """Every `mag/file.py: Name` in the pages, and every link to `mag/file.py#Name`."""
     text = "\n".join(page.read_text() for page in PAGES)
-    return sorted(set(re.findall(r"`(mag/[\w/]+)\.py: ([\w.]+)`", text)))
+    return sorted(set(re.findall(r"(?:`|\.\./)(mag/[\w/]+)\.py(?:: |#)([\w.]+)[`)]", text)))
 
 
 def paths(page: Path) -> list[str]:
@@ -63,10 +65,10 @@ def links(page: Path) -> list[str]:
 
 
 def leads_somewhere(page: Path, link: str) -> bool:
-    """Whether the file that a page links to exists and, in a page, the heading."""
+    """Whether the file that a page links to exists and, in a page, the heading; `names` has names of code."""
     file, _, anchor = link.partition("#")
     target = (page.parent / file).resolve() if file else page
-    return target.exists() and (not anchor or anchor in anchors(target.read_text()))
+    return target.exists() and (not anchor or target.suffix == ".py" or anchor in anchors(target.read_text()))
 
 
 def anchors(text: str) -> set[str]:
