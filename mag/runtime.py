@@ -80,17 +80,18 @@ def set_precision(precision: str) -> None:
         jax.config.update("jax_default_matmul_precision", precision)
 
 
-def compile_options() -> dict[str, int | bool]:
+def compile_options(*, runs_once: bool = False) -> dict[str, int | bool]:
     """Options for `jax.jit`: on a CPU those that compile several times as fast as JAX's own to equally fast code.
 
-    LLVM's -O2 takes half the time of -O3, and XLA's older emitters of fused loops half the time of the newer ones.
+    LLVM's -O2 takes half the time of -O3, and XLA's older emitters of fused loops half the time of the newer ones. What
+    `runs_once` is compiled for longer than it runs: it is not optimised at all.
     """
     import jax
 
     if jax.default_backend() != "cpu":
         return {}
     older = {"xla_cpu_use_fusion_emitters": False} if is_tried() else {}
-    return {"xla_backend_optimization_level": 2} | older
+    return {"xla_backend_optimization_level": 0 if runs_once else 2} | older
 
 
 @functools.cache

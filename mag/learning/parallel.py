@@ -110,6 +110,7 @@ def over_seeds(
     donate: tuple[str, ...] = (),
     divided: tuple[str, ...] = (),
     divides: bool = False,
+    runs_once: bool = False,
 ) -> Callable[..., Any]:
     """Compile a function of one seed to take and return arrays with a leading seed axis.
 
@@ -119,8 +120,8 @@ def over_seeds(
     9 in 3, 11 one after another; without `mag.runtime.setup`, all run one after another.
 
     Arguments named in `donate` are consumed. Arguments named in `divided`, and the result if `divides`, are sharded
-    over a seed's workers along their first axis; all else is replicated. Raises UsageError for more workers than a CPU
-    has threads.
+    over a seed's workers along their first axis; all else is replicated. What `runs_once` is compiled sooner, to slower
+    code. Raises UsageError for more workers than a CPU has threads.
     """
     grid = device_grid(num_seeds, workers)
     names = list(inspect.signature(function).parameters)
@@ -141,7 +142,7 @@ def over_seeds(
     part.__name__ = title  # in profiles
     options: dict[str, Any] = {
         "donate_argnums": tuple(names.index(name) for name in donate),
-        "compiler_options": compile_options(),
+        "compiler_options": compile_options(runs_once=runs_once),
     }
     if grid.seeds * grid.workers == 1:
         return jax.jit(part, **options)
@@ -190,7 +191,7 @@ class Compiled:
 
 
 def per_seed(
-    *, donate: tuple[str, ...] = (), divided: tuple[str, ...] = (), divides: bool = False
+    *, donate: tuple[str, ...] = (), divided: tuple[str, ...] = (), divides: bool = False, runs_once: bool = False
 ) -> Callable[[Method], Method]:
     """Declare that a method is written for one seed and runs compiled over all seeds and workers (`over_seeds`).
 
@@ -199,7 +200,8 @@ def per_seed(
     """
 
     def decorate(method: Method) -> Method:
-        return cast(Method, _PerSeed(method, {"donate": donate, "divided": divided, "divides": divides}))
+        options = {"donate": donate, "divided": divided, "divides": divides, "runs_once": runs_once}
+        return cast(Method, _PerSeed(method, options))
 
     return decorate
 

@@ -44,7 +44,7 @@ class JaxPlayer:
     def close(self) -> None:
         """See `Player.close`: nothing is held."""
 
-    @per_seed()
+    @per_seed(runs_once=True)
     def start(self, key: PRNGKeyArray, agent: Agent) -> Collector:
         """Environments at the start of their first episodes, `[envs]`. The key is consumed."""
         keys_env = jax.random.split(key, self.num_envs)

@@ -74,7 +74,7 @@ class MAG:
         chunk_size = self.chunk_size(footprint.num_starts(self.config))
         return footprint.estimate(self.config, self.spec, state, sequences, chunk_size)
 
-    @per_seed()
+    @per_seed(runs_once=True)
     def init(self, key: PRNGKeyArray) -> MAGState:
         """Line 1: untrained networks and an empty D_e. The key is consumed."""
         config, networks = self.config, self.config.networks

@@ -162,7 +162,7 @@ class OnPolicy:
             "learning": envs * one // config.learning.minibatches,
         }
 
-    @per_seed()
+    @per_seed(runs_once=True)
     def init(self, key: PRNGKeyArray) -> OnPolicyState:
         """The state of one untrained run. The key is consumed."""
         key, key_network = jax.random.split(key)
