@@ -23,6 +23,8 @@ from mag.runs.surroundings import surroundings
 
 IDENTITY = ("algo", "env", "size", "recipe")
 """Fields that decide the defaults of the others."""
+MOST = 6
+"""Most fields that a message names."""
 NOTED = ("map", "game")
 """Keys of config.json for what a run stores of its environment: a map file's content, and `mag.envs.notes`."""
 
@@ -63,7 +65,10 @@ def claim(path: Path, config: RunConfig) -> Iterator[RunFolder]:
 
 
 def check_same(about: dict[str, Any], config: RunConfig, folder: RunFolder) -> None:
-    """Raise UsageError naming the fields in which the folder's run differs from `config`, or its map from the file."""
+    """Raise UsageError naming the fields in which the folder's run differs from `config`, or its map from the file.
+
+    Where `IDENTITY` differs, only that is named, for most other fields follow from it.
+    """
     old, new = flatten(about["config"]), flatten(to_json(config))
     noted = {name: about[name] for name in NOTED if name in about}
     if noted and old["env"] == new["env"]:
@@ -71,17 +76,16 @@ def check_same(about: dict[str, Any], config: RunConfig, folder: RunFolder) -> N
         old, new = old | flatten(noted), new | flatten(now)
     fields = [name for name in sorted(old | new) if name.split(".")[0] not in FREE]
     missing = "nothing"
-    differing = [
-        f"{name} (run: {old.get(name, missing)}, command: {new.get(name, missing)})"
-        for name in fields
-        if old.get(name, missing) != new.get(name, missing)
-    ]
+    differing = [name for name in fields if old.get(name, missing) != new.get(name, missing)]
+    differing = [name for name in differing if name in IDENTITY] or differing
     if differing:
+        named = [f"{name} (run: {old.get(name, missing)}, command: {new.get(name, missing)})" for name in differing]
+        more = f" and {len(named) - MOST} more" if len(named) > MOST else ""
         way_out = (
             "give the same values to resume it" if folder.checkpoints.exists() else "delete it, for nothing was saved"
         )
         raise UsageError(
-            f"{folder.path} holds a run of another configuration, differing in {', '.join(differing)}; "
+            f"{folder.path} holds a run of another configuration, differing in {', '.join(named[:MOST])}{more}; "
             f"{way_out}, or give another --run"
         )
 

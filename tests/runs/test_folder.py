@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from mag.algorithms.config import CheckpointConfig, EvaluationConfig
+from mag.algorithms.mag.config import PPOConfig
 from mag.algorithms.registry import ALGORITHMS, RECIPES, SIZES, default_config
 from mag.errors import UsageError
 from mag.options import flatten, override
@@ -63,6 +64,17 @@ def test_other_fields_are_refused_with_both_values(tmp_path):
     assert "seed (run: 0, command: 5)" in str(error.value)
     assert "evaluation.episodes (run: 5, command: 6)" in str(error.value)
     assert json.loads((tmp_path / "config.json").read_text())["config"]["seed"] == 0
+
+
+def test_of_what_differs_the_cause_is_named_and_of_many_fields_the_first(tmp_path):
+    """Another method has some eighty other options, which follow from it."""
+    take(tmp_path, default_config("mag", "probe/relay", "debug", "tuned"))
+    with pytest.raises(UsageError, match=r"differing in algo \(run: mag, command: commnet\); delete it"):
+        take(tmp_path, default_config("commnet", "probe/relay", "debug", "tuned"))
+    other = dataclasses.replace(default_config("mag", "probe/relay", "debug", "tuned"), ppo=PPOConfig())
+    first = r"differing in ppo(\.\w+ \([^)]*\), ppo){5}\.\w+ \([^)]*\) and \d more; delete it"
+    with pytest.raises(UsageError, match=first):
+        take(tmp_path, other)
 
 
 def test_a_run_does_not_go_on_with_a_map_file_that_has_changed(tmp_path):
