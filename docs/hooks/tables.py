@@ -177,5 +177,5 @@ def zoo() -> str:
         ]
         for name, each in entries
     )
-    head = ("name", "method", "environment", "steps", "last test's win rate", "weights", "made by")
+    head = ("name", "method", "environment", "steps", "win rate of the last test (32 battles)", "weights", "made by")
     return table(head, rows) if entries else "None is kept yet."
