@@ -11,6 +11,9 @@ from pathlib import Path
 import jax
 import pytest
 
+import mag
+from mag.options import flatten
+from mag.runs.resolve import resolve
 from tests.support.pages import ROOT, blocks
 
 NOTEBOOK = json.loads((ROOT / "docs/notebook.ipynb").read_text())
@@ -80,13 +83,36 @@ def test_a_planner_chooses_the_best_of_the_toys_predictions(here, capsys):
     assert plan.returns.shape == (8,) and program["score"](plan.state) == plan.returns.max()
 
 
-@pytest.mark.slow
-def test_its_cells_run(here, monkeypatch, capsys):
-    """MAG learns with the notebook's planner; in the battle it has not yet collected enough to."""
-    shown = []
+@pytest.fixture
+def shown(monkeypatch):
+    """What the notebook displays."""
+    pages = []
     display = types.ModuleType("IPython.display")
-    display.HTML, display.display = str, shown.append
+    display.HTML, display.display = str, pages.append
     monkeypatch.setitem(sys.modules, "IPython.display", display)
+    return pages
+
+
+def test_its_cells_run_with_a_method_that_compiles_in_seconds(here, shown, monkeypatch):
+    """All of the notebook but the learning; the options that it gives its methods are those that they take."""
+    trained, train = [], mag.train
+
+    def train_in_seconds(**given):
+        trained.append(resolve(flatten(given)))
+        return train(given["env"], "tests.support.fake", size="debug", num_seeds=1, steps=32, run=given["run"])
+
+    monkeypatch.setattr(mag, "train", train_in_seconds)
+    program = {"__name__": "notebook"}
+    for source in CELLS:
+        run(source, program)
+    assert [config.algo for config in trained] == ["attention-ppo", "g2a", "mag", "mag"]
+    assert trained[-1].planner.kind == "my_planner" and trained[-1].planner.num_predictions == 8
+    assert len(shown) == 3 and all("<iframe" in page for page in shown)
+
+
+@pytest.mark.slow
+def test_its_cells_run(here, shown, capsys):
+    """MAG learns with the notebook's planner; in the battle it has not yet collected enough to."""
     small = 'SIZE = "debug"\nPROBE_STEPS, BATTLE_STEPS, MODEL_STEPS, PLANNER_STEPS = 32, 32, 32, 130'
     program = {"__name__": "notebook"}
     for source in CELLS:
