@@ -97,9 +97,9 @@ def test_its_cells_run_with_a_method_that_compiles_in_seconds(here, shown, monke
     """All of the notebook but the learning; the options that it gives its methods are those that they take."""
     trained, train = [], mag.train
 
-    def train_in_seconds(**given):
+    def train_in_seconds(run, **given):
         trained.append(resolve(flatten(given)))
-        return train(given["env"], "tests.support.fake", size="debug", num_seeds=1, steps=32, run=given["run"])
+        return train(given["env"], "tests.support.fake", size="debug", num_seeds=1, steps=32, run=run)
 
     monkeypatch.setattr(mag, "train", train_in_seconds)
     program = {"__name__": "notebook"}
