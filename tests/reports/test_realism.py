@@ -131,7 +131,6 @@ def test_the_simulator_repeats_a_battle_from_any_of_its_steps():
         np.testing.assert_allclose(repeated[:steps], real[1 : steps + 1])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("algo", "env", "can"),
     [("mag", "probe/counter", False), ("mag", "smac_jax/3s_vs_3z", True), ("commnet", "smac_jax/3s_vs_3z", False)],
@@ -144,6 +143,7 @@ def test_models_and_episodes_that_are_long_enough_are_compared(algo, env, can):
     assert can_be_compared(run) == can
 
 
+@pytest.mark.slow
 def test_real_observations_agree_on_where_units_are():
     env = envs.make("smac_jax/3s_vs_3z")
     _, timestep = jax.jit(env.reset)(jax.random.key(0))

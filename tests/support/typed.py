@@ -24,7 +24,9 @@ ELSEWHERE = {
     "mag .*smaclite/": "needs SMAClite, which is not on the package index",
 }
 """Beginnings of lines that do not run here, and why."""
-PROGRAMS = re.compile(r"(?:\w+=\S+ )*((?:mag|python|pip|git|make|docker|\.) .*?)(?:\s{3,}.*)?$")
+VARIABLES = r"^(?:\w+=\S+ )*"
+"""What a line sets for its program."""
+PROGRAMS = re.compile(VARIABLES + r"((?:mag|python|pip|git|make|docker|\.) .*?)(?:\s{3,}.*)?$")
 CUT = ("--size", "--steps", "--episodes", "--rollouts", "--batches", "--tasks")
 """Options whose values decide how long a command takes."""
 SHORT = {
