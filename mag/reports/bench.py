@@ -38,6 +38,7 @@ from mag.learning.parallel import Workers, most_workers, over_seeds
 from mag.planners.config import ShootingConfig
 from mag.play.collecting import Played, collect, start_collecting
 from mag.play.episode import Episode, empty_arrival
+from mag.reports import operations
 from mag.runs.setup import set_up
 from mag.runtime import compile_options, own_cores
 from mag.types import Arrival, Metrics
@@ -85,19 +86,17 @@ def planning() -> Result:
     actor = Actor(keys[1], models, REFERENCE_SPEC.n_actions, config.networks)
     model_reward = ModelReward(keys[2], models, hidden=config.networks.hidden, layers=config.model_reward.layers)
     assert isinstance(config.planner, ShootingConfig)
-    trajectories, horizon, length = config.planner.num_trajectories, config.planner.horizon, config.rollout.length
-    chunk_size = algorithm.chunk_size(STARTS)
+    length, chunk_size = config.rollout.length, algorithm.chunk_size(STARTS)
 
     def play(key: PRNGKeyArray, models: LocalModels, model_reward: ModelReward, actor: Actor) -> Rollout:
         predict = algorithm.predictor(models, model_reward, actor)
         starts = _random_states(keys[3], STARTS, config.networks)
         return rollouts(key, starts, models=models, actor=actor, predict=predict, length=length, chunk_size=chunk_size)
 
-    step = trajectories * horizon * (_predict_flops(models) + _dense_flops(model_reward))
-    step += trajectories * (horizon - 1) * _act_flops(models, actor)
-    step += _act_flops(models, actor) + _dense_flops((models.reward, models.continuation))
+    step = operations.of_planned_step(models, model_reward, actor, config.planner)
     flops = float(STARTS * length * REFERENCE_SPEC.n_agents * step)
-    sizes = {"starts": STARTS, "L": trajectories, "H": horizon, "k": length, "chunk_size": chunk_size}
+    sizes: Result = {"L": config.planner.num_trajectories, "H": config.planner.horizon}
+    sizes |= {"starts": STARTS, "k": length, "chunk_size": chunk_size}
     return sizes | _measure(play, keys[4], models, model_reward, actor, flops=flops, repeats=2)
 
 
@@ -120,7 +119,7 @@ def world_model() -> Result:
         return fit(key, models, loss, optimiser, batches=UPDATES, workers=workers)[0]
 
     args = jax.tree.map(lambda x: jnp.asarray(x)[None], (jax.random.key(2), Trainable.create(models, optimiser), batch))
-    flops = 3.0 * sequences * steps * REFERENCE_SPEC.n_agents * _dense_flops(models)
+    flops = 3.0 * sequences * steps * REFERENCE_SPEC.n_agents * operations.dense(models)
     return {"sequences": sequences, "steps": steps, "workers": workers.count} | _measure(
         over_seeds(update, 1, workers=workers.count, divided=("batch",)), *args, flops=flops, repeats=5, updates=UPDATES
     )
@@ -137,8 +136,8 @@ def ppo() -> Result:
         return fit_policy(key, policy, model_data, config.ppo)[0]
 
     rows = STARTS * config.rollout.length * REFERENCE_SPEC.n_agents
-    both = _dense_flops((policy.actor.params, policy.critic.params))
-    flops = float(rows * (3 * config.ppo.epochs * both + _dense_flops(policy.critic.params)))
+    both = operations.dense((policy.actor.params, policy.critic.params))
+    flops = float(rows * (3 * config.ppo.epochs * both + operations.dense(policy.critic.params)))
     return {"starts": STARTS, "k": config.rollout.length, "epochs": config.ppo.epochs} | _measure(
         update, keys[2], policy, model_data, flops=flops, repeats=3
     )
@@ -160,7 +159,10 @@ def env(names: tuple[str, ...] = TIMED_ENVS) -> Result:
 
 
 def iteration(algo: str = "mag", env: str = RunConfig().env, size: str = "auto", recipe: str = "auto") -> Result:
-    """One whole iteration of an algorithm (MAG's lines 3-18), by default in this machine's size and recipe."""
+    """One whole iteration of an algorithm (MAG's lines 3-18), by default in this machine's size and recipe.
+
+    The operations of MAG and MAMBA are counted, those of the environment and of the other methods are not.
+    """
     config = default_config(algo, env, size, recipe, spec=envs.spec(env))
     (made, player, _), (learner, players) = set_up(config)
     played: list[Played] = []
@@ -171,21 +173,21 @@ def iteration(algo: str = "mag", env: str = RunConfig().env, size: str = "auto",
         played.append(segment)
         return segment
 
-    begin = time.perf_counter()
-    metrics: Metrics = {}
-    while not metrics:  # until there is enough to learn from, and everything is compiled
-        learner, metrics = made.iteration(learner, play)
-    first = time.perf_counter() - begin
-    seconds = []
-    for _ in range(3):
-        begin = time.perf_counter()
+    def iterate() -> Metrics:
+        nonlocal learner
         learner, metrics = jax.block_until_ready(made.iteration(learner, play))
-        seconds.append(time.perf_counter() - begin)
-    steps = [int(each.transitions.sum()) for each in played[-3:]]
-    rates = [count / each for count, each in zip(steps, seconds, strict=True)]
+        return metrics
+
+    begin = time.perf_counter()
+    while not iterate():  # until there is enough to learn from, and everything is compiled
+        pass
+    first = time.perf_counter() - begin
+    flops = operations.of_iteration(made, learner) if isinstance(made, MAG) else None
+    timing = _time(iterate, flops=flops, repeats=3)
+    steps = median(int(each.transitions.sum()) for each in played[-3:])
     sizes: Result = {"algo": algo, "env": env, "size": config.size, "recipe": config.recipe}
-    sizes |= {"num_envs": config.collect.num_envs, "workers": config.workers, "env_steps": steps[0]}
-    return sizes | {"seconds": median(seconds), "env_steps_per_second": median(rates), "seconds_until_warm": first}
+    sizes |= {"num_envs": config.collect.num_envs, "workers": config.workers, "env_steps": steps}
+    return sizes | timing | {"env_steps_per_second": steps / timing["seconds"], "seconds_until_warm": first}
 
 
 BENCHMARKS: dict[str, Callable[..., Result]] = {
@@ -209,14 +211,23 @@ def _measure(function: Callable, *args: Any, flops: float | None, repeats: int, 
     compile_seconds = time.perf_counter() - begin
     args = jax.device_put(args, compiled.input_shardings[0])
     jax.block_until_ready(compiled(*args))
+    timing = _time(lambda: compiled(*args), flops=flops, repeats=repeats, updates=updates)
+    return timing | {"compile_seconds": compile_seconds}
+
+
+def _time(function: Callable[[], Any], *, flops: float | None, repeats: int, updates: int = 1) -> Result:
+    """Median seconds per update, and its utilisation if its operations are known.
+
+    Each repetition is paired with matrix products just before and just after it.
+    """
     sgemm = (lambda: 0.0) if flops is None else _sgemm()
     seconds, rates = [], [sgemm()]
     for _ in range(repeats):
         begin = time.perf_counter()
-        jax.block_until_ready(compiled(*args))
+        jax.block_until_ready(function())
         seconds.append((time.perf_counter() - begin) / updates)
         rates.append(sgemm())
-    result: Result = {"seconds": median(seconds), "compile_seconds": compile_seconds}
+    result: Result = {"seconds": median(seconds)}
     if flops is None:
         return result
     pairs = zip(seconds, rates[:-1], rates[1:], strict=True)
@@ -241,19 +252,6 @@ def _sgemm(size: int = 2048, products: int = 4) -> Callable[[], float]:
         return 2 * size**3 * products / (time.perf_counter() - begin)
 
     return rate
-
-
-def _dense_flops(module: Any) -> int:
-    """Operations of one row through every weight matrix of a module (or several)."""
-    return sum(2 * leaf.size for leaf in jax.tree.leaves(module) if leaf.ndim == 2)
-
-
-def _predict_flops(models: LocalModels) -> int:
-    return _dense_flops((models.recurrent_input, models.attention, models.recurrence, models.prior))
-
-
-def _act_flops(models: LocalModels, actor: Actor) -> int:
-    return _dense_flops((actor, models.available_head))
 
 
 def _random_states(key: PRNGKeyArray, count: int, networks: NetworksConfig) -> ModelState:

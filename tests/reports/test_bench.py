@@ -1,6 +1,7 @@
 """The benchmarks count operations and seconds correctly; no test depends on how fast they are."""
 
 import itertools
+from dataclasses import replace
 from types import SimpleNamespace
 
 import jax
@@ -10,8 +11,11 @@ import pytest
 from mag.algorithms.mag.config import ModelsConfig, NetworksConfig
 from mag.algorithms.mag.local_models import LocalModels
 from mag.algorithms.mag.model_reward import ModelReward
+from mag.algorithms.registry import default_config
 from mag.errors import UsageError
-from mag.reports import bench
+from mag.planners.config import ShootingConfig
+from mag.reports import bench, operations
+from mag.runs.setup import set_up
 
 
 def models():
@@ -28,12 +32,12 @@ def test_dense_operations_of_one_prediction():
     # Recurrent input 1034 x 256, three layers of (768 + 256 + 256 + 256) x 256, GRU 2 x 256 x 768,
     # prior 256 x 256 + 256 x 1024; twice that many operations.
     weights = 1034 * 256 + 3 * 1536 * 256 + 2 * 256 * 768 + 256 * 256 + 256 * 1024
-    assert bench._predict_flops(models()) == 2 * weights
+    assert operations.of_prediction(models()) == 2 * weights
 
 
 def test_dense_operations_of_the_model_reward():
     model_reward = ModelReward(jax.random.key(0), models(), hidden=256, layers=4)
-    assert bench._dense_flops(model_reward) == 2 * (1280 * 256 + 3 * 256 * 256 + 256)
+    assert operations.dense(model_reward) == 2 * (1280 * 256 + 3 * 256 * 256 + 256)
 
 
 def test_the_rate_of_an_environment_is_the_steps_played_by_the_seconds_taken(monkeypatch):
@@ -61,11 +65,29 @@ def test_a_measurement_is_of_one_update_and_pairs_it_with_the_machines_products(
     assert "effective_utilisation" not in bench._measure(lambda x: x + 1, jnp.zeros(3), flops=None, repeats=1)
 
 
+def test_dense_operations_of_an_iteration(monkeypatch):
+    monkeypatch.setattr(operations, "dense", lambda module: 1)  # each part of the networks counts as one operation
+    planner = ShootingConfig(num_trajectories=2, horizon=3)
+    config = replace(default_config("mag", "probe/memory", "debug", "tuned"), planner=planner)
+    (algorithm, _, _), (state, _) = set_up(config)
+    played = 4 * 8 * (1 + 1)  # 4 environments of 8 steps: observe, act
+    fits = 2 * 24 * 3 + 2 * 24 * (1 + 3)  # 2 + 2 batches of 4 sequences of 6 steps
+    observed = 24 + 64 * (8 + 4 + 1)  # the sequences to start from, and 64 real ones: burn-in, k, bootstrap
+    step = 1 + 1 + 2 * 3 * (2 + 1) + 2 * 2  # act, outcome, L x H predictions (two parts) and scores, L (H - 1) actions
+    imagined = 4 * (6 - 2) * 4  # 4 start states of each of 4 sequences, 4 steps
+    learned = (imagined + 64 * 4) * (1 + 2 * 3)  # values, 2 epochs
+    agents = algorithm.spec.n_agents
+    assert operations.of_iteration(algorithm, state) == agents * (
+        played + fits + 2 * (observed + imagined * step + learned)
+    )
+
+
 @pytest.mark.slow
 def test_an_iteration_of_any_algorithm_is_timed(monkeypatch):
     tick(monkeypatch)
     result = bench.iteration("commnet", "probe/memory", "debug")
     assert (result["algo"], result["num_envs"]) == ("commnet", 4)
+    assert "effective_utilisation" not in result
     # 4 environments of 8 items; an episode of `memory` is six items (two absorbing ones), four of them transitions.
     assert 16 <= result["env_steps"] <= 24
     assert result["seconds"] == 1 and 16 <= result["env_steps_per_second"] <= 24
