@@ -38,7 +38,8 @@ class Arrival(NamedTuple):
     """One item of the environment dataset D_e: everything known on *arriving* at time t.
 
     `previous_action` is a_{t-1}, `reward` is r of the transition t-1 -> t, `continues` is 0 if that transition
-    really ended the episode. Where `first` is true the three hold no information (-1, 0 and 1).
+    ended the episode (`collect.time_limit` says whether a time limit does). Where `first` is true the three hold no
+    information (-1, 0 and 1).
     """
 
     obs: Float[Array, "agents obs"]

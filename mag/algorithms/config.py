@@ -24,6 +24,9 @@ class CollectConfig:
     """Environments played in parallel."""
     steps: int = number(60, least=1)
     """Steps of each environment in one iteration; in the paper one episode, about 60 steps."""
+    time_limit: Literal["end", "cut"] = choice("end")
+    """What a time limit means for learning: an episode's `end`, after which nothing is worth anything, or a `cut`,
+    after which more would have followed."""
 
 
 @dataclass(frozen=True)

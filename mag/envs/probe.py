@@ -3,7 +3,7 @@
 | map | claim | agents | steps | best return | uniform play |
 |---|---|---|---|---|---|
 | `counter` | stored sequences are aligned in time; a real end is final | 2 | 5 | 13.125 | 11.5625 |
-| `clock` | a time limit is not an end | 2 | 5 | 13.125 | 11.5625 |
+| `clock` | a time limit is told apart from an end | 2 | 5 | 13.125 | 11.5625 |
 | `one-step` | a policy learns from its observation and heeds its mask | 2 | 1 | 1 | 1/9 |
 | `two-step` | credit and discounts reach back past a step without reward | 2 | 2 | 1 | 0.4375 |
 | `relay` | information passes from one agent to another | 2 | 2 | 1 | 1/3 |

@@ -1,10 +1,12 @@
 """Line 3: collecting items of D_e in one environment, episode after episode.
 
 Every call collects the same number of items, so that shapes are fixed; an unfinished episode goes on in the next call.
-After a real end two absorbing items are recorded (`mag.play.episode.absorb`), the first of them in place of the last
-observation and with the last reward; after a time limit the last observation is recorded.
+After an end two absorbing items are recorded (`mag.play.episode.absorb`), the first of them in place of the last
+observation and with the last reward. A time limit is such an end (`limit_ends`), or a cut, after which the last
+observation is recorded.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -12,7 +14,18 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, PRNGKeyArray
 
 from mag.envs import Env
-from mag.play.episode import Carry, Choose, Episode, absorb, arrival, result, start_episode, step_episode, where
+from mag.play.episode import (
+    Carry,
+    Choose,
+    Episode,
+    absorb,
+    arrival,
+    end_at_limit,
+    result,
+    start_episode,
+    step_episode,
+    where,
+)
 from mag.types import Arrival, Episodes
 
 
@@ -21,7 +34,7 @@ class Collector(NamedTuple):
 
     episode: Episode
     absorbing: Int[Array, ""]
-    """Absorbing items shown since the episode really ended: 0 while it goes on."""
+    """Absorbing items shown since the episode's end: 0 while it goes on."""
 
 
 class Recorded(NamedTuple):
@@ -55,13 +68,17 @@ def start_collecting(key: PRNGKeyArray, env: Env, carry: Carry) -> Collector:
 
 
 def collect(
-    key: PRNGKeyArray, collectors: Collector, *, env: Env, choose: Choose, steps: int
+    key: PRNGKeyArray, collectors: Collector, *, env: Env, choose: Choose, steps: int, limit_ends: bool = False
 ) -> tuple[Collector, Played]:
-    """`steps` items of each environment; `collectors` are `[envs, ...]`. The key is consumed."""
+    """`steps` items of each environment; `collectors` are `[envs, ...]`. The key is consumed.
+
+    With `limit_ends` a time limit is recorded as an end.
+    """
 
     def step(collectors: Collector, key: PRNGKeyArray) -> tuple[Collector, Recorded]:
         keys = jax.random.split(key, len(collectors.absorbing))
-        after = jax.vmap(lambda key, collector: next_item(key, collector, env=env, choose=choose))(keys, collectors)
+        advance = partial(next_item, env=env, choose=choose, limit_ends=limit_ends)
+        after = jax.vmap(advance)(keys, collectors)
         return after, jax.vmap(current_item)(collectors)
 
     after, recorded = jax.lax.scan(step, collectors, jax.random.split(key, steps))
@@ -88,7 +105,7 @@ def current_item(collector: Collector) -> Recorded:
     )
 
 
-def next_item(key: PRNGKeyArray, collector: Collector, *, env: Env, choose: Choose) -> Collector:
+def next_item(key: PRNGKeyArray, collector: Collector, *, env: Env, choose: Choose, limit_ends: bool) -> Collector:
     """The collector at its next item: a transition, the second absorbing item, or a new episode.
 
     The key is consumed.
@@ -97,7 +114,8 @@ def next_item(key: PRNGKeyArray, collector: Collector, *, env: Env, choose: Choo
     key_step, key_reset = jax.random.split(key_env)
     before, shown = collector.episode, collector.episode.timestep
     after = step_episode(key_choose, key_step, before, env=env, choose=choose)
-    stepped = Collector(after._replace(timestep=absorb(after.timestep)), after.timestep.terminated.astype(jnp.int32))
+    reached = end_at_limit(after.timestep) if limit_ends else after.timestep
+    stepped = Collector(after._replace(timestep=absorb(reached)), reached.terminated.astype(jnp.int32))
     absorbed = Collector(
         before._replace(
             timestep=shown._replace(reward=jnp.zeros_like(shown.reward)),

@@ -113,8 +113,14 @@ def empty_arrival(spec: EnvSpec, *, with_state: bool = False) -> Arrival:
     )
 
 
+def end_at_limit(timestep: TimeStep) -> TimeStep:
+    """The time step with a time limit counted as an end."""
+    ended = timestep.terminated | timestep.truncated
+    return timestep._replace(terminated=ended, truncated=jnp.zeros_like(ended))
+
+
 def absorb(timestep: TimeStep) -> TimeStep:
-    """The absorbing form of a real end: zero observation and state, nobody alive, every action available."""
+    """The absorbing form of an end: zero observation and state, nobody alive, every action available."""
     shown = timestep._replace(
         obs=jnp.zeros_like(timestep.obs),
         avail=jnp.ones_like(timestep.avail),

@@ -6,7 +6,7 @@ repeats bit for bit.
 
 If an episode breaks off (its process crashes, hangs or raises), the items that the current call of `collect` has from
 it are dropped. Those that earlier calls have handed on stay and are learned from: these transitions really happened.
-What follows them is marked as the start of another episode, so that they end like an episode cut by a time limit. Were
+What follows them is marked as the start of another episode, so that they are cut there. Were
 items held back until their episode ended, on-policy methods would learn from what older parameters played.
 """
 
@@ -61,7 +61,8 @@ class Trial(NamedTuple):
 class HostPlayer:
     """Plays `num_envs` environments of each seed, `steps` items at a time (`mag.play.player.Player`).
 
-    Tests have processes of their own, at most as many. Processes are started when needed; `close` ends all.
+    Tests have processes of their own, at most as many. Processes are started when needed; `close` ends all. With
+    `limit_ends` a time limit is recorded as an end.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class HostPlayer:
         steps: int,
         num_seeds: int = 1,
         workers: int = 1,
+        limit_ends: bool = False,
         config: HostConfig | None = None,
         content: dict[str, Any] | None = None,
         say: Callable[[str], None] = print,
@@ -83,7 +85,7 @@ class HostPlayer:
         self._content, self._say = content, say
         self._session = 1 + int.from_bytes(os.urandom(4), "little") % (2**31 - 1)
         self._training, self._tests = Seats(), Seats()
-        self._moments = Moments(spec, num_seeds * num_envs)
+        self._moments = Moments(spec, num_seeds * num_envs, limit_ends=limit_ends)
         self._entropy, self._begun = np.zeros((num_seeds, 2), np.uint32), np.zeros(num_seeds * num_envs, np.int64)
         self._finalizer = weakref.finalize(self, _close, self._training, self._tests)
 

@@ -14,7 +14,9 @@ from mag.types import Arrival, Episodes
 class Moments:
     """The current item of each environment, `[envs]`; see `mag.play.collecting.Collector`."""
 
-    def __init__(self, spec: EnvSpec, num_envs: int) -> None:
+    def __init__(self, spec: EnvSpec, num_envs: int, *, limit_ends: bool = False) -> None:
+        self.limit_ends = limit_ends
+        """Whether a time limit is recorded as an end."""
         self.shown = np.zeros(num_envs, record_type(spec))
         """The time steps as records."""
         self.previous_action = np.full((num_envs, spec.n_agents), -1, np.int32)
@@ -29,11 +31,13 @@ class Moments:
         self.returns[env], self.length[env] = 0.0, 0
 
     def step(self, env: int, shown: np.void) -> None:
-        """A transition; a real end is shown in its absorbing form."""
+        """A transition; an end is shown in its absorbing form."""
         self.shown[env] = shown
+        if self.limit_ends and shown["truncated"]:
+            self.shown["terminated"][env], self.shown["truncated"][env] = True, False
         self.returns[env] += shown["reward"]
         self.length[env] += 1
-        if shown["terminated"]:
+        if self.shown["terminated"][env]:
             self.absorbing[env] = 1
             for name, value in (("obs", 0), ("avail", True), ("alive", False), ("state", 0)):
                 if name in (self.shown.dtype.names or ()):

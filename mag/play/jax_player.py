@@ -20,10 +20,22 @@ CARRY = 1
 
 
 class JaxPlayer:
-    """Plays `num_envs` environments of each seed side by side, `steps` items at a time (`mag.play.player.Player`)."""
+    """Plays `num_envs` environments of each seed side by side, `steps` items at a time (`mag.play.player.Player`).
 
-    def __init__(self, env: Env, *, num_envs: int, steps: int, num_seeds: int = 1, workers: int = 1) -> None:
-        self.env, self.num_envs, self.steps = env, num_envs, steps
+    With `limit_ends` a time limit is recorded as an end.
+    """
+
+    def __init__(
+        self,
+        env: Env,
+        *,
+        num_envs: int,
+        steps: int,
+        num_seeds: int = 1,
+        workers: int = 1,
+        limit_ends: bool = False,
+    ) -> None:
+        self.env, self.num_envs, self.steps, self.limit_ends = env, num_envs, steps, limit_ends
         self.num_seeds, self.workers = num_seeds, Workers(workers)
         self._compiled_test = functools.cache(self._compile_test)
 
@@ -57,7 +69,7 @@ class JaxPlayer:
     def collect(self, key: PRNGKeyArray, agent: Agent, players: Collector) -> tuple[Collector, Played]:
         """`steps` items of each environment, `[envs, time]`. Key and players are consumed."""
         choose = chosen_by(agent, greedy=False)
-        return collect(key, players, env=self.env, choose=choose, steps=self.steps)
+        return collect(key, players, env=self.env, choose=choose, steps=self.steps, limit_ends=self.limit_ends)
 
     def test(self, keys: Key[Array, " seeds"], agent: Agent, episodes: int) -> Episodes:
         """Whole greedy episodes, `[seeds, episodes]`, whatever the number of workers. The keys are consumed."""

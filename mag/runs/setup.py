@@ -65,6 +65,7 @@ def make_player(config: RunConfig, content: dict[str, Any] | None = None) -> Pla
         "steps": config.collect.steps,
         "num_seeds": config.num_seeds,
         "workers": config.workers,
+        "limit_ends": config.collect.time_limit == "end",
     }
     if envs.is_host(config.env):
         if jax.process_count() > 1:

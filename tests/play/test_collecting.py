@@ -1,5 +1,7 @@
 """Time alignment of what is stored, with probes in which every right value is known."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -28,16 +30,16 @@ def action_of(count, offset):
 class Stored:
     """All items of a few environments, `[env, item]`."""
 
-    def __init__(self, name):
+    def __init__(self, name, *, limit_ends=False):
         env = envs.make(name)
-        self.spec = env.spec
+        self.ends = name == "probe/counter" or limit_ends
         offsets = jnp.arange(NUM_ENVS)
         keys = jax.random.split(jax.random.key(0), NUM_ENVS)
         # A carry of 77 would show in the actions if the first time step did not reset it.
         collectors = jax.vmap(lambda key, offset: start_collecting(key, env, (jnp.asarray(77), offset)))(keys, offsets)
         parts = []
         for i, steps in enumerate(CHUNKS):
-            play = jax.jit(lambda key, c, steps=steps: collect(key, c, env=env, choose=choose, steps=steps))
+            play = jax.jit(partial(collect, env=env, choose=choose, steps=steps, limit_ends=limit_ends))
             collectors, played = play(jax.random.key(i), collectors)
             parts.append(jax.tree.map(np.asarray, played))
         self.parts = parts
@@ -47,20 +49,20 @@ class Stored:
         )
 
 
-@pytest.fixture(scope="module", params=["counter", "clock"])
+@pytest.fixture(scope="module", params=["counter", "clock", "clock whose limit ends"])
 def stored(request):
-    return Stored(f"probe/{request.param}")
+    return Stored(f"probe/{request.param.split()[0]}", limit_ends="ends" in request.param)
 
 
 def items(stored):
     """(env, item, place in its episode) of everything stored; episodes follow one another without a gap."""
-    # counter: times 0 to 4, then two absorbing items; clock: times 0 to 5.
-    period = 7 if stored.spec.name == "probe/counter" else 6
+    # Where the fifth step ends: times 0 to 4, then two absorbing items; where it is a cut: times 0 to 5.
+    period = 7 if stored.ends else 6
     return [(e, n, n % period) for e in range(NUM_ENVS) for n in range(sum(CHUNKS))]
 
 
 def absorbing(stored, place):
-    return stored.spec.name == "probe/counter" and place >= 5
+    return stored.ends and place >= 5
 
 
 def test_every_stored_item_is_what_was_known_on_arriving(stored):
@@ -89,7 +91,7 @@ def test_observations_are_of_the_same_moment(stored):
             np.testing.assert_array_equal(arrivals.state[e, n], [place, *arrivals.previous_action[e, n]])
 
 
-def test_a_time_limit_keeps_what_was_seen_last():
+def test_a_cut_at_the_time_limit_keeps_what_was_seen_last():
     arrivals = Stored("probe/clock").arrivals
     times = np.asarray(read_counter(jnp.asarray(arrivals.obs))[0])[..., 0]
     np.testing.assert_array_equal(times[0, :8], [0, 1, 2, 3, 4, 5, 0, 1])
@@ -112,8 +114,8 @@ def test_an_item_has_a_next_one_where_a_transition_leads_on(stored):
 def test_the_next_call_goes_on_where_the_last_one_stopped(stored):
     first, second = stored.parts
     jax.tree.map(lambda last, x: np.testing.assert_array_equal(last, x[:, 0]), first.last, second.arrivals)
-    # Nine items were acted on: those since the latest start are counted, which is item 7 of `counter`, 6 of `clock`.
-    counts = 9 - (7 if stored.spec.name == "probe/counter" else 6)
+    # Nine items were acted on: those since the latest start are counted, which is item 7 after an end, 6 after a cut.
+    counts = 9 - (7 if stored.ends else 6)
     np.testing.assert_array_equal(first.carry[0], [77] * NUM_ENVS)
     np.testing.assert_array_equal(second.carry[0], [counts] * NUM_ENVS)
     np.testing.assert_array_equal(second.carry[1], np.arange(NUM_ENVS))

@@ -110,6 +110,13 @@ def test_items_are_those_of_the_player_in_jax(make, name):
     }
 
 
+def test_items_whose_time_limit_ends_are_those_of_the_player_in_jax(make):
+    twin = JaxPlayer(envs.make("probe/clock"), num_seeds=SEEDS, num_envs=ENVS, steps=STEPS, limit_ends=True)
+    parts = play(make("clock", SEEDS, ENVS, limit_ends=True), AGENT, 3)
+    same(parts, play(twin, AGENT, 3))
+    assert any((part.arrivals.continues == 0).any() for part in parts)
+
+
 def test_tests_do_not_touch_the_episodes_under_way(make):
     one, other = make("counter"), make("counter")
     agent = Dicer(jnp.zeros(1, int))

@@ -7,10 +7,11 @@ therefore carries every action and reward it needs:
     posterior_t    from (posterior_{t-1}, a_{t-1}, o_t)            recurrence reset where `first`
     decoder_t      from (stoch_t, deter_t)            -> o_t, available actions, a_{t-1}
     reward head    from (stoch_{t-1}, deter_t)        -> r of t-1 -> t; not where `first`, nor where a sequence begins
-    continuation   from (stoch_{t-1}, deter_t)        -> 1, or 0 where the episode really ended (no time limit)
+    continuation   from (stoch_{t-1}, deter_t)        -> 1, or 0 where the episode ended
 
-After a real end two absorbing items are stored (zero observation, every action available, continuation 0); the first
-replaces the last observation and holds the last reward. At a time limit the last observation is stored as it is.
+After an end two absorbing items are stored (zero observation, every action available, continuation 0); the first
+replaces the last observation and holds the last reward. A time limit is such an end or, with `collect.time_limit` cut,
+leaves the last observation as it is.
 """
 
 from typing import Any
