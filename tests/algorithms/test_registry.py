@@ -149,7 +149,7 @@ def test_numbers_without_a_use_are_refused(algo, planner, name, why):
 @pytest.mark.parametrize(
     ("algo", "changes", "why"),
     [
-        ("mag", {"exploration.strength": 9}, "no effect while exploration.leaning is 0.0"),
+        ("mag", {"exploration.strength": 9, "exploration.leaning": 0.0}, "no effect while exploration.leaning is 0.0"),
         ("mag", {"models.reward_threshold": 3}, "no effect while models.reward_bins is 41"),
         ("mag", {"rollout.newest": 7, "rollout.replayed": 0}, "no effect while rollout.replayed is 0"),
         ("mag", {"rollout.burn_in": 7, "rollout.replayed": 0}, "rollout.windows is 0 and rollout.replayed is 0"),

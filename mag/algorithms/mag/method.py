@@ -90,9 +90,13 @@ TUNED: Changes = {
     "models.reward_bins": 41,
     "models.reward_threshold": 10.0,  # where --models.reward-bins 0 learns the reward itself
     "models.reconstruction_weight": 10.0,
+    "exploration.leaning": 0.5,
     "rollout.windows": 288,
     "rollout.replayed": 64,
     "ppo.weigh_by_continuation": True,
+    "ppo.gamma": 0.997,
+    "ppo.actor_learning_rate": 1e-3,
+    "ppo.critic_learning_rate": 1e-3,
     "ppo.learning_rate_decay": 0.99996,
     "ppo.ema_decay": 0.998,
     "ppo.entropy": 0.01,
@@ -107,7 +111,9 @@ policy needs most: the observation, whose features are small, and rewards, learn
 distribution includes the rare win, whose squared error would outweigh all others. Muon needs less than half of Adam's
 updates, but its steps are so large that the damage predicted by the models fluctuates by half; the moving average of
 their weights does not fluctuate. Play fluctuates too, so the actor has a moving average as well. Learning rates decay
-so that at the end neither models nor policy change faster than the other can follow. Dropout takes a quarter of the
+so that at the end neither models nor policy change faster than the other can follow. In half of the training episodes
+the team leans towards some actions, and the discount is long: both let it find wins that take long, such as retreats
+between shots, which the models cannot imagine before they have been seen. Dropout takes a quarter of the
 models' training time and does not improve the fit to the same D_e.
 """
 

@@ -22,6 +22,7 @@ TUNED: Changes = {
     "precision": "tensorfloat32",
     "collect.num_envs": 64,
     "collect.steps": 64,
+    "collect.time_limit": "cut",
     "evaluation.every": 50_000,
     "learning.optimiser": "adam",
     "learning.learning_rate": 1e-3,
@@ -40,7 +41,7 @@ TUNED: Changes = {
 """Many environments, and PPO's update for all three methods, because PPO uses each step several times.
 
 The entropy bonus takes the place of G2A's random actions. CommNet keeps its small value coefficient, as policy and
-value share its network; no other coefficient was tried.
+value share its network; no other coefficient was tried. A time limit is a cut, as segments end with cuts all the time.
 """
 
 DEBUG: Changes = {
