@@ -125,7 +125,10 @@ BAD_INPUT = [
         "train --host.failures 3",
         "host.failures is 3, but JAX itself plays smac_jax/3s_vs_3z, in no process; leave it out",
     ),
-    ("train --exploration.strength 9", "has no effect while exploration.leaning is 0.0; change that or leave it out"),
+    (
+        "train --exploration.leaning 0 --exploration.strength 9",
+        "has no effect while exploration.leaning is 0.0; change that or leave it out",
+    ),
     ("trian", "unknown command trian (did you mean train?); known are train, evaluate, watch, diagnose, bench, envs"),
     ("train --planner.horizn 7", "unknown option --planner.horizn (did you mean --planner.horizon?)"),
     ("train --planner.horizon seven", "--planner.horizon: 'seven' is not a whole number"),
