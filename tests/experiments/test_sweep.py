@@ -95,7 +95,7 @@ def test_a_folder_of_another_run_is_named_and_left_alone(tmp_path, capsys):
     assert sweep(study, runs, results, Processes(2)) == 1
     errors = capsys.readouterr().err
     assert "4 of 8 runs failed: probe_two-step-mamba-debug-tuned-seed0" in errors
-    assert "differing in ppo.gamma (run: 0.99, command: 0.5)" in errors
+    assert "differing in ppo.gamma (run: 0.997, command: 0.5)" in errors
 
 
 def start_sweep(folder, study, *words, **environment):
