@@ -51,10 +51,11 @@ def of_planned_step(models: LocalModels, model_reward: Any, actor: Actor, planne
 def of_iteration(algorithm: MAG, state: MAGState) -> int | None:
     """Operations of one seed's iteration of Algorithm 1 without the environment; None for other planners or models."""
     config, agents = algorithm.config, algorithm.spec.n_agents
-    models, actor = first_seed(state.models.params), first_seed(state.policy.actor.params)
+    model_reward = None if state.model_reward is None else state.model_reward.params
+    networks = state.models.params, model_reward, state.policy.actor.params, state.policy.critic.params
+    models, model_reward, actor, critic = jax.eval_shape(first_seed, networks)
     if not (isinstance(config.planner, NoPlanner | ShootingConfig) and isinstance(models, LocalModels)):
         return None
-    model_reward = None if state.model_reward is None else first_seed(state.model_reward.params)
     replay, rollout, ppo = config.replay, config.rollout, config.ppo
     steps, starts = replay.batch_size * replay.sequence_length, num_starts(config)
 
@@ -66,7 +67,6 @@ def of_iteration(algorithm: MAG, state: MAGState) -> int | None:
     observed = windows + rollout.replayed * replayed_length(rollout)  # line 7
     imagined = starts * rollout.length  # lines 8 to 15
     learned = imagined + rollout.replayed * rollout.length  # lines 16 to 18
-    critic = first_seed(state.policy.critic.params)
     one_rollout = observed * of_observation(models)
     one_rollout += imagined * of_planned_step(models, model_reward, actor, config.planner)
     one_rollout += learned * (dense(critic) + ppo.epochs * 3 * dense((actor, critic)))
