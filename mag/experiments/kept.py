@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from mag.errors import UsageError
-from mag.experiments.records import FREE, Loaded, Record, holds_run, load_records, told_apart
+from mag.experiments.records import FREE, Loaded, Record, differences, holds_run, load_records, told_apart
 from mag.experiments.study import AXES, Cell, Options, Study, as_word
+from mag.options import to_json
 
 SCHEMA = 1
 CURVES = "curves.json"
@@ -90,6 +91,18 @@ def shared(config: dict[str, Any] | None) -> dict[str, Any] | None:
 def kept_names(study: Study, results: Path) -> set[str]:
     """The names of the study's cells whose finished curves are kept under `results`."""
     return set(by_cell(study, kept_records(results / study.name)))
+
+
+def outdated(study: Study, results: Path) -> list[str]:
+    """A sentence about each kept curve that was trained with other options than its cell has now, as after a change of
+    a recipe."""
+    kept = by_cell(study, kept_records(results / study.name))
+    found = {
+        cell.name: differences(kept[cell.name].about["config"], to_json(cell.config))
+        for cell in study.cells
+        if cell.name in kept and kept[cell.name].about["config"]
+    }
+    return [f"{name}, kept and now: {', '.join(options)}" for name, options in found.items() if options]
 
 
 def by_cell(study: Study, records: list[Record]) -> dict[str, Record]:

@@ -16,7 +16,7 @@ from mag.runs.logger import Row, read_rows
 
 CURVE = ("eval/win_rate", "eval/return", "eval/episode_length", "train/win_rate", "train/return", "time/elapsed")
 """Metrics of a curve, with their values at each test."""
-FREE = ("steps", "seed", "num_seeds", "workers", "checkpoint", "evaluation")
+FREE = ("steps", "seed", "num_seeds", "workers", "logger", "checkpoint", "evaluation")
 """Fields and groups of a configuration that do not distinguish experiments."""
 DIGITS = 6
 """Significant digits of the values in a curve."""
@@ -159,6 +159,31 @@ def options_of(config: dict[str, Any]) -> Options:
 def told_apart(flat: Options) -> Options:
     """A flat configuration without the fields that do not distinguish experiments."""
     return {name: value for name, value in flat.items() if name.split(".")[0] not in (*FREE, "env", "algo", *AXES)}
+
+
+def differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    """The options that distinguish two runs' configurations, each as `name, value and other value`.
+
+    An option that one of them lacks was added after that run and is not compared.
+    """
+    flat, against = told_apart(flatten(one)), told_apart(flatten(other))
+    return [f"{name} {flat[name]} and {against[name]}" for name in flat if flat[name] != against.get(name, flat[name])]
+
+
+def mixed(records: Iterable[Record]) -> list[str]:
+    """A sentence about each curve whose seeds were trained with different options, as after a change of a recipe."""
+    curves: dict[str, list[Record]] = {}
+    for record in records:
+        if record.about.get("config"):
+            curves.setdefault(repr((record.env, record.algo, record.axes, record.options)), []).append(record)
+    sentences = []
+    for first, *others in curves.values():
+        for other in others:
+            if found := differences(first.about["config"], other.about["config"]):
+                seeds = f"seeds {first.seed} and {other.seed} were trained with different options"
+                sentences.append(f"{first.algo} on {first.env}: {seeds} ({', '.join(found)})")
+                break
+    return sentences
 
 
 @functools.cache

@@ -15,9 +15,9 @@ from mag.experiments import kept
 from mag.experiments.analysis import Analysis
 from mag.experiments.figures import deviations, learning_curves
 from mag.experiments.jobs import Processes
-from mag.experiments.records import load_records
+from mag.experiments.records import load_records, mixed
 from mag.experiments.report import add_others, keep, of_runs, of_study, write_report
-from mag.experiments.sweep import sweep
+from mag.experiments.sweep import print_commands, sweep
 from mag.experiments.table import read_other, to_table
 from tests.experiments.support import STUDY, fake_program, write_study
 
@@ -121,6 +121,25 @@ def test_a_kept_curve_that_is_too_short_or_of_other_options_does_not_count(swept
     assert len(kept.kept_names(longer, tmp_path / "results")) == 4
     other = write_study(tmp_path, STUDY + "[method_options.mamba]\nppo.gamma = 0.5\n")
     assert len(kept.kept_names(other, tmp_path / "results")) == 4
+
+
+def test_kept_curves_of_other_options_than_now_are_named(swept, tmp_path, capsys):
+    folder, study = swept
+    records = of_study(study, folder / "runs", folder / "none").records
+    assert mixed(records) == [] and kept.outdated(study, tmp_path) == []
+    config = records[0].about["config"]
+    older = {**config, "collect": {**config["collect"], "steps": 99}}
+    del older["precision"]  # an option added since is not compared
+    changed = [records[0]._replace(about={**records[0].about, "config": older}), *records[1:]]
+    steps = config["collect"]["steps"]
+    said = f"{changed[0].algo} on {changed[0].env}: seeds 0 and 1 were trained with different options"
+    assert mixed(changed) == [f"{said} (collect.steps 99 and {steps})"]
+    place = kept.write_records(tmp_path / study.name, changed)
+    print_commands(study, tmp_path / "runs", tmp_path, seeds_together=False)
+    told = capsys.readouterr().err
+    assert told.startswith("mag: 1 kept curve was trained with other options than the study has now")
+    assert f"({study.cells[0].name}, kept and now: collect.steps 99 and {steps})" in told
+    assert told.endswith(f"to make them again, move {place} away\n")
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"schema": 2}', '{"schema": 1, "runs": [{}]}'])
