@@ -1,0 +1,101 @@
+"""Whether a run's world model still knows which enemy is nearest to an agent.
+
+    python -m tests.support.nearest RUN [WINDOWS]
+
+The run is of a map of `smac_jax`. The world model observes windows of D_e's newest steps; from each posterior, all that
+the actor sees, the distances of the enemies that the agent saw are decoded. Prints a JSON object:
+
+- `nearest_found`, `nearest_by_chance`: how often the enemy decoded as the nearest is the nearest, and a random one;
+- `distance_of_found`, `distance_of_nearest`: map units to the enemy decoded as the nearest, and to the nearest;
+- `unexplained`: share of the distances' variance among the enemies of one observation that is not decoded;
+- `attacks_on_nearest`: share of the attacks ordered there that are ordered on the nearest enemy.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from mag.algorithms.mag.replay import size
+from mag.algorithms.mag.replayed import newest_sequences
+from mag.envs.smac_jax.loading import get_map
+from mag.envs.smac_jax.observe import SIGHT_RANGE, make_layout
+from mag.envs.smac_jax.rules import FIRST_ATTACK
+from mag.learning.parallel import first_seed
+from mag.runs.trained import load_run
+from mag.runtime import compile_options, setup
+
+BURN_IN, LENGTH, NEWEST = 8, 20, 1500
+"""Steps that only fill the recurrent state, steps of a window, and steps of each environment to draw windows from."""
+
+
+def distances(layout: Any, obs: Any) -> np.ndarray:
+    """Distances of the enemies in map units, `[..., enemies]`; 0 for enemies that are not seen."""
+    per_enemy = 5 + layout.enemy_shield + layout.num_types
+    enemies = np.asarray(obs)[..., 4 : 4 + layout.num_enemies * per_enemy]
+    return SIGHT_RANGE * enemies.reshape(*enemies.shape[:-1], layout.num_enemies, per_enemy)[..., 1]
+
+
+def summary(true: np.ndarray, decoded: np.ndarray, attacked: np.ndarray) -> dict[str, float]:
+    """The figures above, over agents that see two enemies or more.
+
+    `true` and `decoded` are distances `[observations, enemies]`, 0 where an enemy is not seen; `attacked` is the enemy
+    that the agent's next action attacks, negative for other actions.
+    """
+    several = (true > 0).sum(-1) >= 2
+    true, decoded, attacked = true[several], decoded[several], attacked[several]
+    seen = true > 0
+    far, guess = np.where(seen, true, np.inf), np.where(seen, decoded, np.inf).argmin(-1)
+    nearest = far.argmin(-1)
+
+    def centred(values: np.ndarray) -> np.ndarray:
+        mean = (values * seen).sum(-1, keepdims=True) / seen.sum(-1, keepdims=True)
+        return (values - mean)[seen]
+
+    spread, attacks = centred(true), attacked >= 0
+    return {
+        "observations": len(true),
+        "enemies_seen": float(seen.sum(-1).mean()),
+        "nearest_found": float((guess == nearest).mean()),
+        "nearest_by_chance": float((1 / seen.sum(-1)).mean()),
+        "distance_of_found": float(np.take_along_axis(far, guess[:, None], -1).mean()),
+        "distance_of_nearest": float(far.min(-1).mean()),
+        "unexplained": float(np.square(spread - centred(decoded)).mean() / np.square(spread).mean()),
+        "attacks": int(attacks.sum()),
+        "attacks_on_nearest": float((attacked == nearest)[attacks].mean()) if attacks.any() else float("nan"),
+    }
+
+
+def main(run: str, windows: str = "96") -> None:
+    """Print the figures of one run."""
+    setup()
+    trained = load_run(Path(run))
+    layout = make_layout(get_map(trained.config.env.partition("/")[2]))
+    learner = first_seed(trained.state.learner)
+    models, data = learner.models.weights, learner.data
+    key_windows, key_observe = jax.random.split(jax.random.key(0))
+    newest = min(NEWEST, int(size(data)))
+    sequences = newest_sequences(key_windows, data, count=int(windows), length=LENGTH, newest=newest)
+
+    def decode(models: Any, key: Any, sequences: Any) -> Any:
+        keys = jax.random.split(key, int(windows))
+        states = jax.vmap(models.observe_sequence)(keys, sequences)
+        return jax.vmap(jax.vmap(models.decode))(states)
+
+    decoded = jax.jit(decode, compiler_options=compile_options())(models, key_observe, sequences)
+    # The action that follows an observation is the next item's previous action; an episode's last has none.
+    follows = np.asarray(sequences.previous_action)[:, 1:] - FIRST_ATTACK
+    follows = np.where(np.asarray(sequences.first)[:, 1:, None], -1, follows)
+    part = slice(BURN_IN, LENGTH - 1)
+    true, guessed = (
+        distances(layout, obs)[:, part].reshape(-1, layout.num_enemies) for obs in (sequences.obs, decoded)
+    )
+    found = summary(true, guessed, follows[:, BURN_IN:].reshape(-1))
+    print(json.dumps({name: round(value, 3) for name, value in found.items()}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
