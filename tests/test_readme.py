@@ -42,12 +42,14 @@ def test_a_heading_is_linked_as_web_hosts_of_repositories_do():
 
 
 def test_its_win_rates_are_those_of_the_results():
-    table = (ROOT / "results/easy-150k/table.md").read_text()
-    kept = dict(re.findall(r"^\| (smac_jax/\w+ \| MA(?:G|MBA)) \| \d+ \| ([\d.]+)", table, re.M)[:6])
-    told = re.findall(r"^\| (\w+) \| ([\d.]+) \| ([\d.]+) \|$", README, re.M)
-    assert len(told) == 3
-    for map_name, mag, mamba in told:
-        assert (mag, mamba) == (kept[f"smac_jax/{map_name} | MAG"], kept[f"smac_jax/{map_name} | MAMBA"])
+    table = (ROOT / "results/figure2/table.md").read_text().split("\n## ")[1]
+    rows = re.findall(r"^\| smac_jax/(\w+) \| ([\w-]+) \| \d+ \| ([\d.]+) ", table, re.M)
+    kept = {(map_name, method): rate for map_name, method, rate in rows}
+    told = re.findall(r"^\| (\w+) \| ([\d.]+) \| ([\d.]+|not run) \|$", README, re.M)
+    assert {map_name for map_name, *_ in told} == {map_name for map_name, method in kept if method == "MAMBA"}
+    for map_name, mamba, best in told:
+        others = [kept.get((map_name, method)) for method in ("Attention-PPO", "G2A", "CommNet")]
+        assert (mamba, best) == (kept[map_name, "MAMBA"], max(filter(None, others), default="not run"))
 
 
 def test_its_pictures_are_small():

@@ -1,6 +1,6 @@
 """Whether a run's world model still knows which enemy is nearest to an agent.
 
-    python -m tests.support.nearest RUN [WINDOWS]
+    python -m tests.support.nearest RUN [OPTION=VALUE,... ...]
 
 The run is of a map of `smac_jax`. The world model observes windows of D_e's newest steps; from each posterior, all that
 the actor sees, the distances of the enemies that the agent saw are decoded. Prints a JSON object:
@@ -9,6 +9,9 @@ the actor sees, the distances of the enemies that the agent saw are decoded. Pri
 - `distance_of_found`, `distance_of_nearest`: map units to the enemy decoded as the nearest, and to the nearest;
 - `unexplained`: share of the distances' variance among the enemies of one observation that is not decoded;
 - `attacks_on_nearest`: share of the attacks ordered there that are ordered on the nearest enemy.
+
+With options, world models that differ in these are fitted to the run's D_e from scratch, and measured in place of the
+run's own.
 """
 
 import json
@@ -19,17 +22,22 @@ from typing import Any
 import jax
 import numpy as np
 
+from mag.algorithms.mag.algorithm import MAG
 from mag.algorithms.mag.replay import size
 from mag.algorithms.mag.replayed import newest_sequences
 from mag.envs.smac_jax.loading import get_map
 from mag.envs.smac_jax.observe import SIGHT_RANGE, make_layout
 from mag.envs.smac_jax.rules import FIRST_ATTACK
-from mag.learning.parallel import first_seed
+from mag.learning.parallel import first_seed, seed_keys
+from mag.options import override
 from mag.runs.trained import load_run
 from mag.runtime import compile_options, setup
 
-BURN_IN, LENGTH, NEWEST = 8, 20, 1500
-"""Steps that only fill the recurrent state, steps of a window, and steps of each environment to draw windows from."""
+BURN_IN, LENGTH, NEWEST, WINDOWS = 8, 20, 1500, 96
+"""Steps that only fill the recurrent state, steps of a window, steps of each environment to draw windows from, and the
+number of windows."""
+UPDATES = 2048
+"""Updates of models fitted anew."""
 
 
 def distances(layout: Any, obs: Any) -> np.ndarray:
@@ -69,20 +77,14 @@ def summary(true: np.ndarray, decoded: np.ndarray, attacked: np.ndarray) -> dict
     }
 
 
-def main(run: str, windows: str = "96") -> None:
-    """Print the figures of one run."""
-    setup()
-    trained = load_run(Path(run))
-    layout = make_layout(get_map(trained.config.env.partition("/")[2]))
-    learner = first_seed(trained.state.learner)
-    models, data = learner.models.weights, learner.data
+def measure(models: Any, data: Any, layout: Any, windows: int) -> dict[str, float]:
+    """The figures of a world model on D_e."""
     key_windows, key_observe = jax.random.split(jax.random.key(0))
     newest = min(NEWEST, int(size(data)))
-    sequences = newest_sequences(key_windows, data, count=int(windows), length=LENGTH, newest=newest)
+    sequences = newest_sequences(key_windows, data, count=windows, length=LENGTH, newest=newest)
 
     def decode(models: Any, key: Any, sequences: Any) -> Any:
-        keys = jax.random.split(key, int(windows))
-        states = jax.vmap(models.observe_sequence)(keys, sequences)
+        states = jax.vmap(models.observe_sequence)(jax.random.split(key, windows), sequences)
         return jax.vmap(jax.vmap(models.decode))(states)
 
     decoded = jax.jit(decode, compiler_options=compile_options())(models, key_observe, sequences)
@@ -94,7 +96,31 @@ def main(run: str, windows: str = "96") -> None:
         distances(layout, obs)[:, part].reshape(-1, layout.num_enemies) for obs in (sequences.obs, decoded)
     )
     found = summary(true, guessed, follows[:, BURN_IN:].reshape(-1))
-    print(json.dumps({name: round(value, 3) for name, value in found.items()}))
+    return {name: round(value, 3) for name, value in found.items()}
+
+
+def main(run: str, *changes: str) -> None:
+    """Print the figures of a run's world model, or of others fitted anew to its D_e with some options changed."""
+    setup()
+    trained = load_run(Path(run))
+    layout = make_layout(get_map(trained.config.env.partition("/")[2]))
+    if not changes:
+        learner = first_seed(trained.state.learner)
+        print(json.dumps(measure(learner.models.weights, learner.data, layout, WINDOWS)))
+    for change in changes:
+        print(json.dumps({"options": change} | fit_anew(trained, change, layout)), flush=True)
+
+
+def fit_anew(trained: Any, change: str, layout: Any) -> dict[str, float]:
+    """The figures of a world model with the options `change`, such as `networks.classes=32,networks.hidden=128`, fitted
+    to the run's D_e from scratch by `UPDATES` updates."""
+    config = override(trained.config, dict(each.split("=") for each in change.split(",") if each))
+    algorithm = MAG(config, trained.player.spec)
+    data = trained.state.learner.data
+    models = algorithm.init(seed_keys(0, 1)).models
+    for key in jax.random.split(jax.random.key(1), UPDATES // config.models.batches):
+        models, _ = algorithm.fit_models(key[None], models, data)
+    return measure(first_seed(models.weights), first_seed(data), layout, WINDOWS)
 
 
 if __name__ == "__main__":
