@@ -27,6 +27,9 @@ class CollectConfig:
     time_limit: Literal["end", "cut"] = choice("end")
     """What a time limit means for learning: an episode's `end`, after which nothing is worth anything, or a `cut`,
     after which more would have followed."""
+    nearest_first: bool = choice(False)
+    """Whether each agent is shown its nearest enemy first, in observations and in the actions that attack; if not, all
+    agents are shown the enemies in the battle's own order."""
 
 
 @dataclass(frozen=True)

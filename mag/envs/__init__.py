@@ -9,11 +9,12 @@ lists them); any other family is named by the import path of its module, so that
 family with `host = True` makes environments of plain Python (`mag.envs.host`).
 """
 
-from mag.envs.contract import Cautions, Env, EnvSpec, Family, Notes, Refuses, TakesFiles, others_of
+from mag.envs.contract import Cautions, Enemies, Env, EnvSpec, Family, Notes, Refuses, TakesFiles, others_of
 from mag.envs.registry import caution, content, is_host, make, names, notes, spec, specs
 
 __all__ = [
     "Cautions",
+    "Enemies",
     "Env",
     "EnvSpec",
     "Family",

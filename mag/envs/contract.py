@@ -13,6 +13,21 @@ from mag.types import TimeStep
 
 
 @dataclasses.dataclass(frozen=True)
+class Enemies:
+    """Where observations and actions mention the enemies of a battle, numbered the same for all agents."""
+
+    count: int
+    first_feature: int
+    """Index, in an observation, of the first enemy's first feature; the enemies follow one another."""
+    features: int
+    """Features of each enemy; all are zeros if the agent does not see it."""
+    offset: int
+    """Index, among an enemy's features, of the vector (dx, dy) from the agent to it."""
+    first_action: int
+    """The action that attacks the first enemy; the others follow."""
+
+
+@dataclasses.dataclass(frozen=True)
 class EnvSpec:
     """Sizes and properties of an environment, the same for all agents."""
 
@@ -34,6 +49,10 @@ class EnvSpec:
     team_reward: bool = True
     """Whether the agents share one reward. If not, each has its own: they compete, or their interests are mixed.
     Methods with communication send messages to all agents, opponents included."""
+    enemies: Enemies | None = None
+    """Where observations and actions mention the enemies; None if it is not known, or if not all agents attack."""
+    nearest_first: bool = False
+    """Whether each agent's observation and attacks are in the order of the enemies' distance from it."""
 
     @property
     def reward_shape(self) -> tuple[int, ...]:

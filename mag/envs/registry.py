@@ -4,9 +4,10 @@ import difflib
 import importlib
 import importlib.util
 import re
-from typing import Any
+from typing import Any, cast
 
 from mag.envs.contract import Cautions, Env, EnvSpec, Family, Notes, Refuses, TakesFiles
+from mag.envs.nearest_first import HostNearestFirst, NearestFirst
 from mag.errors import UsageError
 
 _FAMILIES = {
@@ -23,16 +24,20 @@ _MEANT = {"": "smac_jax", "smac": "smac_jax"}
 """The family to suggest for a name without one, or for the benchmark's own name: the one with the paper's maps."""
 
 
-def make(name: str, content: dict[str, Any] | None = None) -> Env:
+def make(name: str, content: dict[str, Any] | None = None, *, nearest_first: bool = False) -> Env:
     """The environment called `name`: one of `names()`, `module.path/map`, or `smac_jax/map.toml`.
 
     `content` is what `mag.envs.content` returned for a map from a file, and replaces the file, which may have changed
-    or be gone. Raises UsageError for a name of another form and for an unknown family or map; the message suggests the
-    nearest known name.
+    or be gone. With `nearest_first` each agent is shown its nearest enemy first (`mag.envs.nearest_first`). Raises
+    UsageError for a name of another form, for an unknown family or map (the message suggests the nearest known name),
+    and where enemies cannot be put in order.
     """
     family, map_name = _find(name)
     content = _content(name, family, map_name) if content is None else content
-    return family.make(map_name) if content is None else _takes_files(name, family).make_from_content(map_name, content)
+    env = family.make(map_name) if content is None else _takes_files(name, family).make_from_content(map_name, content)
+    if not nearest_first:
+        return env
+    return cast(Env, HostNearestFirst(env)) if is_host(name) else NearestFirst(env)
 
 
 def spec(name: str, content: dict[str, Any] | None = None) -> EnvSpec:

@@ -24,7 +24,15 @@ from mag.envs.host import time_step
 from mag.envs.smac_jax.battle import LOOPS_PER_SECOND
 from mag.envs.smac_jax.loading import get_map
 from mag.envs.smac_jax.maps import Map
-from mag.envs.smac_jax.observe import Layout, make_layout, num_actions, observation_size, sight, state_size
+from mag.envs.smac_jax.observe import (
+    Layout,
+    enemies_shown,
+    make_layout,
+    num_actions,
+    observation_size,
+    sight,
+    state_size,
+)
 from mag.envs.view import NOBODY, Frame, Kind, Rectangle, Scene, Sight
 from mag.errors import UsageError
 from mag.types import TimeStep
@@ -225,4 +233,5 @@ def _spec(map_name: str) -> EnvSpec:
         episode_limit=get_map(map_name).limit,
         has_masks=True,
         has_wins=True,
+        enemies=enemies_shown(get_map(map_name)),
     )

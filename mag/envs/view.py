@@ -4,6 +4,7 @@ Such an environment has an attribute `view` (`View`), which is all that `mag wat
 first, in the order of the agents, then enemies. Lengths are in map units.
 """
 
+import dataclasses
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax.numpy as jnp
@@ -125,3 +126,44 @@ def _mean(values: Float[Array, "agents units *vector"], seen: Bool[Array, "agent
     """Means over the agents that see a unit; 0 for a unit that none sees."""
     weight = seen.reshape(*seen.shape, *(1,) * (values.ndim - 2))
     return jnp.where(weight, values, 0.0).sum(0) / jnp.maximum(weight.sum(0), 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class NearestFirstView:
+    """The view of a battle that shows the nearest enemy first (`mag.envs.nearest_first`)."""
+
+    view: View
+
+    @property
+    def scene(self) -> Scene:
+        """See `View.scene`."""
+        return self.view.scene
+
+    def frame(self, state: Any) -> Frame:
+        """See `View.frame`; enemies have their numbers."""
+        return self.view.frame(state.inner)
+
+    def sight(self, obs: Float[Array, "agents obs"]) -> Sight:
+        """See `View.sight`: the enemies as the agent sees them that sees most, in that agent's order.
+
+        Other agents' orders differ, so their sights of enemies cannot be compared with it: they count as unseen.
+        """
+        sight = self.view.sight(obs)
+        allies = len(sight.seen)
+        best = sight.seen[:, allies:].sum(-1).argmax()
+        theirs = (jnp.arange(allies) == best)[:, None] | (jnp.arange(sight.seen.shape[1]) < allies)
+        return sight._replace(seen=sight.seen & theirs)
+
+
+def by_number(sight: Sight, real: Frame) -> Sight:
+    """The sight of `NearestFirstView` with its enemies under the numbers of those that are as near in the `real` frame.
+
+    The agent's k-th nearest enemy, as seen, is given the number of its k-th nearest living one.
+    """
+    allies = len(sight.seen)
+    eye = sight.seen[:, allies:].sum(-1).argmax()
+    distance = jnp.linalg.norm(real.position[allies:] - real.position[eye], axis=-1)
+    rank = jnp.argsort(jnp.argsort(jnp.where(real.health[allies:] > 0, distance, jnp.inf)))
+    columns = jnp.concatenate([jnp.arange(allies), allies + rank])
+    seen, offset, health, shield = (x[:, columns] for x in sight[:4])
+    return sight._replace(seen=seen, offset=offset, health=health, shield=shield)

@@ -80,7 +80,9 @@ class Seat:
         self._failures = 0
         """Failures since an episode last ended."""
         self._spec = spec
-        self._request = json.dumps({"name": spec.name, "content": content}).encode()
+        self._request = json.dumps(
+            {"name": spec.name, "content": content, "nearest_first": spec.nearest_first}
+        ).encode()
         self._process: Any = None
         self._channel: Any = None
         self._folder = Path()

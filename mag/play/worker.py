@@ -5,7 +5,7 @@ environment whatever happens. A frame is a kind (one byte), a length and a paylo
 
 | request | payload | answer |
 |---|---|---|
-| MAKE | JSON with `name` and `content` | READY |
+| MAKE | JSON with `name`, `content` and `nearest_first` | READY |
 | RESET | the seed | SHOWN, a record (`mag.envs.host`) |
 | STEP | the joint action, int32 | SHOWN |
 | - | | REFUSED or BROKEN with a sentence in place of any answer; then the process ends |
@@ -75,10 +75,10 @@ class Channel:
 class Stage:
     """An environment whose time steps are checked against its contract before they are sent."""
 
-    def __init__(self, name: str, content: dict[str, Any] | None) -> None:
+    def __init__(self, name: str, content: dict[str, Any] | None, *, nearest_first: bool) -> None:
         from mag import envs
 
-        made: Any = envs.make(name, content)
+        made: Any = envs.make(name, content, nearest_first=nearest_first)
         self.env = made
         self.spec = made.spec
         self._time = 0

@@ -53,12 +53,16 @@ def resolve(given: Given, base: RunConfig | None = None, spell: Spell = str) -> 
     check_bounds(override(preview, chosen))
     give_threads(given, base or preview, spell)  # and so may the environment's
     from mag import envs
+    from mag.envs.nearest_first import with_nearest_first
 
-    default = identity.default(envs.spec(identity.env))
+    spec = envs.spec(identity.env)
+    default = identity.default(spec)
     kept = {} if base is None else read(carried(base, identity), default, spell)
     config = override(default, {**kept, **chosen})
     validate(config)
     check_used(config, default)
+    if config.collect.nearest_first:
+        with_nearest_first(spec)
     if not envs.is_host(config.env):
         check_no_host(config, default)
     return config

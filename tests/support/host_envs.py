@@ -3,7 +3,7 @@
 Faults happen at the second step of a process's first episode. Where the map's name ends in `-once` they happen in the
 second episode of the first process that comes to it, which leaves a file in $HOST_ENVS, and never again. `late` fails
 for good once there is a file `closed` in that folder; `wide` has one feature more; `seen` has a view; a step of `slow`
-takes a while.
+takes a while. `archers` is a battle.
 """
 
 import os
@@ -13,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from mag.envs import EnvSpec
+from mag.envs import Enemies, EnvSpec
 from mag.envs.host import time_step
 from mag.errors import UsageError
 
 host = True
 TASKS = ("counter", "clock", "rivals")
-OTHERS = ("late", "wide", "seen", "slow")
+OTHERS = ("late", "wide", "seen", "slow", "archers")
 SLOW = 0.05
 """Seconds that a step of `slow` takes."""
 FAULTS = (
@@ -50,6 +50,10 @@ def spec_of(name):
     if name == "rivals":
         sizes = {"n_agents": 2, "obs_dim": 2, "state_dim": None, "n_actions": 2, "episode_limit": 1}
         return EnvSpec(f"{__name__}/{name}", **sizes, has_masks=False, has_wins=False, team_reward=False)
+    if name == "archers":
+        sizes = {"n_agents": 2, "obs_dim": 7, "state_dim": None, "n_actions": 4, "episode_limit": 3}
+        enemies = Enemies(3, first_feature=1, features=2, offset=0, first_action=1)
+        return EnvSpec(f"{__name__}/{name}", **sizes, has_masks=True, has_wins=False, enemies=enemies)
     return EnvSpec(
         name=f"{__name__}/{name}",
         n_agents=2,
@@ -64,7 +68,31 @@ def spec_of(name):
 
 def make(name):
     """See `mag.envs.Family`."""
-    return Rivals() if name == "rivals" else Counter(name)
+    return {"rivals": Rivals, "archers": Archers}.get(name, lambda: Counter(name))()
+
+
+class Archers:
+    """Two agents and three enemies in new places at each step; each agent that shoots its nearest is paid a half."""
+
+    def __init__(self):
+        self.spec = spec_of("archers")
+
+    def reset(self, seed):
+        self.random, self.time = np.random.default_rng(seed), 0
+        return self.show(first=True)
+
+    def step(self, action):
+        self.time += 1
+        nearest = np.square(self.place).sum(-1).argmin(-1)
+        return self.show(reward=float((action == 1 + nearest).mean()), truncated=self.time == 3)
+
+    def close(self):
+        pass
+
+    def show(self, **rest):
+        self.place = self.random.normal(size=(2, 3, 2))
+        obs = np.concatenate([np.full((2, 1), self.time), self.place.reshape(2, 6)], 1)
+        return time_step(self.spec, obs=obs, **rest)
 
 
 class Rivals:

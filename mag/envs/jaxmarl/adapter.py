@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from mag.envs.contract import EnvSpec, count_actions, roles_of
+from mag.envs.contract import Enemies, EnvSpec, count_actions, roles_of
 from mag.envs.view import View
 from mag.errors import UsageError
 from mag.types import TimeStep
@@ -82,8 +82,9 @@ class JaxMarlEnv:
         rules: Rules | None = None,
         view: View | None = None,
         reward_scale: float = 1.0,
+        enemies: Enemies | None = None,
     ) -> None:
-        """Wrap `env`, a JaxMARL `MultiAgentEnv`; `view` draws this adapter's `State`.
+        """Wrap `env`, a JaxMARL `MultiAgentEnv`; `view` draws this adapter's `State`, `enemies` is the spec's.
 
         Raises UsageError if an agent's actions are not discrete or its observation is not an array.
         """
@@ -109,6 +110,7 @@ class JaxMarlEnv:
             has_wins=self._rules.won is not None,
             reward_scale=reward_scale,
             team_reward=not competes,
+            enemies=enemies,
         )
 
     def reset(self, key: PRNGKeyArray) -> tuple[State, TimeStep]:

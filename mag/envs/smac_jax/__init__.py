@@ -21,7 +21,7 @@ from mag.envs.jaxmarl import JaxMarlEnv, battle_rules
 from mag.envs.smac_jax.battle import LOOPS_PER_SECOND
 from mag.envs.smac_jax.loading import MAP_NAMES, content_of, get_map, load_map, map_from
 from mag.envs.smac_jax.maps import Map, check_rules
-from mag.envs.smac_jax.observe import make_layout, num_actions, observation_size, state_size
+from mag.envs.smac_jax.observe import enemies_shown, make_layout, num_actions, observation_size, state_size
 from mag.envs.smac_jax.units import Number
 from mag.envs.smac_jax.view import SMACView
 
@@ -75,7 +75,9 @@ def adapt(name: str, battles: "SMAC", episode_limit: int) -> JaxMarlEnv:
     """The environment `name` of `battles` on a map from `own_clock`."""
     rules = battle_rules(battles, battles.num_agents, lambda inner: inner.units.alive)
     view = SMACView(battles.map, battles.battle, battles.layout)
-    return JaxMarlEnv(name, battles, episode_limit=episode_limit, rules=rules, view=view)
+    return JaxMarlEnv(
+        name, battles, episode_limit=episode_limit, rules=rules, view=view, enemies=enemies_shown(battles.map)
+    )
 
 
 def _spec(map_name: str, game_map: Map) -> EnvSpec:
@@ -90,4 +92,5 @@ def _spec(map_name: str, game_map: Map) -> EnvSpec:
         episode_limit=game_map.limit,
         has_masks=True,
         has_wins=True,
+        enemies=enemies_shown(game_map),
     )

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from mag.envs.contract import others_of
+from mag.envs.contract import Enemies, others_of
 from mag.envs.smac_jax.battle import Battle, Units
 from mag.envs.smac_jax.maps import Map
 from mag.envs.smac_jax.rules import DIRECTIONS, FIRST_ATTACK, MOVE_AMOUNT
@@ -81,6 +81,15 @@ def observation_size(layout: Layout) -> int:
     per_ally = 5 + layout.ally_shield + layout.num_types
     own = 1 + layout.ally_shield + layout.num_types
     return 4 + layout.num_enemies * per_enemy + (layout.num_allies - 1) * per_ally + own
+
+
+def enemies_shown(game_map: Map) -> Enemies | None:
+    """Where observations and actions mention the enemies; None on a map with Medivacs, which heal and do not attack."""
+    if any(unit.ability == "heal" for unit in game_map.ally_types):
+        return None
+    layout = make_layout(game_map)
+    per_enemy = 5 + layout.enemy_shield + layout.num_types
+    return Enemies(layout.num_enemies, first_feature=4, features=per_enemy, offset=2, first_action=FIRST_ATTACK)
 
 
 def state_size(layout: Layout) -> int:

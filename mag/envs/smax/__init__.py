@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from mag.envs.contract import EnvSpec
+from mag.envs.contract import Enemies, EnvSpec
 from mag.envs.jaxmarl import JaxMarlEnv, battle_rules, import_jaxmarl
 from mag.envs.smax.view import SMAXView
 
@@ -75,7 +75,13 @@ def make(map_name: str, *, episode_limit: int | None = None) -> JaxMarlEnv:
     env = HeuristicEnemySMAX(scenario=_scenario(found), max_steps=limit + 1)
     rules = battle_rules(env, env.num_allies, lambda inner: inner.state.unit_alive)
     return JaxMarlEnv(
-        f"smax/{map_name}", env, episode_limit=limit, rules=rules, view=SMAXView(env), reward_scale=REWARD_SCALE
+        f"smax/{map_name}",
+        env,
+        episode_limit=limit,
+        rules=rules,
+        view=SMAXView(env),
+        reward_scale=REWARD_SCALE,
+        enemies=_enemies(found),
     )
 
 
@@ -111,4 +117,12 @@ def _spec(map_name: str, found: _Map) -> EnvSpec:
         has_masks=True,
         has_wins=True,
         reward_scale=REWARD_SCALE,
+        enemies=_enemies(found),
     )
+
+
+def _enemies(found: _Map) -> Enemies:
+    """Where observations and actions mention the enemies: after the other allies, each with its health first."""
+    allies, enemies = len(_types(found.allies)), len(_types(found.enemies))
+    first = _UNIT_FEATURES * (allies - 1)
+    return Enemies(enemies, first_feature=first, features=_UNIT_FEATURES, offset=1, first_action=_MOVES)

@@ -11,7 +11,7 @@ from typing import Any
 
 from mag.envs.contract import EnvSpec
 from mag.envs.smac_jax.loading import MAP_NAMES
-from mag.envs.smac_jax.observe import make_layout, num_actions, observation_size, state_size
+from mag.envs.smac_jax.observe import enemies_shown, make_layout, num_actions, observation_size, state_size
 from mag.envs.starcraft.install import find_game, find_map
 from mag.envs.starcraft.scenario import Scenario, content_of_file, own_scenario, scenario_from
 
@@ -86,4 +86,5 @@ def _spec(scenario: Scenario) -> EnvSpec:
         episode_limit=scenario.game_map.limit,
         has_masks=True,
         has_wins=True,
+        enemies=enemies_shown(scenario.game_map),
     )

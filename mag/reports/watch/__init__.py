@@ -60,7 +60,7 @@ def environment(run: Trained, path: Path) -> Any:
     """The environment in which a run was trained; a host environment is made in this process."""
     if isinstance(run.player, JaxPlayer):
         return run.player.env
-    return envs.make(run.config.env, zoo.map_at(path))
+    return envs.make(run.config.env, zoo.map_at(path), nearest_first=run.config.collect.nearest_first)
 
 
 def view_of(name: str, env: Any) -> Any:

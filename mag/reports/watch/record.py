@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Int, PRNGKeyArray
 
 from mag.algorithms.contract import Algorithm, Imagination, ModelBased
 from mag.envs.host import HostEnv
-from mag.envs.view import NOBODY, Frame, View, place
+from mag.envs.view import NOBODY, Frame, by_number, place
 from mag.learning.parallel import first_seed
 from mag.play.episode import Agent, chosen_by, kept, result
 from mag.play.testing import Trial, play_through, start_trial
@@ -56,7 +56,7 @@ def battles(algorithm: Algorithm, env: Any, state: Any, key: PRNGKeyArray, episo
             key = jax.random.fold_in(key, IMAGINATION)
             assert isinstance(algorithm, ModelBased)
             prediction = algorithm.imagine(key, first_seed(state), recording.arrivals, observed=OBSERVED)
-            return Imagined(imagined_frames(env.view, prediction, recording.frames), prediction)
+            return Imagined(imagined_frames(env, prediction, recording.frames), prediction)
 
         return jax.lax.map(one, (keys, recordings))
 
@@ -87,15 +87,16 @@ def record_episode(env: Any, agent: Agent, key: PRNGKeyArray) -> Recording:
     return Recording(frames, arrivals, result(last, jnp.ones((), bool)))
 
 
-def imagined_frames(view: View, prediction: Imagination, real: Frame) -> Frame:
+def imagined_frames(env: Any, prediction: Imagination, real: Frame) -> Frame:
     """The decoded observations as units; from the end that the models expect, the last frame repeats.
 
     Only the allies' targets are known, from the given actions.
     """
-    scene = view.scene
+    view, scene = env.view, env.view.scene
 
     def frame(obs: Array, real: Frame) -> Frame:
-        imagined = place(view.sight(obs), real, scene)
+        sight = view.sight(obs)
+        imagined = place(by_number(sight, real) if env.spec.nearest_first else sight, real, scene)
         return imagined._replace(target=imagined.target.at[scene.allies :].set(NOBODY))
 
     frames = jax.vmap(frame)(prediction.obs, real)

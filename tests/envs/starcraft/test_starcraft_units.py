@@ -72,7 +72,9 @@ def game(tmp_path, monkeypatch):
 
 @pytest.fixture
 def env(game, write):
-    return envs.make(f"starcraft/{write(MMM)}")
+    name = f"starcraft/{write(MMM)}"
+    assert envs.spec(name).enemies is None  # Medivacs do not attack
+    return envs.make(name)
 
 
 def test_a_medivac_heals_allies_within_reach_and_attacks_nobody(env, game):
