@@ -88,29 +88,26 @@ def shared(config: dict[str, Any] | None) -> dict[str, Any] | None:
     return config and {name: value for name, value in config.items() if name not in ("seed", "num_seeds", "steps")}
 
 
-def kept_names(study: Study, results: Path) -> set[str]:
-    """The names of the study's cells whose finished curves are kept under `results`."""
-    return set(by_cell(study, kept_records(results / study.name)))
+def kept_cells(study: Study, results: Path) -> dict[str, Record]:
+    """The finished curves of a study's cells that are kept under `results`, by cell name."""
+    known = {
+        identity(record.env, record.algo, record.axes, record.options, record.seed): record
+        for record in kept_records(results / study.name)
+    }
+    found = {cell.name: known.get(cell_identity(cell)) for cell in study.cells}
+    steps = {cell.name: cell.config.steps for cell in study.cells}
+    return {name: record for name, record in found.items() if record and record.env_steps >= steps[name]}
 
 
-def outdated(study: Study, results: Path) -> list[str]:
+def outdated(study: Study, kept: dict[str, Record]) -> list[str]:
     """A sentence about each kept curve that was trained with other options than its cell has now, as after a change of
     a recipe."""
-    kept = by_cell(study, kept_records(results / study.name))
     found = {
         cell.name: differences(kept[cell.name].about["config"], to_json(cell.config))
         for cell in study.cells
         if cell.name in kept and kept[cell.name].about["config"]
     }
     return [f"{name}, kept and now: {', '.join(options)}" for name, options in found.items() if options]
-
-
-def by_cell(study: Study, records: list[Record]) -> dict[str, Record]:
-    """The finished records of a study's cells, by cell name."""
-    known = {identity(record.env, record.algo, record.axes, record.options, record.seed): record for record in records}
-    found = {cell.name: known.get(cell_identity(cell)) for cell in study.cells}
-    steps = {cell.name: cell.config.steps for cell in study.cells}
-    return {name: record for name, record in found.items() if record and record.env_steps >= steps[name]}
 
 
 def identity(env: str, algo: str, axes: dict[str, str], options: Options, seed: int) -> tuple[Any, ...]:
@@ -136,7 +133,7 @@ def study_records(study: Study, runs: Path, results: Path) -> tuple[Loaded, list
 
     A cell's finished run folder takes precedence over its kept curve.
     """
-    kept = by_cell(study, kept_records(results / study.name))
+    kept = kept_cells(study, results)
     folders, problems = read_cells(study, runs)
     records, missing = [], []
     for cell in study.cells:

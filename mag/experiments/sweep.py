@@ -9,7 +9,7 @@ from typing import Any
 from mag.errors import UsageError
 from mag.experiments.display import Display
 from mag.experiments.jobs import Job, Outcome, Pool, glance, is_finished, is_in_use
-from mag.experiments.kept import CURVES, kept_names, outdated
+from mag.experiments.kept import CURVES, kept_cells, outdated
 from mag.experiments.study import Cell, Study, as_command
 from mag.runs.config_file import check_same, read_config
 from mag.runs.folder import RunFolder
@@ -57,22 +57,25 @@ def seed_of(cell: Cell) -> int:
     return cell.config.seed
 
 
-def say_outdated(study: Study, results: Path) -> None:
-    """Name on standard error the kept curves whose options are not those of the study any more."""
-    if not (found := outdated(study, results)):
-        return
-    curves = "1 kept curve was" if len(found) == 1 else f"{len(found)} kept curves were"
-    print(
-        f"mag: {curves} trained with other options than the study has now, and will not be made again ({found[0]}"
-        f"{'; ...' if len(found) > 1 else ''}); to make them again, move {results / study.name / CURVES} away",
-        file=sys.stderr,
-    )
+def names_kept(study: Study, results: Path) -> set[str]:
+    """The names of the cells whose curves are kept.
+
+    Those whose options are not the study's any more are named on standard error.
+    """
+    kept = kept_cells(study, results)
+    if found := outdated(study, kept):
+        curves = "1 kept curve was" if len(found) == 1 else f"{len(found)} kept curves were"
+        print(
+            f"mag: {curves} trained with other options than the study has now, and will not be made again ({found[0]}"
+            f"{'; ...' if len(found) > 1 else ''}); to make them again, move {results / study.name / CURVES} away",
+            file=sys.stderr,
+        )
+    return set(kept)
 
 
 def print_commands(study: Study, runs: Path, results: Path, *, seeds_together: bool) -> None:
     """Print the `mag train` commands of the runs that are not finished."""
-    say_outdated(study, results)
-    for job in plan_jobs(study, runs, kept_names(study, results), seeds_together=seeds_together):
+    for job in plan_jobs(study, runs, names_kept(study, results), seeds_together=seeds_together):
         if not is_finished(job.path, job.steps):
             print(as_command(job.words))
 
@@ -83,8 +86,7 @@ def sweep(study: Study, runs: Path, results: Path, pool: Pool, *, seeds_together
     Finished runs, and runs whose curves are kept under `results`, are left out. Interrupted runs are resumed. A failed
     run does not stop the others; the last line on standard error names the failed runs and why they failed.
     """
-    say_outdated(study, results)
-    kept = kept_names(study, results)
+    kept = names_kept(study, results)
     jobs = plan_jobs(study, runs, kept, seeds_together=seeds_together)
     with StopRequest(notify=print) as stop, Display(study.title, jobs, kept=len(kept)) as display:
         work = Sweep(jobs, pool, display)

@@ -107,7 +107,7 @@ def test_kept_curves_come_back_as_they_were_and_are_not_made_again(swept, writte
     material = of_study(study, folder / "runs", folder / "none")
     place = keep(material, written[1], tmp_path / "results")
     assert {path.name for path in place.iterdir()} == {"curves.json", "figure.png", "study.toml", "table.md"}
-    assert kept.kept_names(study, tmp_path / "results") == {cell.name for cell in study.cells}
+    assert set(kept.kept_cells(study, tmp_path / "results")) == {cell.name for cell in study.cells}
     again = of_study(study, tmp_path / "nowhere", tmp_path / "results")
     first, second = (to_table(each.records).drop(columns="run") for each in (material, again))
     assert first.equals(second)
@@ -118,15 +118,15 @@ def test_a_kept_curve_that_is_too_short_or_of_other_options_does_not_count(swept
     material = of_study(study, folder / "runs", folder / "none")
     kept.write_records(tmp_path / "results" / study.name, material.records)
     longer = write_study(tmp_path, STUDY.replace("steps = 500", 'steps = {default = 500, "probe/relay" = 501}'))
-    assert len(kept.kept_names(longer, tmp_path / "results")) == 4
+    assert len(kept.kept_cells(longer, tmp_path / "results")) == 4
     other = write_study(tmp_path, STUDY + "[method_options.mamba]\nppo.gamma = 0.5\n")
-    assert len(kept.kept_names(other, tmp_path / "results")) == 4
+    assert len(kept.kept_cells(other, tmp_path / "results")) == 4
 
 
 def test_kept_curves_of_other_options_than_now_are_named(swept, tmp_path, capsys):
     folder, study = swept
     records = of_study(study, folder / "runs", folder / "none").records
-    assert mixed(records) == [] and kept.outdated(study, tmp_path) == []
+    assert mixed(records) == [] and kept.outdated(study, kept.kept_cells(study, tmp_path)) == []
     config = records[0].about["config"]
     older = {**config, "collect": {**config["collect"], "steps": 99}}
     del older["precision"]  # an option added since is not compared

@@ -77,14 +77,14 @@ def summary(true: np.ndarray, decoded: np.ndarray, attacked: np.ndarray) -> dict
     }
 
 
-def measure(models: Any, data: Any, layout: Any, windows: int) -> dict[str, float]:
+def measure(models: Any, data: Any, layout: Any) -> dict[str, float]:
     """The figures of a world model on D_e."""
     key_windows, key_observe = jax.random.split(jax.random.key(0))
     newest = min(NEWEST, int(size(data)))
-    sequences = newest_sequences(key_windows, data, count=windows, length=LENGTH, newest=newest)
+    sequences = newest_sequences(key_windows, data, count=WINDOWS, length=LENGTH, newest=newest)
 
     def decode(models: Any, key: Any, sequences: Any) -> Any:
-        states = jax.vmap(models.observe_sequence)(jax.random.split(key, windows), sequences)
+        states = jax.vmap(models.observe_sequence)(jax.random.split(key, WINDOWS), sequences)
         return jax.vmap(jax.vmap(models.decode))(states)
 
     decoded = jax.jit(decode, compiler_options=compile_options())(models, key_observe, sequences)
@@ -106,7 +106,7 @@ def main(run: str, *changes: str) -> None:
     layout = make_layout(get_map(trained.config.env.partition("/")[2]))
     if not changes:
         learner = first_seed(trained.state.learner)
-        print(json.dumps(measure(learner.models.weights, learner.data, layout, WINDOWS)))
+        print(json.dumps(measure(learner.models.weights, learner.data, layout)))
     for change in changes:
         print(json.dumps({"options": change} | fit_anew(trained, change, layout)), flush=True)
 
@@ -120,7 +120,7 @@ def fit_anew(trained: Any, change: str, layout: Any) -> dict[str, float]:
     models = algorithm.init(seed_keys(0, 1)).models
     for key in jax.random.split(jax.random.key(1), UPDATES // config.models.batches):
         models, _ = algorithm.fit_models(key[None], models, data)
-    return measure(first_seed(models.weights), first_seed(data), layout, WINDOWS)
+    return measure(first_seed(models.weights), first_seed(data), layout)
 
 
 if __name__ == "__main__":
