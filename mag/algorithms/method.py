@@ -26,6 +26,19 @@ def no_facts(env: str, spec: "EnvSpec | None") -> Changes:
     return {}
 
 
+MANY_ENEMIES = 9
+"""Enemies from which on recipe `tuned` shows each agent its nearest one first."""
+
+
+def tuned_for(config: Any, spec: "EnvSpec") -> Changes:
+    """What recipe `tuned` of every method changes for an environment: where enemies are many, the nearest comes first.
+
+    World models lose which of 20 to 30 enemies is near, and model-free methods have as much to learn.
+    """
+    many = spec.enemies is not None and spec.enemies.count >= MANY_ENEMIES
+    return {"collect.nearest_first": True} if many else {}
+
+
 def nothing_unused(config: Any) -> Mapping[str, str]:
     """No unused options."""
     return {}
@@ -46,6 +59,8 @@ class Method:
     """What each recipe (`tuned`) changes."""
     facts: Callable[[str, "EnvSpec | None"], Changes] = no_facts
     """The published numbers that depend on the environment, from the environment's name and, if known, its spec."""
+    tuned_for: Callable[[Any, "EnvSpec"], Changes] = tuned_for
+    """What recipe `tuned` changes for an environment, from the configuration without it and the environment's spec."""
     unused: Callable[[Any], Mapping[str, str]] = nothing_unused
     """Prefixes of options that a configuration does not use or the method does not have, each with the reason, which
     completes a sentence that begins with the method's name: `{"planner.": "does not plan"}`."""
@@ -64,6 +79,8 @@ class Method:
         config = dataclasses.replace(config, **identity)  # type: ignore[arg-type]
         for changes in (self.facts(env, spec), self.recipes.get(recipe, {}), self.sizes.get(size, {})):
             config = override(config, without_other_planners(changes, config))
+        if recipe == "tuned" and spec is not None:
+            config = override(config, self.tuned_for(config, spec))
         return config
 
 

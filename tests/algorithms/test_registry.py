@@ -100,6 +100,22 @@ def test_table_1_and_the_scale_of_rewards_belong_to_the_environment():
     assert default_config("g2a", "smax/2s3z", "paper", spec=envs.spec("smax/2s3z")).learning.reward_scale == 10.0
 
 
+@pytest.mark.parametrize(
+    ("env", "enemies", "team"),
+    [("corridor", 24, 6), ("2c_vs_64zg", 64, 2), ("3s5z_vs_3s6z", 9, 8), ("2s3z", 5, 5), ("3s_vs_5z", 5, 3)],
+)
+def test_the_tuned_recipe_follows_the_numbers_of_units(env, enemies, team):
+    spec = envs.spec(f"smac_jax/{env}")
+    for algo in ALGORITHMS:
+        tuned, published = (default_config(algo, spec.name, "small", each, spec=spec) for each in RECIPES[::-1])
+        assert tuned.collect.nearest_first is (enemies >= 9) and not published.collect.nearest_first
+        if algo in ("mag", "mamba"):
+            usual = {"replay.batch_size": 16, "rollout.windows": 288, "rollout.replayed": 64, "ppo.minibatch": 500}
+            found = values(tuned)
+            assert {name: found[name] * (2 if team >= 6 else 1) for name in usual} == usual
+            assert values(published)["ppo.minibatch"] == 500
+
+
 def test_mamba_is_mag_without_a_planner_at_its_own_rate():
     mamba = default_config("mamba", "smac_jax/2s3z", "paper")
     unplanned = default_config("mag", "smac_jax/2s3z", "paper", planner="none")

@@ -2,8 +2,10 @@
 
 from typing import TYPE_CHECKING, Any
 
+from mag.algorithms import method
 from mag.algorithms.mag.config import MAGConfig, ModelsConfig
 from mag.algorithms.method import Changes, Method
+from mag.options import values
 from mag.planners.config import NoPlanner
 
 if TYPE_CHECKING:
@@ -118,6 +120,24 @@ models' training time and does not improve the fit to the same D_e.
 """
 
 
+LARGE_TEAM = 6
+"""Agents from which on recipe `tuned` halves the batches."""
+BATCHES = ("replay.batch_size", "rollout.windows", "rollout.replayed", "ppo.minibatch")
+
+
+def tuned_for(config: MAGConfig, spec: "EnvSpec") -> Changes:
+    """What recipe `tuned` changes for an environment.
+
+    Where enemies are many, the nearest comes first; large teams have batches of half as many joint states, because the
+    work for a joint state grows with the team.
+    """
+    changes = dict(method.tuned_for(config, spec))
+    if spec.n_agents >= LARGE_TEAM:
+        usual = values(config)
+        changes |= {name: usual[name] // 2 for name in BATCHES}
+    return changes
+
+
 def facts(env: str, spec: "EnvSpec | None") -> Changes:
     """Table 1's L and H on SMAC's maps, and the environment's reward scale."""
     family, _, map_name = env.partition("/")
@@ -149,5 +169,5 @@ def mamba_config() -> MAGConfig:
 
 SIZES = {"small": SMALL, "debug": DEBUG}
 RECIPES = {"tuned": TUNED}
-MAG = Method("mag", MAGConfig, make, SIZES, RECIPES, facts, unused)
-MAMBA = Method("mamba", mamba_config, make, SIZES, RECIPES, facts, unused)
+MAG = Method("mag", MAGConfig, make, SIZES, RECIPES, facts, tuned_for, unused)
+MAMBA = Method("mamba", mamba_config, make, SIZES, RECIPES, facts, tuned_for, unused)
