@@ -1,6 +1,7 @@
 """Training, loading and acting from Python: `mag.train` and `mag.load`."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from mag import envs
 from mag.algorithms.config import RunConfig
+from mag.envs.nearest_first import as_numbered, in_order, order_of
 from mag.errors import UsageError
 from mag.options import flatten
 from mag.play.episode import Agent
@@ -78,7 +80,7 @@ class Policy:
         self._key, key_carry = jax.random.split(key)
         self._carry = agent.initial_carry(key_carry)
         self._is_new = True
-        self._act = jax.jit(_act, static_argnames="greedy", compiler_options=compile_options())
+        self._act = jax.jit(_act, static_argnames=("spec", "greedy"), compiler_options=compile_options())
 
     def act(
         self,
@@ -92,7 +94,8 @@ class Policy:
         """The joint action `[agents]` for a joint observation `[agents, obs]`, or for a whole `TimeStep`.
 
         `first` starts an episode, as the first call always does; by default every action is available and every agent
-        alive. A `TimeStep` contains all three. `greedy` takes the likeliest actions; else they are sampled. Raises
+        alive. A `TimeStep` contains all three. `greedy` takes the likeliest actions; else they are sampled. A policy
+        trained with `collect.nearest_first` takes enemies in any order, and its attacks count in the same order. Raises
         UsageError for arrays of other shapes.
         """
         timestep = observation
@@ -100,7 +103,8 @@ class Policy:
             timestep = self._time_step(observation, available, first, alive)
         self._check_shapes(timestep)
         timestep = timestep._replace(first=jnp.logical_or(timestep.first, self._is_new))
-        action, self._carry, self._key = self._act(self._agent, self._key, self._carry, timestep, greedy=greedy)
+        act = partial(self._act, self.spec, self._agent, self._key, self._carry, greedy=greedy)
+        action, self._carry, self._key = act(timestep)
         self._is_new = False
         return np.asarray(action)
 
@@ -136,7 +140,11 @@ class Policy:
                 )
 
 
-def _act(agent: Agent, key: PRNGKeyArray, carry: Any, timestep: TimeStep, *, greedy: bool) -> Any:
+def _act(spec: envs.EnvSpec, agent: Agent, key: PRNGKeyArray, carry: Any, timestep: TimeStep, *, greedy: bool) -> Any:
     """The joint action, the new recurrent state and the next key."""
     key, key_act = jax.random.split(key)
+    if spec.nearest_first and spec.enemies:
+        order = order_of(spec.enemies, timestep.obs)
+        action, carry = agent.act(key_act, carry, in_order(spec.enemies, order, timestep), greedy=greedy)
+        return as_numbered(spec.enemies, order, action), carry, key
     return *agent.act(key_act, carry, timestep, greedy=greedy), key

@@ -11,11 +11,12 @@ import pytest
 
 from mag import envs
 from mag.envs import Enemies
-from mag.envs.nearest_first import as_numbered, in_order, order_of, with_nearest_first
+from mag.envs.nearest_first import HostNearestFirst, as_numbered, in_order, order_of, with_nearest_first
 from mag.envs.view import by_number, place
 from mag.errors import UsageError
 from mag.learning.parallel import seed_keys
 from mag.play.host import HostPlayer
+from mag.runs.api import Policy
 from mag.types import TimeStep
 from tests.support import host_envs
 
@@ -125,6 +126,18 @@ def test_host_environments_are_shown_in_order():
             player.close()
     np.testing.assert_allclose(returns[True], 3.0)
     assert returns[False].mean() < 2
+
+
+@pytest.mark.parametrize("shown_in_order", [False, True])
+def test_a_loaded_policy_takes_enemies_in_any_order(shown_in_order):
+    env: Any = host_envs.make("archers")
+    policy = Policy(FirstEnemy(), with_nearest_first(env.spec), key=jax.random.key(0))
+    env = HostNearestFirst(env) if shown_in_order else env
+    shown, returns = env.reset(0), 0.0
+    while not shown.truncated:
+        shown = env.step(policy.act(shown))
+        returns += shown.reward
+    assert returns == 3
 
 
 @pytest.mark.parametrize("name", ["probe/relay", "pettingzoo/mpe.simple_spread_v3"])

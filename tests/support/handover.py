@@ -11,7 +11,7 @@ training plays. The original hands parameters over only where an episode starts,
 import json
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import equinox as eqx
 import jax
@@ -19,9 +19,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, PRNGKeyArray
 
-from mag import envs
 from mag.learning.parallel import first_seed
 from mag.play.episode import Agent, Carry
+from mag.play.jax_player import JaxPlayer
 from mag.play.testing import play_episodes
 from mag.runs.surroundings import surroundings
 from mag.runs.trained import Trained, load_run
@@ -99,7 +99,7 @@ def outcome(episodes: Episodes) -> dict[str, float]:
 def measure(path: Path) -> dict[str, Any]:
     """Both ways of play from one run."""
     trained = load_run(path)
-    config, env = trained.config, envs.make(trained.config.env)
+    config, env = trained.config, cast(JaxPlayer, trained.player).env
     agents = successive_agents(trained)
     play = eqx.filter_jit(lambda key, agent: play_episodes(key, env, agent, EPISODES, greedy=False))
     spans = {"whole episodes": env.spec.episode_limit + 1, "changed inside": config.collect.steps}
