@@ -27,16 +27,18 @@ def no_facts(env: str, spec: "EnvSpec | None") -> Changes:
 
 
 MANY_ENEMIES = 9
-"""Enemies from which on recipe `tuned` shows each agent its nearest one first."""
+"""Enemies from which on the built-in methods' recipe `tuned` shows each agent its nearest one first."""
 
 
-def tuned_for(config: Any, spec: "EnvSpec") -> Changes:
-    """What recipe `tuned` of every method changes for an environment: where enemies are many, the nearest comes first.
-
-    World models lose which of 20 to 30 enemies is near, and model-free methods have as much to learn.
-    """
+def nearest_of_many(config: Any, spec: "EnvSpec") -> Changes:
+    """Each agent's nearest enemy first, where enemies are many: what to do depends on distances, not on numbers."""
     many = spec.enemies is not None and spec.enemies.count >= MANY_ENEMIES
     return {"collect.nearest_first": True} if many else {}
+
+
+def no_changes(config: Any, spec: "EnvSpec") -> Changes:
+    """No options that depend on the environment."""
+    return {}
 
 
 def nothing_unused(config: Any) -> Mapping[str, str]:
@@ -59,18 +61,20 @@ class Method:
     """What each recipe (`tuned`) changes."""
     facts: Callable[[str, "EnvSpec | None"], Changes] = no_facts
     """The published numbers that depend on the environment, from the environment's name and, if known, its spec."""
-    tuned_for: Callable[[Any, "EnvSpec"], Changes] = tuned_for
-    """What recipe `tuned` changes for an environment, from the configuration without it and the environment's spec."""
     unused: Callable[[Any], Mapping[str, str]] = nothing_unused
     """Prefixes of options that a configuration does not use or the method does not have, each with the reason, which
     completes a sentence that begins with the method's name: `{"planner.": "does not plan"}`."""
+    tuned_for: Callable[[Any, "EnvSpec"], Changes] = no_changes
+    """What recipe `tuned` also changes for an environment, from the configuration of the recipe and the size, and the
+    environment's spec."""
 
     def default(
         self, env: str, *, size: str, recipe: str, planner: str | None = None, spec: "EnvSpec | None" = None
     ) -> RunConfig:
         """The configuration for a size and a recipe on an environment, with the default or another kind of planner.
 
-        The size overrides the recipe: `debug` is fast with every recipe. Raises UsageError for an unknown planner.
+        The size overrides the recipe: `debug` is fast with every recipe. What recipe `tuned` changes for the
+        environment comes last. Raises UsageError for an unknown planner.
         """
         config = self.config()
         identity = {"env": env, "algo": self.name, "size": size, "recipe": recipe}

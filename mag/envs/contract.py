@@ -22,7 +22,7 @@ class Enemies:
     features: int
     """Features of each enemy; all are zeros if the agent does not see it."""
     offset: int
-    """Index, among an enemy's features, of the vector (dx, dy) from the agent to it."""
+    """Index, among an enemy's features, of the vector (dx, dy) from the agent to it; (0, 0) counts as unseen."""
     first_action: int
     """The action that attacks the first enemy; the others follow."""
 

@@ -21,7 +21,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from mag.envs import EnvSpec
+from mag.envs.contract import EnvSpec
 from mag.types import TimeStep
 
 

@@ -3,8 +3,9 @@
 SMAC numbers the enemies once for a whole battle. Where many are alike, the number says little and the distance nearly
 all: an agent can find out which enemy is near only by comparing all of them, and a world model has to keep every
 enemy's position for it. Here the enemies in an agent's observation, and its actions that attack them, are in the order
-of their distance from the agent, unseen enemies last: action `first_action` attacks the nearest. The same is
+of their distance from the agent, unseen enemies last: action `first_action` attacks the nearest. All else is
 shown as before, except which enemy of one step is which in the next, and which enemies of two agents are the same one.
+The global state, and the last targets that SMAX shows of allies, keep the battle's numbers.
 It is a fixed order in place of networks that do not depend on the order of units, such as Hao et al.'s (ICLR 2023,
 "Boosting multiagent reinforcement learning via permutation invariant and permutation equivariant networks").
 
@@ -18,6 +19,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from mag.envs.contract import Enemies, Env, EnvSpec
+from mag.envs.host import record_of
 from mag.errors import UsageError
 from mag.types import TimeStep
 
@@ -30,8 +32,8 @@ def with_nearest_first(spec: EnvSpec) -> EnvSpec:
     if spec.enemies is None:
         raise UsageError(
             f"collect.nearest_first is true, but {spec.name} does not tell which features of an observation are an "
-            "enemy's; smac_jax, smaclite, smax and starcraft do, except on maps with Medivacs (`EnvSpec.enemies`); "
-            "leave it out"
+            "enemy's; smac_jax, smaclite, smax and starcraft do, except where the team has Medivacs "
+            "(`EnvSpec.enemies`); give --collect.nearest-first false"
         )
     return dataclasses.replace(spec, nearest_first=True)
 
@@ -136,6 +138,7 @@ class HostNearestFirst:
         self.inner.close()
 
     def _show(self, timestep: TimeStep) -> TimeStep:
+        record_of(self.inner.spec, timestep)  # tells what is wrong with a time step of another shape
         self.order = order_of(self.enemies, np.asarray(timestep.obs))
         return in_order(self.enemies, self.order, timestep)
 

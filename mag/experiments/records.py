@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mag import envs
-from mag.algorithms.registry import default_config
+from mag.algorithms.registry import default_config, find
 from mag.errors import UsageError
 from mag.experiments.study import AXES, Options
 from mag.options import flatten, to_json
@@ -164,10 +164,13 @@ def told_apart(flat: Options) -> Options:
 def differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
     """The options that distinguish two runs' configurations, each as `name, value and other value`.
 
-    An option that one of them lacks was added after that run and is not compared.
+    An option that one of them lacks was added after that run and counts as its plain default, with which nothing
+    changed.
     """
     flat, against = told_apart(flatten(one)), told_apart(flatten(other))
-    return [f"{name} {flat[name]} and {against[name]}" for name in flat if flat[name] != against.get(name, flat[name])]
+    plain = plain_options(one.get("algo", ""))
+    pairs = {name: [each.get(name, plain.get(name)) for each in (flat, against)] for name in flat | against}
+    return [f"{name} {a} and {b}" for name, (a, b) in pairs.items() if a != b and None not in (a, b)]
 
 
 def mixed(records: Iterable[Record]) -> list[str]:
@@ -184,6 +187,15 @@ def mixed(records: Iterable[Record]) -> list[str]:
                 sentences.append(f"{first.algo} on {first.env}: {seeds} ({', '.join(found)})")
                 break
     return sentences
+
+
+@functools.cache
+def plain_options(algo: str) -> Options:
+    """The options of a method as published, flat; empty where the method is unknown here."""
+    try:
+        return told_apart(flatten(to_json(find(algo).config())))
+    except UsageError:
+        return {}
 
 
 @functools.cache

@@ -115,6 +115,11 @@ def player_elsewhere(
             f"the run was trained on {config.env} and cannot play {env}, which has {' and '.join(differing)}; "
             "give an environment of the same sizes (`mag envs` lists them)"
         )
+    if trained.nearest_first and spec.enemies != trained.enemies:
+        raise UsageError(
+            f"the run was trained on {config.env} with the nearest enemy first and cannot play {env}, whose "
+            "observations do not tell enemies in the same way; give another environment (`mag envs` lists them)"
+        )
     collect = dataclasses.replace(config.collect, num_envs=at_once)
     return make_player(dataclasses.replace(config, env=env, collect=collect, workers=1), content)
 

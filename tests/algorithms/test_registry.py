@@ -110,10 +110,11 @@ def test_the_tuned_recipe_follows_the_numbers_of_units(env, enemies, team):
         tuned, published = (default_config(algo, spec.name, "small", each, spec=spec) for each in RECIPES[::-1])
         assert tuned.collect.nearest_first is (enemies >= 9) and not published.collect.nearest_first
         if algo in ("mag", "mamba"):
-            usual = {"replay.batch_size": 16, "rollout.windows": 288, "rollout.replayed": 64, "ppo.minibatch": 500}
-            found = values(tuned)
-            assert {name: found[name] * (2 if team >= 6 else 1) for name in usual} == usual
+            batches = (8, 144, 32, 240) if team >= 6 else (16, 288, 64, 500)
+            names = ("replay.batch_size", "rollout.windows", "rollout.replayed", "ppo.minibatch")
+            assert tuple(values(tuned)[name] for name in names) == batches
             assert values(published)["ppo.minibatch"] == 500
+            assert default_config(algo, spec.name, "paper", "tuned", spec=spec).ppo.minibatch == 2000
 
 
 def test_mamba_is_mag_without_a_planner_at_its_own_rate():

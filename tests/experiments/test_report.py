@@ -15,7 +15,7 @@ from mag.experiments import kept
 from mag.experiments.analysis import Analysis
 from mag.experiments.figures import deviations, learning_curves
 from mag.experiments.jobs import Processes
-from mag.experiments.records import load_records, mixed
+from mag.experiments.records import differences, load_records, mixed
 from mag.experiments.report import add_others, keep, of_runs, of_study, write_report
 from mag.experiments.sweep import print_commands, sweep
 from mag.experiments.table import read_other, to_table
@@ -123,13 +123,21 @@ def test_a_kept_curve_that_is_too_short_or_of_other_options_does_not_count(swept
     assert len(kept.kept_cells(other, tmp_path / "results")) == 4
 
 
+def test_an_option_that_a_run_lacks_counts_as_its_plain_default():
+    now = {"algo": "mamba", "collect": {"steps": 32, "nearest_first": True}}
+    older = {"algo": "mamba", "collect": {"steps": 32}}
+    assert differences(older, now) == ["collect.nearest_first False and True"]
+    assert differences(now, older) == ["collect.nearest_first True and False"]
+    assert differences(older, {**older, "collect": {"steps": 32, "nearest_first": False}}) == []
+
+
 def test_kept_curves_of_other_options_than_now_are_named(swept, tmp_path, capsys):
     folder, study = swept
     records = of_study(study, folder / "runs", folder / "none").records
     assert mixed(records) == [] and kept.outdated(study, kept.kept_cells(study, tmp_path)) == []
     config = records[0].about["config"]
     older = {**config, "collect": {**config["collect"], "steps": 99}}
-    del older["precision"]  # an option added since is not compared
+    del older["collect"]["nearest_first"]  # an option added since, which the study leaves as it is by default
     changed = [records[0]._replace(about={**records[0].about, "config": older}), *records[1:]]
     steps = config["collect"]["steps"]
     said = f"{changed[0].algo} on {changed[0].env}: seeds 0 and 1 were trained with different options"

@@ -2,10 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
-from mag.algorithms import method
 from mag.algorithms.mag.config import MAGConfig, ModelsConfig
-from mag.algorithms.method import Changes, Method
-from mag.options import values
+from mag.algorithms.method import Changes, Method, nearest_of_many
 from mag.planners.config import NoPlanner
 
 if TYPE_CHECKING:
@@ -121,21 +119,20 @@ models' training time and does not improve the fit to the same D_e.
 
 
 LARGE_TEAM = 6
-"""Agents from which on recipe `tuned` halves the batches."""
-BATCHES = ("replay.batch_size", "rollout.windows", "rollout.replayed", "ppo.minibatch")
+"""Agents from which on the batches are those of `SMALL_FOR_LARGE_TEAMS`."""
+SMALL_FOR_LARGE_TEAMS: Changes = {
+    "replay.batch_size": 8,
+    "rollout.windows": 144,
+    "rollout.replayed": 32,
+    "ppo.minibatch": 240,
+}
+"""Batches of half as many joint states, because the work for a joint state grows with the team."""
 
 
 def tuned_for(config: MAGConfig, spec: "EnvSpec") -> Changes:
-    """What recipe `tuned` changes for an environment.
-
-    Where enemies are many, the nearest comes first; large teams have batches of half as many joint states, because the
-    work for a joint state grows with the team.
-    """
-    changes = dict(method.tuned_for(config, spec))
-    if spec.n_agents >= LARGE_TEAM:
-        usual = values(config)
-        changes |= {name: usual[name] // 2 for name in BATCHES}
-    return changes
+    """Each agent's nearest enemy first, where enemies are many; in size `small` smaller batches for large teams."""
+    is_large = config.size == "small" and spec.n_agents >= LARGE_TEAM
+    return {**nearest_of_many(config, spec), **(SMALL_FOR_LARGE_TEAMS if is_large else {})}
 
 
 def facts(env: str, spec: "EnvSpec | None") -> Changes:
@@ -169,5 +166,5 @@ def mamba_config() -> MAGConfig:
 
 SIZES = {"small": SMALL, "debug": DEBUG}
 RECIPES = {"tuned": TUNED}
-MAG = Method("mag", MAGConfig, make, SIZES, RECIPES, facts, tuned_for, unused)
-MAMBA = Method("mamba", mamba_config, make, SIZES, RECIPES, facts, tuned_for, unused)
+MAG = Method("mag", MAGConfig, make, SIZES, RECIPES, facts, unused, tuned_for)
+MAMBA = Method("mamba", mamba_config, make, SIZES, RECIPES, facts, unused, tuned_for)
