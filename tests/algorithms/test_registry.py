@@ -113,6 +113,10 @@ def test_the_tuned_recipe_follows_the_numbers_of_units(env, enemies, team):
             batches = (8, 144, 32, 240) if team >= 6 else (16, 288, 64, 500)
             names = ("replay.batch_size", "rollout.windows", "rollout.replayed", "ppo.minibatch")
             assert tuple(values(tuned)[name] for name in names) == batches
+            assert default_config(algo, spec.name, "debug", "tuned", spec=spec).steps == 300
+            assert tuned.steps == (200_000 if enemies >= 9 else 100_000)
+            # Over the default steps the decay is the same: squared for half as many updates.
+            assert tuned.ppo.learning_rate_decay ** (2 if enemies >= 9 else 1) == pytest.approx(0.99996, abs=1e-8)
             assert values(published)["ppo.minibatch"] == 500
             assert default_config(algo, spec.name, "paper", "tuned", spec=spec).ppo.minibatch == 2000
 

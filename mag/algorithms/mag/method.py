@@ -129,10 +129,24 @@ SMALL_FOR_LARGE_TEAMS: Changes = {
 """Batches of half as many joint states, because the work for a joint state grows with the team."""
 
 
+SLOWER: Changes = {
+    "steps": 200_000,
+    "models.learning_rate_decay": 0.999965,
+    "ppo.learning_rate_decay": 0.99998,
+    "ppo.entropy_decay": 0.999985,
+}
+"""Twice the steps, in which learning rates and entropy bonus decay as much as `TUNED`'s do in half of them."""
+
+
 def tuned_for(config: MAGConfig, spec: "EnvSpec") -> Changes:
-    """Each agent's nearest enemy first, where enemies are many; in size `small` smaller batches for large teams."""
-    is_large = config.size == "small" and spec.n_agents >= LARGE_TEAM
-    return {**nearest_of_many(config, spec), **(SMALL_FOR_LARGE_TEAMS if is_large else {})}
+    """Where enemies are many, each agent's nearest comes first and learning takes longer; in size `small` large teams
+    have smaller batches."""
+    changes = dict(nearest_of_many(config, spec))
+    if changes and config.size != "debug":
+        changes |= SLOWER
+    if config.size == "small" and spec.n_agents >= LARGE_TEAM:
+        changes |= SMALL_FOR_LARGE_TEAMS
+    return changes
 
 
 def facts(env: str, spec: "EnvSpec | None") -> Changes:
