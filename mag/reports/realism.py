@@ -273,8 +273,8 @@ def _told_apart(real: Array, imagined: Array, used: Array) -> Array:
 def _disagreement(view: View, obs: Array, used: Array) -> float | None:
     """How far agents' views of the same unit lie apart, in map units: mean over agents i, j and units u that both see.
 
-    Agent i sees agent j, and both see unit u: in real observations the vectors i to j and j to u add up to i to u. None
-    where no agent sees another agent and a unit in common.
+    Agent i sees agent j, and both see unit u: in real observations the vectors i to j and j to u add up to i to u. With
+    the nearest enemy first only allies are compared. None where no agent sees another agent and a unit in common.
     """
     sight = jax.vmap(view.sight)(obs)
     seen, offset = sight.seen, sight.offset

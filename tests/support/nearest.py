@@ -2,7 +2,7 @@
 
     python -m tests.support.nearest RUN [OPTION=VALUE,... ...]
 
-The run is of a map of `smac_jax`. The world model observes windows of D_e's newest steps; from each posterior, all that
+The run is of a map of `smac_jax`, without `collect.nearest_first`, which makes the nearest enemy the first. The world model observes windows of D_e's newest steps; from each posterior, all that
 the actor sees, the distances of the enemies that the agent saw are decoded. Prints a JSON object:
 
 - `nearest_found`, `nearest_by_chance`: how often the enemy decoded as the nearest is the nearest, and a random one;
@@ -103,6 +103,8 @@ def main(run: str, *changes: str) -> None:
     """Print the figures of a run's world model, or of others fitted anew to its D_e with some options changed."""
     setup()
     trained = load_run(Path(run))
+    if trained.player.spec.nearest_first:
+        raise SystemExit(f"{run} was trained with collect.nearest_first: its nearest enemy is always the first")
     layout = make_layout(get_map(trained.config.env.partition("/")[2]))
     if not changes:
         learner = first_seed(trained.state.learner)
