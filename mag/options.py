@@ -74,9 +74,11 @@ def number(
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def choice(default: Any, *, source: str | None = "paper") -> Any:
-    """A field that holds true or false, text, a path, or one of the words in its type. `source` as in `number`."""
-    return dataclasses.field(default=default, metadata={"source": source})
+def choice(default: Any, *, source: str | None = "paper", only_with: str = "") -> Any:
+    """A field that holds true or false, text, a path, or one of the words in its type; the rest as in `number`."""
+    return dataclasses.field(
+        default=default, metadata={"source": source, "only_with": (only_with,) if only_with else ()}
+    )
 
 
 class Option(NamedTuple):

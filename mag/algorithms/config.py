@@ -3,11 +3,14 @@
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from mag.errors import UsageError
 from mag.options import check_bounds, choice, number
 from mag.play.host_config import HostConfig
+
+if TYPE_CHECKING:
+    from mag.envs import EnvSpec
 
 SEED_LIMIT = 2**31
 """Seeds are 32-bit integers."""
@@ -89,6 +92,13 @@ class RunConfig:
         """Raise UsageError, naming the values and what is allowed, where options cannot work together."""
         if self.seed + self.num_seeds > SEED_LIMIT:
             raise UsageError(f"seed is {self.seed}, the first of {self.num_seeds}; seeds must stay below {SEED_LIMIT}")
+
+    def check_for(self, spec: "EnvSpec") -> None:
+        """Raise UsageError where an option cannot work on the environment with this spec."""
+        from mag.envs.nearest_first import with_nearest_first
+
+        if self.collect.nearest_first:
+            with_nearest_first(spec)
 
 
 def validate(config: RunConfig) -> None:

@@ -30,7 +30,6 @@ from typing import Any
 from mag import envs
 from mag.algorithms import registry
 from mag.algorithms.config import RunConfig, validate
-from mag.envs.nearest_first import with_nearest_first
 from mag.errors import UsageError
 from mag.experiments.study_file import StudyFile
 from mag.options import did_you_mean, flatten, override
@@ -306,8 +305,7 @@ def make_cell(file: StudyFile, env: str, method: str, seed: int, grid: Options) 
     try:
         validate(config)
         registry.check_used(config, default)
-        if config.collect.nearest_first:
-            with_nearest_first(envs.spec(env))
+        config.check_for(envs.spec(env))
     except UsageError as error:
         fault = next((place for place in given if is_named(place, str(error))), "methods")
         raise file.error(fault, f"{error} ({method} on {env})", method if fault == "methods" else None) from error

@@ -53,7 +53,6 @@ def resolve(given: Given, base: RunConfig | None = None, spell: Spell = str) -> 
     check_bounds(override(preview, chosen))
     give_threads(given, base or preview, spell)  # and so may the environment's
     from mag import envs
-    from mag.envs.nearest_first import with_nearest_first
 
     spec = envs.spec(identity.env)
     default = identity.default(spec)
@@ -61,8 +60,7 @@ def resolve(given: Given, base: RunConfig | None = None, spell: Spell = str) -> 
     config = override(default, {**kept, **chosen})
     validate(config)
     check_used(config, default)
-    if config.collect.nearest_first:
-        with_nearest_first(spec)
+    config.check_for(spec)
     if not envs.is_host(config.env):
         check_no_host(config, default)
     return config

@@ -2,8 +2,9 @@
 
     python -m tests.support.nearest RUN [OPTION=VALUE,... ...]
 
-The run is of a map of `smac_jax`, without `collect.nearest_first`, which makes the nearest enemy the first. The world model observes windows of D_e's newest steps; from each posterior, all that
-the actor sees, the distances of the enemies that the agent saw are decoded. Prints a JSON object:
+The run is of a map of `smac_jax`, without `collect.nearest_first`, which makes the nearest enemy the first. The world
+model observes windows of D_e's newest steps; from each posterior, all that the actor sees, the distances of the enemies
+that the agent saw are decoded. Prints a JSON object:
 
 - `nearest_found`, `nearest_by_chance`: how often the enemy decoded as the nearest is the nearest, and a random one;
 - `distance_of_found`, `distance_of_nearest`: map units to the enemy decoded as the nearest, and to the nearest;

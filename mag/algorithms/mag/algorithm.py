@@ -213,10 +213,8 @@ class MAG:
 
     def agent(self, state: MAGState) -> ModelAgent:
         """See `Algorithm.agent`."""
-        actor, spec = state.policy.actor, self.spec
-        return ModelAgent(
-            state.models.weights, actor.params, actor.weights, spec.n_agents, spec.n_actions, self.config.exploration
-        )
+        actor = state.policy.actor
+        return ModelAgent(state.models.weights, actor.params, actor.weights, self.spec, self.config.exploration)
 
     def on_sequences(
         self, data: ReplayState, loss: Callable[[Any, PRNGKeyArray, Arrival], Loss]

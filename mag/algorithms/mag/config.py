@@ -4,13 +4,16 @@ The paper prints the models' learning rate, R_m's layers and Table 1, and refers
 """
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from mag.algorithms.config import RunConfig, check_heads
 from mag.errors import UsageError
 from mag.options import choice, number
 from mag.planners.config import PlannerConfig, ShootingConfig
 from mag.runtime import MOST_THREADS
+
+if TYPE_CHECKING:
+    from mag.envs import EnvSpec
 
 
 @dataclass(frozen=True)
@@ -152,6 +155,9 @@ class ExplorationConfig:
     """Share of the real training episodes in which the team leans; 0 explores by the policy's own draws alone."""
     strength: float = number(2.0, least=0, source=None, only_with="leaning")
     """Standard deviation of what is added to each action's logit, drawn once for all agents and steps of an episode."""
+    attacks_as_one: bool = choice(False, source=None, only_with="leaning")
+    """Whether one draw counts for all attacks; if not, each attack has its own, and a team among dozens of enemies
+    hardly ever leans towards a move."""
 
 
 @dataclass(frozen=True)
@@ -233,6 +239,15 @@ class MAGConfig(RunConfig):
             raise UsageError(
                 f"replay.capacity is {self.replay.capacity} and replay.learning_starts {self.replay.learning_starts}; "
                 "the steps held must reach learning_starts"
+            )
+
+    def check_for(self, spec: "EnvSpec") -> None:
+        """Raise UsageError as `RunConfig.check_for`, and where it is not known which actions attack."""
+        super().check_for(spec)
+        if self.exploration.attacks_as_one and spec.enemies is None:
+            raise UsageError(
+                f"exploration.attacks_as_one is true, but {spec.name} does not tell which actions attack "
+                "(`EnvSpec.enemies`); give --exploration.attacks-as-one false"
             )
 
     def check_each_agent_can_plan(self) -> None:

@@ -5,10 +5,12 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from mag.algorithms.mag.config import ExplorationConfig, NetworksConfig
 from mag.algorithms.mag.world_model import Reader, State, WorldModel
+from mag.envs import EnvSpec
 from mag.learning.distributions import mask_logits, sample_categorical
 from mag.learning.networks import MLP, AgentAttention
 from mag.play.episode import Carry, arrival
@@ -84,14 +86,13 @@ class ModelAgent(eqx.Module):
     actor: Actor
     greedy_actor: Actor
     """The actor used in tests: the moving average if one is kept."""
-    n_agents: int = eqx.field(static=True)
-    n_actions: int = eqx.field(static=True)
+    spec: EnvSpec = eqx.field(static=True)
     exploration: ExplorationConfig = eqx.field(static=True)
 
     def initial_carry(self, key: PRNGKeyArray) -> ModelCarry:
         """See `mag.play.episode.Agent`; nothing is drawn."""
-        leaning = jnp.zeros(self.n_actions) if self.exploration.leaning else None
-        return ModelCarry(self.models.initial(), jnp.full(self.n_agents, -1, jnp.int32), leaning)
+        leaning = jnp.zeros(self.spec.n_actions) if self.exploration.leaning else None
+        return ModelCarry(self.models.initial(), jnp.full(self.spec.n_agents, -1, jnp.int32), leaning)
 
     def act(
         self, key: PRNGKeyArray, carry: Carry, timestep: TimeStep, *, greedy: bool
@@ -103,7 +104,7 @@ class ModelAgent(eqx.Module):
         actor = self.greedy_actor if greedy else self.actor
         logits, leaning = actor(state), carry.leaning
         if leaning is not None and not greedy:
-            drawn = draw_leaning(jax.random.fold_in(key, 1), self.n_actions, self.exploration)
+            drawn = draw_leaning(jax.random.fold_in(key, 1), self.spec, self.exploration)
             leaning = jnp.where(timestep.first, drawn, leaning)
             logits = logits + leaning
         logits = mask_logits(logits, timestep.avail)
@@ -112,7 +113,7 @@ class ModelAgent(eqx.Module):
         return action, ModelCarry(state, action, leaning)
 
 
-def draw_leaning(key: PRNGKeyArray, n_actions: int, config: ExplorationConfig) -> Float[Array, " actions"]:
+def draw_leaning(key: PRNGKeyArray, spec: EnvSpec, config: ExplorationConfig) -> Float[Array, " actions"]:
     """What the whole team adds to its logits in one episode: nothing, or normal numbers. The key is consumed.
 
     The policy learns inside the models, so the models have to be shown play that the policy would not find there, such
@@ -120,4 +121,8 @@ def draw_leaning(key: PRNGKeyArray, n_actions: int, config: ExplorationConfig) -
     """
     key_whether, key_leaning = jax.random.split(key)
     leans = jax.random.uniform(key_whether) < config.leaning
-    return jnp.where(leans, config.strength * jax.random.normal(key_leaning, (n_actions,)), 0.0)
+    leaning = config.strength * jax.random.normal(key_leaning, (spec.n_actions,))
+    if config.attacks_as_one and spec.enemies:
+        first, action = spec.enemies.first_action, np.arange(spec.n_actions)
+        leaning = leaning[np.where((action >= first) & (action < first + spec.enemies.count), first, action)]
+    return jnp.where(leans, leaning, 0.0)

@@ -9,6 +9,7 @@ import numpy as np
 
 from mag.algorithms.mag.config import ExplorationConfig
 from mag.algorithms.mag.policy import Actor, Critic, ModelAgent, draw_leaning, imagine_action
+from mag.envs import Enemies
 from mag.envs.host import time_step
 from tests.support import reference
 from tests.support.small import NETWORKS, SPEC, filled, float64, random_state, small_models
@@ -77,7 +78,7 @@ def test_without_masks_everything_is_available():
 
 def episode(key, exploration, *, greedy=False, obs=0.0, avail=None, alive=None, steps=6):
     """Joint actions and model states `[time, agents, ...]` of an episode that always shows the same."""
-    agent = ModelAgent(MODELS, ACTOR, ACTOR, SPEC.n_agents, SPEC.n_actions, exploration)
+    agent = ModelAgent(MODELS, ACTOR, ACTOR, SPEC, exploration)
     obs = np.broadcast_to(obs, (SPEC.n_agents, SPEC.obs_dim))
     shown = jax.tree.map(jnp.asarray, time_step(SPEC, obs=obs, avail=avail, alive=alive))
 
@@ -130,9 +131,19 @@ def test_greedy_play_never_leans():
     np.testing.assert_array_equal(leaning, plain)
 
 
+def test_all_attacks_may_share_one_draw():
+    spec = dataclasses.replace(SPEC, enemies=Enemies(2, first_feature=0, features=2, offset=0, first_action=2))
+    apart, together = (
+        np.asarray(draw_leaning(KEY, spec, ExplorationConfig(leaning=1.0, attacks_as_one=as_one)))
+        for as_one in (False, True)
+    )
+    assert len(set(apart.tolist())) == 4
+    np.testing.assert_array_equal(together, apart[[0, 1, 2, 2]])
+
+
 def test_a_share_of_the_episodes_leans_with_the_given_strength():
     config = ExplorationConfig(leaning=0.25, strength=2.0)
-    drawn = np.asarray(jax.vmap(lambda key: draw_leaning(key, 4, config))(jax.random.split(KEY, 4000)))
+    drawn = np.asarray(jax.vmap(lambda key: draw_leaning(key, SPEC, config))(jax.random.split(KEY, 4000)))
     leans = (drawn != 0).any(1)
     # Standard deviation of the share: sqrt(0.25 * 0.75 / 4000) = 0.007; of the spread: 2 / sqrt(2 * 4000) = 0.02.
     assert abs(leans.mean() - 0.25) < 0.03
