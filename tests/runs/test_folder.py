@@ -33,7 +33,7 @@ def test_the_configuration_is_written_with_versions_and_hardware(tmp_path):
     take(tmp_path / "a" / "run", fake_config(seed=7))
     described = json.loads((tmp_path / "a" / "run" / "config.json").read_text())
     assert described["config"]["seed"] == 7
-    assert described["config"]["collect"] == {"num_envs": 1, "steps": 6, "time_limit": "end"}
+    assert described["config"]["collect"] == {"num_envs": 1, "steps": 6, "time_limit": "end", "nearest_first": False}
     assert described["versions"].keys() >= {"python", "jax", "jaxlib", "equinox"}
     assert described["hardware"]["cores"] >= 1
     assert described["hardware"]["device"]
