@@ -21,11 +21,6 @@ Changes = Mapping[str, Any]
 """New values of options, by dotted name."""
 
 
-def no_facts(env: str, spec: "EnvSpec | None") -> Changes:
-    """No options that depend on the environment."""
-    return {}
-
-
 MANY_ENEMIES = 9
 """Enemies from which on the built-in methods' recipe `tuned` shows each agent its nearest one first."""
 
@@ -36,7 +31,7 @@ def nearest_of_many(config: Any, spec: "EnvSpec") -> Changes:
     return {"collect.nearest_first": True} if many else {}
 
 
-def no_changes(config: Any, spec: "EnvSpec") -> Changes:
+def no_changes(about: Any, spec: "EnvSpec | None") -> Changes:
     """No options that depend on the environment."""
     return {}
 
@@ -59,7 +54,7 @@ class Method:
     """What each size (`small`, `debug`) changes."""
     recipes: Mapping[str, Changes] = field(default_factory=dict)
     """What each recipe (`tuned`) changes."""
-    facts: Callable[[str, "EnvSpec | None"], Changes] = no_facts
+    facts: Callable[[str, "EnvSpec | None"], Changes] = no_changes
     """The published numbers that depend on the environment, from the environment's name and, if known, its spec."""
     unused: Callable[[Any], Mapping[str, str]] = nothing_unused
     """Prefixes of options that a configuration does not use or the method does not have, each with the reason, which

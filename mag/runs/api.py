@@ -80,7 +80,7 @@ class Policy:
         self._key, key_carry = jax.random.split(key)
         self._carry = agent.initial_carry(key_carry)
         self._is_new = True
-        self._act = jax.jit(_act, static_argnames=("spec", "greedy"), compiler_options=compile_options())
+        self._act = jax.jit(partial(_act, spec), static_argnames="greedy", compiler_options=compile_options())
 
     def act(
         self,
@@ -103,8 +103,7 @@ class Policy:
             timestep = self._time_step(observation, available, first, alive)
         self._check_shapes(timestep)
         timestep = timestep._replace(first=jnp.logical_or(timestep.first, self._is_new))
-        act = partial(self._act, self.spec, self._agent, self._key, self._carry, greedy=greedy)
-        action, self._carry, self._key = act(timestep)
+        action, self._carry, self._key = self._act(self._agent, self._key, self._carry, timestep, greedy=greedy)
         self._is_new = False
         return np.asarray(action)
 
