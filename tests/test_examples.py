@@ -2,6 +2,7 @@
 
 import re
 import runpy
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ def run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
 
     def run_example(name):
+        monkeypatch.delitem(sys.modules, f"examples.{name}", raising=False)  # other tests import it, too
         runpy.run_module(f"examples.{name}", run_name="__main__")
         return capsys.readouterr().out.splitlines()
 
