@@ -26,12 +26,9 @@ from mag.envs.smac_jax.loading import get_map
 from mag.envs.smac_jax.maps import Map
 from mag.envs.smac_jax.observe import (
     Layout,
-    enemies_shown,
     make_layout,
-    num_actions,
-    observation_size,
     sight,
-    state_size,
+    spec_of,
 )
 from mag.envs.view import NOBODY, Frame, Kind, Rectangle, Scene, Sight
 from mag.errors import UsageError
@@ -223,15 +220,4 @@ def _needing_smaclite(map_name: str) -> Iterator[None]:
 
 
 def _spec(map_name: str) -> EnvSpec:
-    layout = make_layout(get_map(map_name))
-    return EnvSpec(
-        name=f"smaclite/{map_name}",
-        n_agents=layout.num_allies,
-        obs_dim=observation_size(layout),
-        state_dim=state_size(layout),
-        n_actions=num_actions(layout),
-        episode_limit=get_map(map_name).limit,
-        has_masks=True,
-        has_wins=True,
-        enemies=enemies_shown(get_map(map_name)),
-    )
+    return spec_of(f"smaclite/{map_name}", get_map(map_name))

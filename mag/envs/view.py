@@ -150,8 +150,7 @@ class NearestFirstView:
         """
         sight = self.view.sight(obs)
         allies = len(sight.seen)
-        best = sight.seen[:, allies:].sum(-1).argmax()
-        theirs = (jnp.arange(allies) == best)[:, None] | (jnp.arange(sight.seen.shape[1]) < allies)
+        theirs = (jnp.arange(allies) == _eye(sight))[:, None] | (jnp.arange(sight.seen.shape[1]) < allies)
         return sight._replace(seen=sight.seen & theirs)
 
 
@@ -161,9 +160,13 @@ def by_number(sight: Sight, real: Frame) -> Sight:
     The agent's k-th nearest enemy, as seen, is given the number of its k-th nearest living one.
     """
     allies = len(sight.seen)
-    eye = sight.seen[:, allies:].sum(-1).argmax()
-    distance = jnp.linalg.norm(real.position[allies:] - real.position[eye], axis=-1)
+    distance = jnp.linalg.norm(real.position[allies:] - real.position[_eye(sight)], axis=-1)
     rank = jnp.argsort(jnp.argsort(jnp.where(real.health[allies:] > 0, distance, jnp.inf)))
     columns = jnp.concatenate([jnp.arange(allies), allies + rank])
     seen, offset, health, shield = (x[:, columns] for x in sight[:4])
     return sight._replace(seen=seen, offset=offset, health=health, shield=shield)
+
+
+def _eye(sight: Sight) -> Int[Array, ""]:
+    """The agent that sees most enemies, the first of equals."""
+    return sight.seen[:, len(sight.seen) :].sum(-1).argmax()

@@ -43,9 +43,8 @@ UPDATES = 2048
 
 def distances(layout: Any, obs: Any) -> np.ndarray:
     """Distances of the enemies in map units, `[..., enemies]`; 0 for enemies that are not seen."""
-    per_enemy = 5 + layout.enemy_shield + layout.num_types
-    enemies = np.asarray(obs)[..., 4 : 4 + layout.num_enemies * per_enemy]
-    return SIGHT_RANGE * enemies.reshape(*enemies.shape[:-1], layout.num_enemies, per_enemy)[..., 1]
+    enemies = np.asarray(obs)[..., 4 : 4 + layout.num_enemies * layout.per_enemy]
+    return SIGHT_RANGE * enemies.reshape(*enemies.shape[:-1], layout.num_enemies, layout.per_enemy)[..., 1]
 
 
 def summary(true: np.ndarray, decoded: np.ndarray, attacked: np.ndarray) -> dict[str, float]:

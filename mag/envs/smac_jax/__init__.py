@@ -21,7 +21,7 @@ from mag.envs.jaxmarl import JaxMarlEnv, battle_rules
 from mag.envs.smac_jax.battle import LOOPS_PER_SECOND
 from mag.envs.smac_jax.loading import MAP_NAMES, content_of, get_map, load_map, map_from
 from mag.envs.smac_jax.maps import Map, check_rules
-from mag.envs.smac_jax.observe import enemies_shown, make_layout, num_actions, observation_size, state_size
+from mag.envs.smac_jax.observe import enemies_shown, spec_of
 from mag.envs.smac_jax.units import Number
 from mag.envs.smac_jax.view import SMACView
 
@@ -82,15 +82,4 @@ def adapt(name: str, battles: "SMAC", episode_limit: int) -> JaxMarlEnv:
 
 def _spec(map_name: str, game_map: Map) -> EnvSpec:
     check_rules(game_map)
-    layout = make_layout(game_map)
-    return EnvSpec(
-        name=f"smac_jax/{map_name}",
-        n_agents=layout.num_allies,
-        obs_dim=observation_size(layout),
-        state_dim=state_size(layout),
-        n_actions=num_actions(layout),
-        episode_limit=game_map.limit,
-        has_masks=True,
-        has_wins=True,
-        enemies=enemies_shown(game_map),
-    )
+    return spec_of(f"smac_jax/{map_name}", game_map)

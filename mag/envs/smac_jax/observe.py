@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from mag.envs.contract import Enemies, others_of
+from mag.envs.contract import Enemies, EnvSpec, others_of
 from mag.envs.smac_jax.battle import Battle, Units
 from mag.envs.smac_jax.maps import Map
 from mag.envs.smac_jax.rules import DIRECTIONS, FIRST_ATTACK, MOVE_AMOUNT
@@ -53,6 +53,16 @@ class Layout:
         """Length of the one-hot unit type."""
         return self.ally_type.shape[1]
 
+    @property
+    def per_ally(self) -> int:
+        """Features of each other agent in an observation: flag, distance, dx, dy, health, (shield), (type)."""
+        return 5 + self.ally_shield + self.num_types
+
+    @property
+    def per_enemy(self) -> int:
+        """Features of each enemy in an observation, as an ally's."""
+        return 5 + self.enemy_shield + self.num_types
+
 
 def make_layout(game_map: Map) -> Layout:
     """The layout of `game_map`."""
@@ -77,10 +87,8 @@ def make_layout(game_map: Map) -> Layout:
 
 def observation_size(layout: Layout) -> int:
     """Length of an agent's observation."""
-    per_enemy = 5 + layout.enemy_shield + layout.num_types
-    per_ally = 5 + layout.ally_shield + layout.num_types
     own = 1 + layout.ally_shield + layout.num_types
-    return 4 + layout.num_enemies * per_enemy + (layout.num_allies - 1) * per_ally + own
+    return 4 + layout.num_enemies * layout.per_enemy + (layout.num_allies - 1) * layout.per_ally + own
 
 
 def enemies_shown(game_map: Map) -> Enemies | None:
@@ -88,8 +96,23 @@ def enemies_shown(game_map: Map) -> Enemies | None:
     if any(unit.ability == "heal" for unit in game_map.ally_types):
         return None
     layout = make_layout(game_map)
-    per_enemy = 5 + layout.enemy_shield + layout.num_types
-    return Enemies(layout.num_enemies, first_feature=4, features=per_enemy, offset=2, first_action=FIRST_ATTACK)
+    return Enemies(layout.num_enemies, first_feature=4, features=layout.per_enemy, offset=2, first_action=FIRST_ATTACK)
+
+
+def spec_of(name: str, game_map: Map) -> EnvSpec:
+    """The spec of the environment `name` that shows battles on `game_map` as SMAC does."""
+    layout = make_layout(game_map)
+    return EnvSpec(
+        name=name,
+        n_agents=layout.num_allies,
+        obs_dim=observation_size(layout),
+        state_dim=state_size(layout),
+        n_actions=num_actions(layout),
+        episode_limit=game_map.limit,
+        has_masks=True,
+        has_wins=True,
+        enemies=enemies_shown(game_map),
+    )
 
 
 def state_size(layout: Layout) -> int:
@@ -214,8 +237,7 @@ def sight(layout: Layout, obs: Float[Array, "agents features"]) -> Sight:
     its flag is set (for the agent itself: if it can move) or if its distance and health add up to more than `FAINT`.
     """
     count, rows = layout.num_allies, np.arange(layout.num_allies)
-    per_enemy = 5 + layout.enemy_shield + layout.num_types
-    per_ally = 5 + layout.ally_shield + layout.num_types
+    per_enemy, per_ally = layout.per_enemy, layout.per_ally
     parts = np.cumsum([4, layout.num_enemies * per_enemy, (count - 1) * per_ally])
     moves, enemies, others, vitals = jnp.split(obs, parts, axis=1)
     own = jnp.concatenate([moves.max(1, keepdims=True), jnp.zeros((count, 3)), vitals], axis=1)

@@ -11,7 +11,7 @@ from typing import Any
 
 from mag.envs.contract import EnvSpec
 from mag.envs.smac_jax.loading import MAP_NAMES
-from mag.envs.smac_jax.observe import enemies_shown, make_layout, num_actions, observation_size, state_size
+from mag.envs.smac_jax.observe import spec_of
 from mag.envs.starcraft.install import find_game, find_map
 from mag.envs.starcraft.scenario import Scenario, content_of_file, own_scenario, scenario_from
 
@@ -76,15 +76,4 @@ def _make(scenario: Scenario) -> Any:
 
 
 def _spec(scenario: Scenario) -> EnvSpec:
-    layout = make_layout(scenario.game_map)
-    return EnvSpec(
-        name=f"starcraft/{scenario.name}",
-        n_agents=layout.num_allies,
-        obs_dim=observation_size(layout),
-        state_dim=state_size(layout),
-        n_actions=num_actions(layout),
-        episode_limit=scenario.game_map.limit,
-        has_masks=True,
-        has_wins=True,
-        enemies=enemies_shown(scenario.game_map),
-    )
+    return spec_of(f"starcraft/{scenario.name}", scenario.game_map)
