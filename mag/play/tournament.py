@@ -27,8 +27,8 @@ EVERYWHERE = ("random", "attack_nearest", "focus_weakest", "kite")
 PLANS = {
     "2s_vs_1sc": ("alternate", "swap_target"),
     "2s3z": ("protect_wounded",),
-    "2c_vs_64zg": ("hold_corner",),
-    "corridor": ("hold_neck",),
+    "2c_vs_64zg": ("hold_corner", "hold_corner_attack_nearest"),
+    "corridor": ("hold_neck", "walk_north"),
     "3s5z_vs_3s6z": ("protect_wounded",),
 }
 GAMMA = 0.99

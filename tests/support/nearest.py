@@ -77,8 +77,8 @@ def summary(true: np.ndarray, decoded: np.ndarray, attacked: np.ndarray) -> dict
     }
 
 
-def measure(models: Any, data: Any, layout: Any) -> dict[str, float]:
-    """The figures of a world model on D_e."""
+def decoded_sequences(models: Any, data: Any) -> tuple[Any, Any]:
+    """D_e's newest sequences, and the joint observations decoded from their posteriors."""
     key_windows, key_observe = jax.random.split(jax.random.key(0))
     newest = min(NEWEST, int(size(data)))
     sequences = newest_sequences(key_windows, data, count=WINDOWS, length=LENGTH, newest=newest)
@@ -87,7 +87,12 @@ def measure(models: Any, data: Any, layout: Any) -> dict[str, float]:
         states = jax.vmap(models.observe_sequence)(jax.random.split(key, WINDOWS), sequences)
         return jax.vmap(jax.vmap(models.decode))(states)
 
-    decoded = jax.jit(decode, compiler_options=compile_options())(models, key_observe, sequences)
+    return sequences, jax.jit(decode, compiler_options=compile_options())(models, key_observe, sequences)
+
+
+def measure(models: Any, data: Any, layout: Any) -> dict[str, float]:
+    """The figures of a world model on D_e."""
+    sequences, decoded = decoded_sequences(models, data)
     # The action that follows an observation is the next item's previous action; an episode's last has none.
     follows = np.asarray(sequences.previous_action)[:, 1:] - FIRST_ATTACK
     follows = np.where(np.asarray(sequences.first)[:, 1:, None], -1, follows)
@@ -115,14 +120,18 @@ def main(run: str, *changes: str) -> None:
 
 def fit_anew(trained: Any, change: str, layout: Any) -> dict[str, float]:
     """The figures of a world model with the options `change`, such as `networks.classes=32,networks.hidden=128`, fitted
-    to the run's D_e from scratch by `UPDATES` updates."""
-    config = override(trained.config, dict(each.split("=") for each in change.split(",") if each))
-    algorithm = MAG(config, trained.player.spec)
+    to the run's D_e from scratch."""
     data = trained.state.learner.data
+    return measure(fitted(trained, change, trained.player.spec, data), first_seed(data), layout)
+
+
+def fitted(trained: Any, change: str, spec: Any, data: Any, updates: int = UPDATES) -> Any:
+    """The world model with the options `change`, fitted from scratch to a run's D_e, or to `data` like it."""
+    algorithm = MAG(override(trained.config, dict(each.split("=") for each in change.split(",") if each)), spec)
     models = algorithm.init(seed_keys(0, 1)).models
-    for key in jax.random.split(jax.random.key(1), UPDATES // config.models.batches):
+    for key in jax.random.split(jax.random.key(1), updates // algorithm.config.models.batches):
         models, _ = algorithm.fit_models(key[None], models, data)
-    return measure(first_seed(models.weights), first_seed(data), layout)
+    return first_seed(models.weights)
 
 
 if __name__ == "__main__":

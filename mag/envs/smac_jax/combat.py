@@ -132,15 +132,15 @@ def hits(battle: Battle, units: Units) -> tuple[Bool[Array, "allies enemies"], B
     by_allies, by_enemies = aims(battle, units)
     kinds, count = battle.kinds, battle.num_allies
     if np.any(kinds.splash_width[:count] > 0):
-        swept = _beam(kinds, units, slice(0, count), slice(count, None))
+        swept = swept_by_beam(kinds, units, slice(0, count), slice(count, None))
         by_allies |= swept & jnp.any(by_allies, axis=1, keepdims=True) & units.alive[None, count:]
     if np.any(kinds.splash_width[count:] > 0):
-        swept = _beam(kinds, units, slice(count, None), slice(0, count)).T
+        swept = swept_by_beam(kinds, units, slice(count, None), slice(0, count)).T
         by_enemies |= swept & jnp.any(by_enemies, axis=0, keepdims=True) & units.alive[:count, None]
     return by_allies, by_enemies
 
 
-def _beam(
+def swept_by_beam(
     kinds: UnitArrays,
     units: Units,
     shooters: slice,

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from mag.envs.smac_jax.combat import swept_by_beam
 from mag.envs.smac_jax.env import SMAC, State
 from mag.envs.smac_jax.observe import available_actions
 from mag.envs.smac_jax.rules import DIRECTIONS, FIRST_ATTACK, MOVE_AMOUNT, NO_OP, NORTH, STOP
@@ -116,29 +117,63 @@ def hold_neck(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " agents
     del key
     count = env.num_agents
     position = state.units.position[:count]
-    posts = jnp.asarray(np.resize(np.array(NECK_POSTS, np.float32), (count, 2)))
+    posts = _posts(env, NECK_POSTS)
     distance = _distances(env, state)
     at_post = jnp.linalg.norm(posts - position, axis=-1) < 1.0
     in_reach = jnp.where(distance < jnp.where(at_post, 2.5, 1.2)[:, None], -_weakness(env, state), NEVER)
     return _first_of(env, state, _attack(env, in_reach), _go(env, state, posts))
 
 
+def walk_north(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " agents"]:
+    """Attack the nearest enemy in range; if there is none, walk north.
+
+    The simplest plan that wins corridor: the walk ends between the walls.
+    """
+    del key
+    north = jnp.full((env.num_agents, env.num_actions), NEVER).at[:, NORTH].set(0.0)
+    return _first_of(env, state, _attack(env, -_distances(env, state)), north)
+
+
 def hold_corner(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " agents"]:
-    """Walk to a corner above the cliff while reloading, and shoot where the beam hits most enemies.
+    """Walk to a corner above the cliff while reloading, and attack the enemy whose beam sweeps most enemies.
 
     Written for 2c_vs_64zg: in the corner, few Zerglings at a time reach a Colossus.
     """
     del key
+    return _hold_corner(env, state, _swept(env, state) - 0.3 * _distances(env, state))
+
+
+def hold_corner_attack_nearest(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " agents"]:
+    """`hold_corner`, but attack the nearest enemy: what the choice of the target is worth."""
+    del key
+    return _hold_corner(env, state, -_distances(env, state))
+
+
+def _hold_corner(env: SMAC, state: State, preference: Float[Array, "agents enemies"]) -> Int[Array, " agents"]:
     units, count = state.units, env.num_agents
-    enemy = units.position[count:]
-    gaps = jnp.linalg.norm(enemy[:, None] - enemy, axis=-1)
-    crowd = jnp.sum((gaps < 1.5) & units.alive[None, count:], axis=1)
-    distance = _distances(env, state)
-    posts = jnp.asarray(np.resize(np.array(CORNER_POSTS, np.float32), (count, 2)))
-    walks = (units.cooldown[:count] > 0.3) & (jnp.min(distance, axis=1) > 2.0)
+    posts = _posts(env, CORNER_POSTS)
+    walks = (units.cooldown[:count] > 0.3) & (jnp.min(_distances(env, state), axis=1) > 2.0)
     walks &= jnp.linalg.norm(posts - units.position[:count], axis=-1) > 0.8
     go = _go(env, state, posts)
-    return _first_of(env, state, jnp.where(walks[:, None], go, NEVER), _attack(env, crowd[None] - distance), go)
+    return _first_of(env, state, jnp.where(walks[:, None], go, NEVER), _attack(env, preference), go)
+
+
+def _posts(env: SMAC, posts: tuple[tuple[float, float], ...]) -> Float[Array, "agents 2"]:
+    """A post for each agent, in turns if there are more agents than posts."""
+    return jnp.asarray(np.resize(np.array(posts, np.float32), (env.num_agents, 2)))
+
+
+def _swept(env: SMAC, state: State) -> Float[Array, "agents enemies"]:
+    """The number of living enemies that each agent's beam sweeps if it attacks the enemy."""
+    count, units = env.num_agents, state.units
+    enemies = jnp.arange(count, len(units.alive))
+
+    def swept(target: Int[Array, ""]) -> Int[Array, " agents"]:
+        aimed = units._replace(target=units.target.at[:count].set(target))
+        hit = swept_by_beam(env.battle.kinds, aimed, slice(0, count), slice(count, None))
+        return jnp.sum(hit & units.alive[None, count:], axis=1)
+
+    return jax.vmap(swept, out_axes=1)(enemies).astype(jnp.float32)
 
 
 def _first_of(env: SMAC, state: State, *wishes: Float[Array, "agents actions"]) -> Int[Array, " agents"]:
@@ -217,5 +252,7 @@ PLAYERS: dict[str, Player] = {
     "alternate": alternate,
     "swap_target": swap_target,
     "hold_neck": hold_neck,
+    "walk_north": walk_north,
     "hold_corner": hold_corner,
+    "hold_corner_attack_nearest": hold_corner_attack_nearest,
 }
