@@ -34,7 +34,7 @@ Battles of a trained policy, at once:
   mag watch zoo/3s_vs_3z-g2a
 
 A first run, model-free, of some minutes:
-  mag train --env smax/2s3z --algo commnet
+  mag train --env smax/2s3z --algo commnet --size small
 
 The paper's method, in small networks; about an hour on one core:
   mag train --env smac_jax/3s_vs_3z --size small
