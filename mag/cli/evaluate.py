@@ -18,7 +18,7 @@ class Options:
     env: str = choice("", source=None)
     """Another environment whose agents, observations and actions have the run's sizes; empty: the run's own."""
     sampled: bool = choice(False, source=None)
-    """Draw actions as in training; without it play is greedy."""
+    """Draw actions as in training, exploration included; without it play is greedy."""
     seed: int = number(-1, least=-1, source=None)
     """Random seed of the episodes; -1: that of training's tests."""
     batch: int = number(0, least=0, source=None)

@@ -32,6 +32,20 @@ class Agent(Protocol):
         ...
 
 
+@runtime_checkable
+class Explores(Protocol):
+    """An agent that explores in training, beyond drawing its actions from the policy."""
+
+    def unexploring(self) -> Agent:
+        """The same agent, which only draws its actions."""
+        ...
+
+
+def unexploring(agent: Agent) -> Agent:
+    """The agent as it plays by its policy alone; the agent itself if it does not explore."""
+    return agent.unexploring() if isinstance(agent, Explores) else agent
+
+
 class Episode(NamedTuple):
     """One episode under way in one environment."""
 

@@ -28,7 +28,7 @@ SIZES = {"n_agents": "agents", "obs_dim": "features of an observation", "n_actio
 
 
 class Sampled(eqx.Module):
-    """An agent that draws its actions as in training, even if asked to play greedily."""
+    """An agent that draws its actions as in training, exploration included, even if asked to play greedily."""
 
     agent: Agent
 

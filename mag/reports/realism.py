@@ -20,7 +20,7 @@ from mag.envs.view import View
 from mag.errors import UsageError
 from mag.learning.distributions import distance
 from mag.learning.parallel import first_seed
-from mag.play.episode import Agent, Episode, chosen_by, kept, step_episode, where
+from mag.play.episode import Agent, Episode, chosen_by, kept, step_episode, unexploring, where
 from mag.play.jax_player import JaxPlayer
 from mag.play.testing import Trial, is_running, play_through, start_trial
 from mag.reports.classifier import held_out_accuracy
@@ -137,12 +137,13 @@ class Played(NamedTuple):
 
 
 def play(key: PRNGKeyArray, env: Env, agent: Agent) -> Played:
-    """Play one episode as in training, drawing actions. The key is consumed."""
+    """Play one episode, drawing actions as in rollouts. The key is consumed."""
 
     def show(trial: Trial) -> tuple[Episode, Arrival, Array]:
         episode = trial.episode
         return episode, kept(episode.timestep, episode.previous_action), ~is_running(env, trial)
 
+    agent = unexploring(agent)
     start, choose = start_trial(key, env, agent), chosen_by(agent, greedy=False)
     last, (episodes, arrivals, over) = play_through(start, env=env, choose=choose, show=show)
     return Played(episodes, arrivals, over, ~last.timestep.terminated)

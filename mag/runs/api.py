@@ -15,7 +15,7 @@ from mag.algorithms.config import RunConfig
 from mag.envs.nearest_first import as_numbered, in_order, order_of
 from mag.errors import UsageError
 from mag.options import flatten
-from mag.play.episode import Agent
+from mag.play.episode import Agent, unexploring
 from mag.runs import trained
 from mag.runs.resolve import resolve
 from mag.runs.train import train as train_run
@@ -64,7 +64,7 @@ def load(run: str | Path, seed: int | None = None) -> "Policy":
         last = config.seed + config.num_seeds - 1
         raise UsageError(f"seed is {seed}; the run in {run} has the seeds {config.seed} to {last}")
     agent = jax.tree.map(lambda x: x[index], algorithm.agent(state.learner))
-    return Policy(agent, player.spec, key=jax.random.key(config.seed + index))
+    return Policy(unexploring(agent), player.spec, key=jax.random.key(config.seed + index))
 
 
 class Policy:
@@ -94,7 +94,8 @@ class Policy:
         """The joint action `[agents]` for a joint observation `[agents, obs]`, or for a whole `TimeStep`.
 
         `first` starts an episode, as the first call always does; by default every action is available and every agent
-        alive. A `TimeStep` contains all three. `greedy` takes the likeliest actions; else they are sampled. A policy
+        alive. A `TimeStep` contains all three. `greedy` takes the likeliest actions; else they are sampled, without
+        the exploration of training. A policy
         trained with `collect.nearest_first` takes enemies in any order, and its attacks count in the same order. Raises
         UsageError for arrays of other shapes.
         """

@@ -1,5 +1,6 @@
 """The joint policy, its critic, and how both read a world model's state."""
 
+import dataclasses
 from typing import NamedTuple
 
 import equinox as eqx
@@ -111,6 +112,10 @@ class ModelAgent(eqx.Module):
         action = jnp.argmax(logits, -1) if greedy else sample_categorical(key_action, logits)
         action = action.astype(jnp.int32)
         return action, ModelCarry(state, action, leaning)
+
+    def unexploring(self) -> "ModelAgent":
+        """See `mag.play.episode.Explores`: no episode leans."""
+        return dataclasses.replace(self, exploration=dataclasses.replace(self.exploration, leaning=0.0))
 
 
 def draw_leaning(key: PRNGKeyArray, spec: EnvSpec, config: ExplorationConfig) -> Float[Array, " actions"]:

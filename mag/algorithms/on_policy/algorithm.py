@@ -5,6 +5,7 @@ segment continues where the last one stopped, often in the middle of an episode,
 gradients go back to the segment's first item, not further.
 """
 
+import dataclasses
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
@@ -101,6 +102,10 @@ class OnPolicyAgent(eqx.Module):
             action = sample_categorical(key, behaviour(logits, seen.avail, self.epsilon))
         action = action.astype(jnp.int32)
         return action, OnPolicyCarry(recurrent, action, key_next)
+
+    def unexploring(self) -> "OnPolicyAgent":
+        """See `mag.play.episode.Explores`: no action is drawn uniformly."""
+        return dataclasses.replace(self, epsilon=jnp.zeros_like(self.epsilon))
 
 
 class OnPolicyState(NamedTuple):

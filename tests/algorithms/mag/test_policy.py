@@ -11,6 +11,7 @@ from mag.algorithms.mag.config import ExplorationConfig
 from mag.algorithms.mag.policy import Actor, Critic, ModelAgent, draw_leaning, imagine_action
 from mag.envs import Enemies
 from mag.envs.host import time_step
+from mag.play.episode import unexploring
 from tests.support import reference
 from tests.support.small import NETWORKS, SPEC, filled, float64, random_state, small_models
 
@@ -129,6 +130,16 @@ def test_greedy_play_never_leans():
         for exploration in (LEANING, ExplorationConfig())
     )
     np.testing.assert_array_equal(leaning, plain)
+
+
+def test_without_exploration_actions_are_drawn_as_the_policy_draws_them():
+    agent = ModelAgent(MODELS, ACTOR, ACTOR, SPEC, LEANING)
+    assert unexploring(agent).initial_carry(KEY).leaning is None
+    drawn, plain = (
+        jax.jit(lambda key, exploration=exploration: actions_of_an_episode(key, exploration))(KEY)
+        for exploration in (unexploring(agent).exploration, ExplorationConfig())
+    )
+    np.testing.assert_array_equal(drawn, plain)
 
 
 def test_all_attacks_may_share_one_draw():
