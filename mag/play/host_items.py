@@ -118,6 +118,7 @@ def _recorded(
     seen = time_steps(shown)
     arrivals: dict[str, Any] = {name: getattr(seen, name) for name in Arrival._fields if hasattr(seen, name)}
     arrivals |= {"previous_action": previous_action, "continues": 1.0 - np.asarray(seen.terminated, np.float32)}
+    arrivals["obs"] = np.where(seen.alive[..., None], seen.obs, 0)  # as `mag.play.episode.arrival`
     ended = (shown["terminated"] & (absorbing == 1)) | shown["truncated"]
     episodes: dict[str, Any] = {"ended": ended, "won": ended & shown["won"], "returns": returns, "length": length}
     return Arrival(**arrivals), Episodes(**episodes), ~shown["first"] & (absorbing < 2)

@@ -15,11 +15,13 @@ import psutil
 import pytest
 
 from mag import envs
+from mag.envs.host import record_type
 from mag.errors import PlayError
 from mag.learning.parallel import seed_keys
 from mag.play.ahead import AHEAD, AheadPlayer
 from mag.play.host import HostPlayer, episode_seed
 from mag.play.host_config import HostConfig
+from mag.play.host_items import _recorded
 from mag.play.jax_player import JaxPlayer
 from mag.play.seats import resident
 from tests.support import host_envs
@@ -54,6 +56,18 @@ def folder(tmp_path, monkeypatch):
     yield tmp_path
     left = [pid for pid in pids(tmp_path) if psutil.pid_exists(pid)]
     assert left == []
+
+
+def test_a_dead_agent_is_stored_as_observing_nothing():
+    spec = host_envs.spec_of("archers")
+    shown = np.zeros((1, 3), record_type(spec))
+    shown["obs"], shown["alive"] = 1, True
+    shown["alive"][0, 1, 0] = False
+    nothing = np.zeros((1, 3), np.int32)
+    actions, returns = np.zeros((1, 3, spec.n_agents), np.int32), np.zeros((1, 3), np.float32)
+    arrivals, *_ = _recorded(shown, actions, nothing, returns, nothing)
+    assert (arrivals.obs[0, 1, 0] == 0).all()
+    assert (np.delete(arrivals.obs.reshape(-1, spec.obs_dim), spec.n_agents, 0) == 1).all()
 
 
 def pids(folder):
