@@ -67,8 +67,8 @@ def check_setting(setting: Setting) -> None:
         if not 0 <= error <= 1:
             raise UsageError(f"--errors holds {error}; an error is a share between 0 and 1")
     for horizon in setting.horizons:
-        if not horizon > 1:
-            raise UsageError(f"--horizons holds {horizon}; a horizon is 1 / (1 - gamma) and above 1")
+        if not (horizon > 1 and 1 - 1 / horizon < 1):
+            raise UsageError(f"--horizons holds {horizon}; a horizon is 1 / (1 - gamma), above 1 and finite")
 
 
 def error_table(setting: Setting) -> pd.DataFrame:

@@ -161,5 +161,8 @@ def read_cells(study: Study, runs: Path) -> tuple[dict[str, Record], list[str]]:
         if key in keys and holds_run(folder):
             records, complaints = load_records([folder])
             problems += complaints
-            found |= {f"{key}-seed{record.seed}": record for record in records}
+            for record in records:  # of two folders with the same seed the one that has come further counts
+                name = f"{key}-seed{record.seed}"
+                if name not in found or record.env_steps > found[name].env_steps:
+                    found[name] = record
     return found, problems

@@ -39,11 +39,14 @@ def measure(path: Path, env: str, algo: str, seed: int) -> RolloutErrors:
 
 
 def write_errors(folder: Path, measured: Sequence[RolloutErrors]) -> Path:
-    """Write errors to a folder, one run per line."""
+    """Add errors to those kept in a folder, one run per line; of a run measured again the new ones count."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / ERRORS
-    lines = ",\n ".join(json.dumps(each._asdict(), allow_nan=False) for each in measured)
-    path.write_text(f"[{lines}]\n")
+    runs = {(each.env, each.algo, each.seed): each for each in (*read_errors(folder), *measured)}
+    lines = ",\n ".join(json.dumps(each._asdict(), allow_nan=False) for each in runs.values())
+    draft = path.with_suffix(".new")
+    draft.write_text(f"[{lines}]\n")
+    draft.replace(path)
     return path
 
 

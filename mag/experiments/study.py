@@ -20,12 +20,13 @@ planner.horizon = [1, 3, 7]
 ```
 """
 
+import contextlib
 import dataclasses
 import itertools
 import shlex
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mag import envs
 from mag.algorithms import registry
@@ -237,10 +238,12 @@ def grid_points(file: StudyFile) -> Iterator[Options]:
 
 def usable(file: StudyFile, env: str, method: str, grid: Options) -> Options:
     """The grid's options that a method has; MAMBA, for example, has no planner options."""
-    try:
-        default = default_of(file, env, method, grid)
-    except UsageError as error:
-        raise file.error("grid." + next(name for name in grid if name.endswith(PLANNER)), str(error)) from error
+    given = given_options(file, env, method, grid)
+    default = default_of(file, env, method, given)
+    for each in given:
+        if field := field_of(default, each.name):
+            with contextlib.suppress(UsageError):  # `make_cell` reports its line
+                default = override(default, {field: each.value})
     everything = flatten(file.values.get("grid", {}))
     return {
         name: value
@@ -270,26 +273,46 @@ def check_grid(file: StudyFile, cells: list[Cell]) -> None:
             raise file.error(f"grid.{name}", f"no method of the study has this option{did_you_mean(name, known)}")
 
 
-def default_of(file: StudyFile, env: str, method: str, options: Options) -> RunConfig:
-    """A method's default configuration on an environment, with the planner that the options name."""
+class Given(NamedTuple):
+    """An option that a study's file sets for a run."""
+
+    place: str
+    """Where the file sets it: `TABLE.NAME`."""
+    name: str
+    value: Any
+
+
+def given_options(file: StudyFile, env: str, method: str, grid: Options) -> list[Given]:
+    """The options of a run; where several tables set one, the last one counts."""
+    places = ("options", f"env_options.{env}", f"method_options.{method}")
+    tables = {place: table(file.values, place) for place in places} | {"grid": grid}
+    given = [Given(f"{at}.{name}", name, value) for at, options in tables.items() for name, value in options.items()]
+    # The planner decides which options there are, so that only the one that counts can be set.
+    planners = [each for each in given if each.name.endswith(PLANNER)]
+    return [each for each in given if each not in planners[:-1]]
+
+
+def default_of(file: StudyFile, env: str, method: str, given: list[Given]) -> RunConfig:
+    """A method's default configuration on an environment, with the planner that the options name.
+
+    Raises UsageError with the line of a planner that cannot be had.
+    """
     axes = [file.values[axis] for axis in AXES]
-    planner = next((value for name, value in options.items() if name.endswith(PLANNER)), None)
-    return registry.default_config(method, env, *axes, planner=planner, spec=envs.spec(env))
+    planner = next((each for each in given if each.name.endswith(PLANNER)), Given("methods", "", None))
+    if planner.name and not isinstance(planner.value, str):
+        raise file.error(planner.place, f"{planner.value!r} must be text")
+    try:
+        return registry.default_config(method, env, *axes, planner=planner.value, spec=envs.spec(env))
+    except UsageError as error:
+        raise file.error(planner.place, str(error)) from error
 
 
 def make_cell(file: StudyFile, env: str, method: str, seed: int, grid: Options) -> Cell:
     """One run. Raises UsageError with the line of an option that cannot be set."""
-    places = ("options", f"env_options.{env}", f"method_options.{method}")
-    given = {f"{place}.{name}": value for place in places for name, value in table(file.values, place).items()}
-    given |= {f"grid.{name}": value for name, value in grid.items()}
-    fault = next((place for place in given if place.endswith(PLANNER)), "methods")
-    try:
-        config = default = default_of(file, env, method, given)
-    except UsageError as error:
-        raise file.error(fault, str(error)) from error
+    given = given_options(file, env, method, grid)
+    config = default = default_of(file, env, method, given)
     options = {}
-    for place, value in given.items():
-        name = place.removeprefix(next(each for each in (*places, "grid") if place.startswith(f"{each}."))).lstrip(".")
+    for place, name, value in given:
         field = field_of(config, name)
         if field in ("env", "algo", "steps", "seed", "num_seeds", *AXES):
             raise file.error(place, f"{field} is not an option; the study's own keys set it")
@@ -307,7 +330,7 @@ def make_cell(file: StudyFile, env: str, method: str, seed: int, grid: Options) 
         registry.check_used(config, default)
         config.check_for(envs.spec(env))
     except UsageError as error:
-        fault = next((place for place in given if is_named(place, str(error))), "methods")
+        fault = next((each.place for each in given if is_named(each.place, str(error))), "methods")
         raise file.error(fault, f"{error} ({method} on {env})", method if fault == "methods" else None) from error
     return Cell(config, options, {field_of(config, name): value for name, value in grid.items()})
 

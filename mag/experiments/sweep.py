@@ -27,10 +27,14 @@ def runs_folder(study: Study, runs: Path | None) -> Path:
 
 
 def plan_jobs(study: Study, runs: Path, kept: set[str], *, seeds_together: bool) -> list[Job]:
-    """The jobs that train a study's runs, in the order of the study, without the cells named in `kept`."""
+    """The jobs that train a study's runs, in the order of the study, without the cells named in `kept`.
+
+    With `seeds_together`, cells that are finished in a folder of their own are left out.
+    """
     cells = [cell for cell in study.cells if cell.name not in kept]
     if not seeds_together:
         return [Job(cell.name, (cell,), runs / cell.name) for cell in cells]
+    cells = [cell for cell in cells if not is_finished(runs / cell.name, cell.config.steps)]
     return [
         Job(name, tuple(group), runs / name)
         for group in neighbours(cells)

@@ -165,7 +165,8 @@ def test_the_command_prints_tables_and_writes_a_picture(tmp_path, capsys):
     [
         (["--errors", "much"], "--errors much must be numbers separated by commas"),
         (["--errors", "1.5"], "--errors holds 1.5; an error is a share between 0 and 1"),
-        (["--horizons", "1"], "--horizons holds 1.0; a horizon is 1 / (1 - gamma) and above 1"),
+        (["--horizons", "1"], "--horizons holds 1.0; a horizon is 1 / (1 - gamma), above 1 and finite"),
+        (["--horizons", "2,inf"], "--horizons holds inf; a horizon is 1 / (1 - gamma), above 1 and finite"),
         (["--agents", "7"], "make 2187 joint observations"),
         (["--shift", "2"], "--shift is 2.0; it must be at least 0 and at most 1"),
     ],

@@ -43,6 +43,8 @@ def test_errors_come_back_as_they_were_kept(tmp_path):
     write_errors(tmp_path, MEASURED)
     assert read_errors(tmp_path) == MEASURED
     assert read_errors(tmp_path / "nowhere") == []
+    write_errors(tmp_path, [run("mag", 1, [5.0]), run("mag", 2, [6.0])])  # those measured elsewhere stay
+    assert read_errors(tmp_path) == [*MEASURED[:3], run("mag", 1, [5.0]), run("mag", 2, [6.0])]
     (tmp_path / "errors.json").write_text('[{"env": 1}]')
     with pytest.raises(UsageError, match=r"errors\.json does not hold model errors"):
         read_errors(tmp_path)

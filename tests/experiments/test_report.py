@@ -51,6 +51,8 @@ def test_the_table_has_a_row_for_each_test_of_each_seed(swept):
     # The fake's win rate is 400 / 500 * (1 + 1) / 4.
     assert row["eval/win_rate"].tolist() == [0.4] and row.curve.tolist() == ["CommNet"]
     assert set(table.panel) == {"probe/relay", "probe/two-step"}
+    run = folder / "runs" / "probe_relay-commnet-debug-tuned-seed1"
+    assert len(of_runs([run, run / ".." / run.name]).records) == 1  # a folder given twice
 
 
 def test_curves_are_named_by_what_differs(swept):

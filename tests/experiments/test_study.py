@@ -38,6 +38,20 @@ def test_the_grid_goes_to_the_methods_that_have_the_option(tmp_path):
     assert study.curves == ("method", "planner.horizon", "ppo.gamma")
 
 
+def test_the_grid_sees_what_other_tables_set(tmp_path):
+    text = STUDY.replace('"commnet"', '"mag"')
+    text += "[options]\nrollout.windows = 2\n[method_options.mag]\nplanner.kind = 'elite'\n"
+    study = write_study(tmp_path, text + "[grid]\nplanner.num_elites = [1, 2]\n")
+    elites = {cell.config.planner.num_elites for cell in study.cells if cell.config.algo == "mag"}
+    assert elites == {1, 2} and all(cell.grid == {} for cell in study.cells if cell.config.algo == "mamba")
+
+
+def test_the_last_table_that_names_a_planner_counts(tmp_path):
+    text = STUDY.replace('["mamba", "commnet"]', '["mag"]')
+    text += "[options]\nplanner.kind = 'shooting'\n[method_options.mag]\nplanner.kind = 'elite'\n"
+    assert {cell.config.planner.kind for cell in write_study(tmp_path, text).cells} == {"elite"}
+
+
 def test_steps_and_options_of_an_environment(tmp_path):
     text = STUDY.replace("steps = 500", 'steps = {default = 500, "probe/relay" = 700}')
     text += '[env_options."probe/relay"]\ncollect.num-envs = 8\n'
@@ -94,6 +108,7 @@ WRONG_OPTIONS = {
     "method without options": ("[method_options.g2a]\nworkers = 1", "line 8: method_options.g2a: not in the study"),
     "grid of nobody": ("[grid]\nplanner.horizon = [1, 3]", "line 9: grid.planner.horizon: no method of the study"),
     "planner of the grid": ("[grid]\nplanner.kind = ['magic']", "line 9: grid.planner.kind: planner.kind is 'magic'"),
+    "type of the planner": ("[options]\nplanner.kind = 3", "line 9: options.planner.kind: 3 must be text"),
     "grid without list": ("[grid]\nppo.gamma = 0.9", "line 9: grid.ppo.gamma: 0.9 must be a list of values"),
 }
 

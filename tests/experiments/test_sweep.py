@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -86,6 +87,14 @@ def test_seeds_together_give_the_table_of_seeds_apart(tmp_path):
     apart, together = (curves(study, tmp_path / name, results) for name in ("apart", "together"))
     assert len(list((tmp_path / "together").glob("*/config.json"))) == 4
     assert apart[0].equals(together[0]) and not together[1].missing
+    # Finished seeds are not trained again, and a folder that has come less far does not hide theirs.
+    assert plan_jobs(study, tmp_path / "apart", set(), seeds_together=True) == []
+    name = "probe_two-step-mamba-debug-tuned-seeds0-1"
+    shutil.copytree(tmp_path / "together" / name, tmp_path / "apart" / name)
+    metrics = tmp_path / "apart" / name / "metrics.jsonl"
+    metrics.write_text("".join(metrics.read_text().splitlines(keepends=True)[:4]))
+    beside = curves(study, tmp_path / "apart", results)
+    assert apart[0].equals(beside[0]) and not beside[1].missing
 
 
 def test_a_folder_of_another_run_is_named_and_left_alone(tmp_path, capsys):
