@@ -32,7 +32,7 @@ PLANS = {
     "3s5z_vs_3s6z": ("protect_wounded",),
 }
 GAMMA = 0.99
-"""Default discount, that of all recipes (`ppo.gamma`)."""
+"""Default discount, the paper's (`ppo.gamma` of recipe `paper`)."""
 
 
 class Match(NamedTuple):

@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from mag.algorithms.mag.algorithm import MAG, MAGState, replayed_length
+from mag.algorithms.mag.algorithm import MAG, MAGState
 from mag.algorithms.mag.footprint import num_starts
 from mag.algorithms.mag.local_models import LocalModels
 from mag.algorithms.mag.policy import Actor
@@ -64,7 +64,7 @@ def of_iteration(algorithm: MAG, state: MAGState) -> int | None:
     if model_reward is not None:  # line 5
         fits += config.model_reward.batches * steps * (dense(models) + 3 * dense(model_reward))
     windows = rollout.windows * (rollout.burn_in + rollout.starts_per_window) if rollout.windows else steps
-    observed = windows + rollout.replayed * replayed_length(rollout)  # line 7
+    observed = windows + rollout.replayed * rollout.replayed_length  # line 7
     imagined = starts * rollout.length  # lines 8 to 15
     learned = imagined + rollout.replayed * rollout.length  # lines 16 to 18
     one_rollout = observed * of_observation(models)

@@ -22,7 +22,8 @@ METRICS = {
     "iteration": Metric("Iterations of Algorithm 1's outer loop (on-policy methods: updates) so far."),
     "train/win_rate": Metric(
         "Share of the last 20 training episodes that were won, played by the actor's latest weights.",
-        "The paper's protocol. Far below `eval/win_rate` early on, as training samples its actions.",
+        "The paper's protocol. Far below `eval/win_rate` early on, as training samples its actions and, in recipe "
+        "`tuned`, the team leans in half of the episodes.",
     ),
     "train/return": Metric("Mean undiscounted return of the last 20 training episodes."),
     "train/episode_length": Metric("Mean length of the last 20 training episodes."),
@@ -84,7 +85,7 @@ METRICS = {
         "About 1 - 1 / `train/episode_length`, if episodes end before their limit; closer to 1 means that the models "
         "do not foresee ends.",
     ),
-    "policy/loss": Metric("PPO's clipped surrogate and the entropy bonus; its sign and size mean little."),
+    "policy/loss": Metric("PPO's clipped surrogate, without the entropy bonus; its sign and size mean little."),
     "policy/entropy": Metric(
         "Mean entropy of the policy over available actions, in nats.",
         "Falls as the policy decides; in a run that won from 0.85 to 0.23. Near 0 early on means that it stopped "

@@ -158,7 +158,12 @@ class Run:
             self.log({}, self.evaluate())
         while self.progress.slowest < self.config.steps:
             metrics = self.iterate()
-            self.log(metrics, self.evaluate() if self.is_evaluation_due() else {})
+            try:
+                tested = self.evaluate() if self.is_evaluation_due() else {}
+            except PlayError:
+                self.log(metrics, {})  # the iteration is saved, and not repeated
+                raise
+            self.log(metrics, tested)
             if signum := hosts.greatest(stop.signum or (0 if self.logger.is_heard else signal.SIGPIPE)):
                 self.save()
                 self.logger.say(f"saved in {self.checkpoints.folder.parent}; the same command resumes it")

@@ -154,6 +154,10 @@ BAD_INPUT = [
     ("train --env smac_jax/no.toml", "cannot read the map file no.toml (No such file or directory)"),
     ("train --seed 2147483647 --num-seeds 2", "seeds must stay below 2147483648"),
     ("train --size small --replay.capacity 1500", "replay.capacity is 1500 and replay.learning_starts 2000"),
+    (
+        "train --size small --rollout.length 60 --replay.capacity 900 --replay.learning-starts 500",
+        "rollout.replayed draws sequences of 69; raise replay.capacity",
+    ),
     ("train --env probe/relay --collect.nearest-first true", "probe/relay does not tell which features"),
     ("train --env probe/relay --exploration.attacks-as-one true", "probe/relay does not tell which actions attack"),
     ("train --algo mog", "unknown algorithm 'mog'; there are mag, mamba, attention-ppo, commnet, g2a"),

@@ -21,7 +21,7 @@ from mag.reports.watch import watch
 from mag.runs.config_file import load_config
 from mag.runs.folder import RunFolder
 from mag.runs.logger import read_rows
-from mag.runs.train import train
+from mag.runs.train import Run, train
 from tests.support.starcraft_server import install, launches, set_faults
 
 FAMILY = "tests.support.host_envs"
@@ -100,6 +100,24 @@ def test_a_run_whose_environment_fails_for_good_is_saved(folder):
     assert [each.name for each in (path / "checkpoints").iterdir()] == [str(played)]
     (folder / "closed").unlink()
     assert train(dataclasses.replace(config, steps=rows_of(path)[-1]["env_steps"] + 20), path)["iterations"] > played
+
+
+def test_an_iteration_whose_test_fails_keeps_its_metrics(folder, monkeypatch):
+    config, path = config_of(f"{FAMILY}/counter", steps=10_000), folder / "run"
+    config = dataclasses.replace(config, evaluation=dataclasses.replace(config.evaluation, every=1))
+    tests, evaluate = [], Run.evaluate
+
+    def failing(run):
+        tests.append(run)
+        if len(tests) > 2:
+            raise PlayError("the theatre is closed")
+        return evaluate(run)
+
+    monkeypatch.setattr(Run, "evaluate", failing)
+    with pytest.raises(PlayError, match="the theatre is closed"):
+        train(config, path)
+    assert [row["iteration"] for row in rows_of(path)] == [0, 1, 2]
+    assert [each.name for each in (path / "checkpoints").iterdir()] == ["2"]
 
 
 def test_a_run_that_cannot_begin_saves_nothing(folder):

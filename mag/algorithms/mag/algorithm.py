@@ -10,7 +10,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from mag.algorithms.contract import Imagination, Play, Venture
 from mag.algorithms.mag import footprint
-from mag.algorithms.mag.config import MAGConfig, ReplayConfig, RolloutConfig
+from mag.algorithms.mag.config import MAGConfig, ReplayConfig
 from mag.algorithms.mag.imagination import imagine, venture
 from mag.algorithms.mag.local_models import LocalModels
 from mag.algorithms.mag.model_reward import ModelReward
@@ -179,7 +179,7 @@ class MAG:
             key_sample,
             data,
             count=rollout.replayed // self.config.workers,
-            length=replayed_length(rollout),
+            length=rollout.replayed_length,
             newest=rollout.newest // num_envs,
         )
         scale = self.config.models.reward_scale
@@ -244,10 +244,11 @@ class MAG:
     def can_learn(self, state: MAGState) -> bool:
         """See `ModelBased.can_learn`."""
         rollout, steps = self.config.rollout, int(size(state.data)[0])
-        if rollout.replayed and steps < replayed_length(rollout):
+        if rollout.replayed and steps < rollout.replayed_length:
             return False
         items = steps * self.config.collect.num_envs
-        return items >= self.config.replay.learning_starts and bool(self.replay.can_sample(state.data)[0])
+        can_sample = all(bool(replay.can_sample(state.data)[0]) for replay in (self.replay, self.start_replay))
+        return items >= self.config.replay.learning_starts and can_sample
 
     def draw_sequences(self, key: PRNGKeyArray, state: MAGState) -> Arrival:
         """See `ModelBased.draw_sequences`."""
@@ -323,15 +324,11 @@ def make_model_reward(key: PRNGKeyArray, models: WorldModel, config: MAGConfig) 
     return ModelReward(key, models, hidden=hidden, layers=layers)
 
 
-def replayed_length(rollout: RolloutConfig) -> int:
-    """Steps of a real sequence from which the critic learns: burn-in, k steps, and the step to bootstrap from."""
-    return rollout.burn_in + rollout.length + 1
-
-
 def start_windows(config: MAGConfig, share: ReplayConfig) -> ReplayConfig:
     """Options by which a worker draws the sequences for start states; `share` holds those of its training batches."""
     rollout = config.rollout
     if not rollout.windows:
         return share
-    length = rollout.burn_in + rollout.starts_per_window
-    return dataclasses.replace(share, batch_size=rollout.windows // config.workers, sequence_length=length)
+    return dataclasses.replace(
+        share, batch_size=rollout.windows // config.workers, sequence_length=rollout.window_length
+    )

@@ -146,6 +146,16 @@ class RolloutConfig:
     chunk_size: int = number(0, least=0, source=None)
     """Start states rolled out at once; 0 takes all on an accelerator and as many as fit the cache on a CPU."""
 
+    @property
+    def window_length(self) -> int:
+        """Steps of a window: burn-in and start states."""
+        return self.burn_in + self.starts_per_window
+
+    @property
+    def replayed_length(self) -> int:
+        """Steps of a real sequence from which the critic learns: burn-in, k steps, and the step to bootstrap from."""
+        return self.burn_in + self.length + 1
+
 
 @dataclass(frozen=True)
 class ExplorationConfig:
@@ -235,6 +245,14 @@ class MAGConfig(RunConfig):
                 f"replay.capacity is {self.replay.capacity}, {kept} steps for each of {self.collect.num_envs} envs; "
                 f"each must hold a sequence ({asked}) and what one iteration collects ({self.collect.steps})"
             )
+        for name in ("windows", "replayed"):
+            length = self.rollout.window_length if name == "windows" else self.rollout.replayed_length
+            if getattr(self.rollout, name) and kept < length:
+                raise UsageError(
+                    f"replay.capacity is {self.replay.capacity}, {kept} steps for each of {self.collect.num_envs} "
+                    f"envs, and rollout.{name} draws sequences of {length}; raise replay.capacity, or shorten the "
+                    "sequences (rollout.burn_in, rollout.length)"
+                )
         if kept * self.collect.num_envs < self.replay.learning_starts:
             raise UsageError(
                 f"replay.capacity is {self.replay.capacity} and replay.learning_starts {self.replay.learning_starts}; "

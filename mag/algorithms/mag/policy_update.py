@@ -150,9 +150,16 @@ def fit_policy(
         minibatches=minibatches,
         workers=workers,
     )
-    rollout_means = {
-        "rollout/return": batch.returns.mean(),
-        "rollout/reward": rollouts.reward.mean(),
-        "rollout/continues": rollouts.continues.mean(),
+    return policy, means | workers.mean(rollout_metrics(rollouts, batch.returns))
+
+
+def rollout_metrics(rollouts: Rollout, returns: Float[Array, "steps agents"]) -> Metrics:
+    """Means over the imagined steps that the episode reaches."""
+    weight = weights(rollouts)[1]
+    if rollouts.imagined is not None:
+        weight = weight * rollouts.imagined[..., None]
+    means = {"return": returns.reshape(weight.shape), "reward": rollouts.reward, "continues": rollouts.continues}
+    return {
+        f"rollout/{name}": weighted_mean(jnp.broadcast_to(values, weight.shape), weight)
+        for name, values in means.items()
     }
-    return policy, means | workers.mean(rollout_means)

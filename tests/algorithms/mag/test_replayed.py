@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mag.algorithms.mag.config import ReplayConfig
-from mag.algorithms.mag.policy_update import weights
+from mag.algorithms.mag.policy_update import rollout_metrics, weights
 from mag.algorithms.mag.replay import make_replay
 from mag.algorithms.mag.replayed import newest_sequences, replayed, side_by_side
 from mag.play.episode import empty_arrival
@@ -73,3 +73,15 @@ def test_imagined_actions_count_beside_real_values():
     policy, value = weights(both)
     np.testing.assert_array_equal(policy[..., 0], [[1] * 3] * 2 + [[0] * 3] * 2)
     assert np.asarray(value).all()
+
+
+def test_what_is_told_of_rollouts_is_the_mean_over_imagined_steps_that_are_reached():
+    batch = random_batch(0, np.zeros((1, 6), bool))
+    real = replayed(jax.random.key(0), Recorder(), batch, burn_in=2, reward_scale=1.0)
+    continues = jnp.broadcast_to(jnp.array([0.5, 0.0, 1.0])[None, :, None], real.continues.shape)
+    imagined = real._replace(reward=jnp.array([[[4.0], [1.0], [9.0]]]), continues=continues, imagined=None, alive=None)
+    both = side_by_side(imagined, real._replace(reward=real.reward + 100))
+    found = rollout_metrics(both, jnp.zeros((6, 3)))
+    # The imagined steps are reached with probabilities 1, 0.5 and 0.
+    assert found["rollout/reward"] == pytest.approx((4 + 0.5 * 1) / 1.5)
+    assert found["rollout/continues"] == pytest.approx((0.5 + 0.5 * 0) / 1.5)
