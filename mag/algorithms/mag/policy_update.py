@@ -158,8 +158,9 @@ def rollout_metrics(rollouts: Rollout, returns: Float[Array, "steps agents"]) ->
     weight = weights(rollouts)[1]
     if rollouts.imagined is not None:
         weight = weight * rollouts.imagined[..., None]
-    means = {"return": returns.reshape(weight.shape), "reward": rollouts.reward, "continues": rollouts.continues}
-    return {
-        f"rollout/{name}": weighted_mean(jnp.broadcast_to(values, weight.shape), weight)
-        for name, values in means.items()
+    means = {
+        "rollout/return": returns.reshape(weight.shape),
+        "rollout/reward": rollouts.reward,
+        "rollout/continues": rollouts.continues,
     }
+    return {name: weighted_mean(jnp.broadcast_to(values, weight.shape), weight) for name, values in means.items()}
