@@ -23,9 +23,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from mag.envs.smac_jax.loading import get_map
+from mag.envs.smac_jax.battle import start_units
+from mag.envs.smac_jax.combat import sweeps
 from mag.envs.smac_jax.observe import SIGHT_RANGE
 from mag.learning.parallel import first_seed
+from mag.play.tournament import battles_on
 from mag.runs.trained import load_run
 from mag.runtime import setup
 from tests.support.nearest import BURN_IN, decoded_sequences, fitted
@@ -45,25 +47,26 @@ def positions(spec: Any, obs: Any) -> np.ndarray:
     return SIGHT_RANGE * part[..., enemies.offset : enemies.offset + 2]
 
 
-def swept(position: np.ndarray) -> np.ndarray:
-    """How many of the enemies at `position` a beam sweeps that is aimed at each, `[..., COUNT]`."""
-    colossus, zergling = get_map("2c_vs_64zg").ally_types[0], get_map("2c_vs_64zg").enemy_types[0]
-    assert colossus.splash is not None
-    line = position / np.maximum(np.linalg.norm(position, axis=-1, keepdims=True), 1e-6)
-    offset = position[..., None, :, :] - position[..., :, None, :]
-    along = np.abs((offset * line[..., None, :]).sum(-1))
-    across = np.abs(offset[..., 1] * line[..., None, 0] - offset[..., 0] * line[..., None, 1])
-    beyond_depth = np.maximum(along - colossus.splash.depth / 2, 0)
-    beyond_width = np.maximum(across - colossus.splash.width / 2, 0)
-    return (beyond_depth**2 + beyond_width**2 <= zergling.radius**2).sum(-1)
+@jax.jit
+def swept(position: Any) -> Any:
+    """How many of the enemies at `position` a beam sweeps that is aimed at each, `[observations, COUNT]`."""
+    battle = battles_on("2c_vs_64zg").battle
+    units, first = start_units(battle), battle.num_allies
+    units = units._replace(health=units.health.at[first + COUNT :].set(0))
+
+    def one(position: Any) -> Any:
+        places = units.position.at[0].set(0).at[first : first + COUNT].set(position)
+        return sweeps(battle, units._replace(position=places))[0, :COUNT]
+
+    return jax.vmap(one)(position)
 
 
 def summary(true: np.ndarray, decoded: np.ndarray) -> dict[str, Any]:
     """The figures above, from positions `[..., COUNT, 2]`."""
     distance = np.linalg.norm(true, axis=-1)
     fights = (distance > 0).all(-1) & (distance[..., 0] < NEAR)
-    true, decoded, hits = true[fights], decoded[fights], swept(true[fights])
-    guess = (swept(decoded) - 0.1 * np.linalg.norm(decoded, axis=-1)).argmax(-1)
+    true, decoded, hits = true[fights], decoded[fights], np.asarray(swept(true[fights]))
+    guess = (np.asarray(swept(decoded)) - 0.1 * np.linalg.norm(decoded, axis=-1)).argmax(-1)
     return {
         "observations": len(true),
         "position_error": np.sqrt(np.square(true - decoded).mean((0, 2), dtype=float)).round(2).tolist(),

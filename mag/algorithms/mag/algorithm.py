@@ -243,12 +243,9 @@ class MAG:
 
     def can_learn(self, state: MAGState) -> bool:
         """See `ModelBased.can_learn`."""
-        rollout, steps = self.config.rollout, int(size(state.data)[0])
-        if rollout.replayed and steps < rollout.replayed_length:
-            return False
+        steps = int(size(state.data)[0])
         items = steps * self.config.collect.num_envs
-        can_sample = all(bool(replay.can_sample(state.data)[0]) for replay in (self.replay, self.start_replay))
-        return items >= self.config.replay.learning_starts and can_sample
+        return items >= self.config.replay.learning_starts and steps >= max(self.config.lengths_drawn().values())
 
     def draw_sequences(self, key: PRNGKeyArray, state: MAGState) -> Arrival:
         """See `ModelBased.draw_sequences`."""

@@ -245,19 +245,27 @@ class MAGConfig(RunConfig):
                 f"replay.capacity is {self.replay.capacity}, {kept} steps for each of {self.collect.num_envs} envs; "
                 f"each must hold a sequence ({asked}) and what one iteration collects ({self.collect.steps})"
             )
-        for name in ("windows", "replayed"):
-            length = self.rollout.window_length if name == "windows" else self.rollout.replayed_length
-            if getattr(self.rollout, name) and kept < length:
+        for name, length in self.lengths_drawn().items():
+            if kept < length:
                 raise UsageError(
                     f"replay.capacity is {self.replay.capacity}, {kept} steps for each of {self.collect.num_envs} "
-                    f"envs, and rollout.{name} draws sequences of {length}; raise replay.capacity, or shorten the "
-                    "sequences (rollout.burn_in, rollout.length)"
+                    f"envs, and {name} draws sequences of {length}; raise replay.capacity, or shorten the sequences "
+                    "(rollout.burn_in, rollout.length)"
                 )
         if kept * self.collect.num_envs < self.replay.learning_starts:
             raise UsageError(
                 f"replay.capacity is {self.replay.capacity} and replay.learning_starts {self.replay.learning_starts}; "
                 "the steps held must reach learning_starts"
             )
+
+    def lengths_drawn(self) -> dict[str, int]:
+        """The lengths of the sequences drawn from D_e, by the option that asks for them."""
+        lengths = {"replay.batch_size": self.replay.sequence_length}
+        if self.rollout.windows:
+            lengths["rollout.windows"] = self.rollout.window_length
+        if self.rollout.replayed:
+            lengths["rollout.replayed"] = self.rollout.replayed_length
+        return lengths
 
     def check_for(self, spec: "EnvSpec") -> None:
         """Raise UsageError as `RunConfig.check_for`, and where it is not known which actions attack."""

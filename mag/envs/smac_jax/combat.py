@@ -5,6 +5,7 @@ Matrices of pairs have one row per ally and one column per enemy; units fight th
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
@@ -132,15 +133,27 @@ def hits(battle: Battle, units: Units) -> tuple[Bool[Array, "allies enemies"], B
     by_allies, by_enemies = aims(battle, units)
     kinds, count = battle.kinds, battle.num_allies
     if np.any(kinds.splash_width[:count] > 0):
-        swept = swept_by_beam(kinds, units, slice(0, count), slice(count, None))
+        swept = _beam(kinds, units, slice(0, count), slice(count, None))
         by_allies |= swept & jnp.any(by_allies, axis=1, keepdims=True) & units.alive[None, count:]
     if np.any(kinds.splash_width[count:] > 0):
-        swept = swept_by_beam(kinds, units, slice(count, None), slice(0, count)).T
+        swept = _beam(kinds, units, slice(count, None), slice(0, count)).T
         by_enemies |= swept & jnp.any(by_enemies, axis=0, keepdims=True) & units.alive[:count, None]
     return by_allies, by_enemies
 
 
-def swept_by_beam(
+def sweeps(battle: Battle, units: Units) -> Int[Array, "allies enemies"]:
+    """The number of living enemies that each ally's beam sweeps if it attacks the enemy."""
+    count = battle.num_allies
+
+    def swept(target: Int[Array, ""]) -> Int[Array, " allies"]:
+        aimed = units._replace(target=units.target.at[:count].set(target))
+        hit = _beam(battle.kinds, aimed, slice(0, count), slice(count, None))
+        return jnp.sum(hit & units.alive[None, count:], axis=1)
+
+    return jax.vmap(swept, out_axes=1)(jnp.arange(count, len(units.alive)))
+
+
+def _beam(
     kinds: UnitArrays,
     units: Units,
     shooters: slice,

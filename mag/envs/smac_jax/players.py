@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from mag.envs.smac_jax.combat import swept_by_beam
+from mag.envs.smac_jax.combat import sweeps
 from mag.envs.smac_jax.env import SMAC, State
 from mag.envs.smac_jax.observe import available_actions
 from mag.envs.smac_jax.rules import DIRECTIONS, FIRST_ATTACK, MOVE_AMOUNT, NO_OP, NORTH, STOP
@@ -140,7 +140,7 @@ def hold_corner(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " agen
     Written for 2c_vs_64zg: in the corner, few Zerglings at a time reach a Colossus.
     """
     del key
-    return _hold_corner(env, state, _swept(env, state) - 0.3 * _distances(env, state))
+    return _hold_corner(env, state, sweeps(env.battle, state.units) - 0.3 * _distances(env, state))
 
 
 def hold_corner_attack_nearest(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " agents"]:
@@ -161,19 +161,6 @@ def _hold_corner(env: SMAC, state: State, preference: Float[Array, "agents enemi
 def _posts(env: SMAC, posts: tuple[tuple[float, float], ...]) -> Float[Array, "agents 2"]:
     """A post for each agent, in turns if there are more agents than posts."""
     return jnp.asarray(np.resize(np.array(posts, np.float32), (env.num_agents, 2)))
-
-
-def _swept(env: SMAC, state: State) -> Float[Array, "agents enemies"]:
-    """The number of living enemies that each agent's beam sweeps if it attacks the enemy."""
-    count, units = env.num_agents, state.units
-    enemies = jnp.arange(count, len(units.alive))
-
-    def swept(target: Int[Array, ""]) -> Int[Array, " agents"]:
-        aimed = units._replace(target=units.target.at[:count].set(target))
-        hit = swept_by_beam(env.battle.kinds, aimed, slice(0, count), slice(count, None))
-        return jnp.sum(hit & units.alive[None, count:], axis=1)
-
-    return jax.vmap(swept, out_axes=1)(enemies).astype(jnp.float32)
 
 
 def _first_of(env: SMAC, state: State, *wishes: Float[Array, "agents actions"]) -> Int[Array, " agents"]:

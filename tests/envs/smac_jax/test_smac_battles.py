@@ -206,9 +206,18 @@ def test_some_plans_win(name: str, player: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["3s_vs_4z", "3s_vs_5z", "2c_vs_64zg", "3s5z_vs_3s6z", "corridor"])
-def test_hard_maps_are_hardly_ever_won_by_attacking_the_nearest(name: str) -> None:
-    assert score(battles_on(name), "attack_nearest", count=16)["win_rate"] < 0.1  # corridor: 0.03 of 256
+@pytest.mark.parametrize(
+    ("name", "most"),
+    [
+        ("3s_vs_4z", 0),
+        ("3s_vs_5z", 0),
+        ("2c_vs_64zg", 0),
+        ("3s5z_vs_3s6z", 0),
+        ("corridor", 1 / 16),  # 0.05 of 200 battles
+    ],
+)
+def test_hard_maps_are_not_won_by_attacking_the_nearest(name: str, most: float) -> None:
+    assert score(battles_on(name), "attack_nearest", count=16)["win_rate"] <= most
 
 
 @pytest.mark.slow

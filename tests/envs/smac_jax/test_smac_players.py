@@ -17,7 +17,7 @@ SWEPT = [1, 1, 4, 3, 3, 4, 1, 1]
 
 
 def test_a_beam_sweeps_what_lies_across_the_line_of_fire() -> None:
-    assert swept(PLACES).tolist() == SWEPT
+    assert swept(PLACES[None])[0].tolist() == SWEPT
 
 
 def test_of_equal_targets_the_player_attacks_the_nearer_one() -> None:
