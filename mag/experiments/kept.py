@@ -124,8 +124,8 @@ def cell_identity(cell: Cell) -> tuple[Any, ...]:
 
 
 def of_cell(record: Record, cell: Cell) -> Record:
-    """A run folder's record, with the options and steps that the study sets for its cell."""
-    return record._replace(options=told_apart(cell.options), steps=cell.config.steps)
+    """A run folder's record, with the options, steps and variant that the study sets for its cell."""
+    return record._replace(options=told_apart(cell.options), steps=cell.config.steps, variant=cell.variant)
 
 
 def study_records(study: Study, runs: Path, results: Path) -> tuple[Loaded, list[str]]:
@@ -141,7 +141,7 @@ def study_records(study: Study, runs: Path, results: Path) -> tuple[Loaded, list
         if record is not None and record.env_steps >= cell.config.steps:
             records.append(of_cell(record, cell))
         elif cell.name in kept:
-            records.append(kept[cell.name]._replace(steps=cell.config.steps))
+            records.append(kept[cell.name]._replace(steps=cell.config.steps, variant=cell.variant))
         else:
             done = f"{record.env_steps} of {cell.config.steps} env steps" if record else "no curve"
             missing.append(f"{cell.name} ({done})")

@@ -41,6 +41,8 @@ class Record(NamedTuple):
     """`config`, `surroundings` and `wall_seconds`, where they are known."""
     origin: str
     """The run folder or file that the record was read from."""
+    variant: str = ""
+    """The study's name for these options (see `Cell.variant`)."""
 
     @property
     def env_steps(self) -> int:

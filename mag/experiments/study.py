@@ -1,4 +1,4 @@
-"""A study: environments, methods, seeds and a grid of options in a TOML file, and the runs that they define.
+"""A study: environments, methods, seeds and choices of options in a TOML file, and the runs that they define.
 
 ```toml
 title = "Planning horizon"
@@ -17,6 +17,8 @@ models.batches = 16
 ppo.gamma = 0.995
 [grid]                                # every combination, for the methods that have the option
 planner.horizon = [1, 3, 7]
+[variants.drawn]                      # named choices of options, also for the methods that have them
+planner.choice = "proportional"
 ```
 """
 
@@ -48,6 +50,7 @@ KEYS: dict[str, type | tuple[type, ...]] = {
     "method_options": dict,
     "env_options": dict,
     "grid": dict,
+    "variants": dict,
     "panels": str,
     "curves": list,
     **dict.fromkeys(AXES, str),
@@ -69,16 +72,21 @@ class Cell:
     config: RunConfig
     options: Options
     """All options that the study file sets for this run."""
-    grid: Options
-    """The grid's options among them, by the configuration's names."""
+    variant: str
+    """The variant's name; empty where the study has none, or none for this method."""
+    changed: Options
+    """What the grid and the variant set to other values than the presets, by the configuration's names."""
 
     @property
     def key(self) -> str:
-        """Environment, method, size and grid options: what the seeds of a curve have in common."""
+        """Environment, method, presets, and what grid and variant change: what the seeds of a curve have in common.
+
+        Studies that share a point of their grids share its runs.
+        """
         config = self.config
         axes = [getattr(config, axis) for axis in AXES]
-        grid = [f"{name}={as_word(value)}" for name, value in self.grid.items()]
-        return "-".join([config.env, config.algo, *axes, *grid]).replace("/", "_")
+        changed = [f"{name}={as_word(value)}" for name, value in self.changed.items()]
+        return "-".join([config.env, config.algo, *axes, *changed]).replace("/", "_")
 
     @property
     def name(self) -> str:
@@ -133,17 +141,17 @@ def load_study(path: Path) -> Study:
     check_keys(file)
     values = file.values
     seeds = range(values["seeds"]) if isinstance(values["seeds"], int) else values["seeds"]
-    grids = list(grid_points(file))
+    points = list(all_points(file))
     cells = []
     for seed, env, method in itertools.product(seeds, values["envs"], values["methods"]):
-        points = {repr(grid): grid for grid in (usable(file, env, method, each) for each in grids)}
-        cells += [make_cell(file, env, method, seed, grid) for grid in points.values()]
-    names = ("env", "method", *flatten(values.get("grid", {})))
+        used = {repr(point): point for point in (usable(file, env, method, each) for each in points)}
+        cells += [make_cell(file, env, method, seed, point) for point in used.values()]
+    names = ("env", "method", *(["variant"] if "variants" in values else []), *flatten(values.get("grid", {})))
     panels = values.get("panels", "env")
     curves = values.get("curves", [name for name in names if name != panels])
     for field, given in (("panels", [panels]), ("curves", curves)):
         check_items(file, field, given, names)
-    check_grid(file, cells)
+    check_points(file, cells)
     return Study(path, values.get("title", path.stem), tuple(cells), panels, tuple(curves))
 
 
@@ -179,8 +187,15 @@ def check_keys(file: StudyFile) -> None:
                     f"{place}.{name}",
                     f"not in the study{did_you_mean(name, allowed)}; allowed are {', '.join(allowed)}",
                 )
-            if not isinstance(options, dict):
-                raise file.error(f"{place}.{name}", f"{options!r} must be a table of options")
+            check_table(file, f"{place}.{name}", options)
+    for name, options in values.get("variants", {}).items():
+        check_table(file, f"variants.{name}", options)
+
+
+def check_table(file: StudyFile, field: str, value: Any) -> None:
+    """Raise UsageError where a value is no table of options."""
+    if not isinstance(value, dict):
+        raise file.error(field, f"{value!r} must be a table of options")
 
 
 def check_items(file: StudyFile, field: str, items: list[Any], allowed: Iterable[str] | None = None) -> None:
@@ -220,10 +235,31 @@ def check_counts(file: StudyFile) -> None:
             raise file.error(field, f"{value!r} must be a whole number, at least 1")
 
 
-def grid_points(file: StudyFile) -> Iterator[Options]:
-    """Every combination of the grid's values."""
+class Given(NamedTuple):
+    """An option that a study's file sets for a run."""
+
+    place: str
+    """Where the file sets it: `TABLE.NAME`."""
+    name: str
+    value: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """One combination of the grid's values, with one variant."""
+
+    grid: Options
+    variant: str = ""
+    """The variant's name; empty without one."""
+    options: Options = dataclasses.field(default_factory=dict)
+    """The variant's options."""
+
+
+def all_points(file: StudyFile) -> Iterator[Point]:
+    """Every combination of the grid's values and the variants."""
     grid = flatten(file.values.get("grid", {}))
-    count = 1
+    variants = {name: flatten(options) for name, options in file.values.get("variants", {}).items()} or {"": {}}
+    count = len(variants)
     for name, choices in grid.items():
         if not isinstance(choices, list) or not choices:
             raise file.error(f"grid.{name}", f"{choices!r} must be a list of values, such as [1, 3, 7]")
@@ -232,24 +268,39 @@ def grid_points(file: StudyFile) -> Iterator[Options]:
         count *= len(choices)
     if count > MOST_CELLS:
         raise file.error("grid", f"{count} combinations are more than {MOST_CELLS}; shorten the lists")
-    for values in itertools.product(*grid.values()):
-        yield dict(zip(grid, values, strict=True))
+    for variant, options in variants.items():
+        for values in itertools.product(*grid.values()):
+            yield Point(dict(zip(grid, values, strict=True)), variant, options)
 
 
-def usable(file: StudyFile, env: str, method: str, grid: Options) -> Options:
-    """The grid's options that a method has; MAMBA, for example, has no planner options."""
-    given = given_options(file, env, method, grid)
+def usable(file: StudyFile, env: str, method: str, point: Point) -> Point:
+    """The options of a point that a method has; MAMBA, for example, has no planner options.
+
+    A method that has no option of any variant has no variants.
+    """
+    given = given_options(file, env, method, point)
     default = default_of(file, env, method, given)
+
+    def has(name: str, values: list[Any]) -> bool:
+        field = field_of(default, name)
+        without = with_options(default, [each for each in given if field_of(default, each.name) != field])
+        return bool(field) and all(takes(without, field, value) for value in values)
+
+    choices = flatten(file.values.get("grid", {}))
+    grid = {name: value for name, value in point.grid.items() if has(name, choices[name])}
+    variants = [flatten(options) for options in file.values.get("variants", {}).values()]
+    if not any(has(name, [value]) for options in variants for name, value in options.items()):
+        return Point(grid)
+    return Point(grid, point.variant, {name: value for name, value in point.options.items() if has(name, [value])})
+
+
+def with_options(config: RunConfig, given: list[Given]) -> RunConfig:
+    """A configuration with those options that it has and that can be set."""
     for each in given:
-        if field := field_of(default, each.name):
+        if field := field_of(config, each.name):
             with contextlib.suppress(UsageError):  # `make_cell` reports its line
-                default = override(default, {field: each.value})
-    everything = flatten(file.values.get("grid", {}))
-    return {
-        name: value
-        for name, value in grid.items()
-        if (field := field_of(default, name)) and all(takes(default, field, each) for each in everything[name])
-    }
+                config = override(config, {field: each.value})
+    return config
 
 
 def takes(default: RunConfig, field: str, value: Any) -> bool:
@@ -265,27 +316,28 @@ def takes(default: RunConfig, field: str, value: Any) -> bool:
     return True
 
 
-def check_grid(file: StudyFile, cells: list[Cell]) -> None:
-    """Raise UsageError for an option of the grid that no method has."""
-    for name in flatten(file.values.get("grid", {})):
-        if not any(name in cell.grid for cell in cells):
-            known = options_of(cells[0].config)
-            raise file.error(f"grid.{name}", f"no method of the study has this option{did_you_mean(name, known)}")
+def check_points(file: StudyFile, cells: list[Cell]) -> None:
+    """Raise UsageError for an option of grid or variants that no method has, and for variants that are equal."""
+    variants = [f"variants.{name}" for name in file.values.get("variants", {})]
+    for place in ("grid", *variants):
+        for name in table(file.values, place):
+            if not any(field_of(cell.config, name) in cell.options for cell in cells):
+                known = options_of(cells[0].config)
+                hint = did_you_mean(name, known)
+                raise file.error(f"{place}.{name}", f"no method of the study has this option{hint}")
+    cell_of: dict[str, Cell] = {}
+    for cell in cells:
+        if (other := cell_of.setdefault(cell.name, cell)) is not cell:
+            raise file.error(
+                f"variants.{cell.variant}", f"makes the same runs as variants.{other.variant}; leave one out"
+            )
 
 
-class Given(NamedTuple):
-    """An option that a study's file sets for a run."""
-
-    place: str
-    """Where the file sets it: `TABLE.NAME`."""
-    name: str
-    value: Any
-
-
-def given_options(file: StudyFile, env: str, method: str, grid: Options) -> list[Given]:
+def given_options(file: StudyFile, env: str, method: str, point: Point) -> list[Given]:
     """The options of a run; where several tables set one, the last one counts."""
     places = ("options", f"env_options.{env}", f"method_options.{method}")
-    tables = {place: table(file.values, place) for place in places} | {"grid": grid}
+    tables = {place: table(file.values, place) for place in places}
+    tables |= {f"variants.{point.variant}": point.options, "grid": point.grid}
     given = [Given(f"{at}.{name}", name, value) for at, options in tables.items() for name, value in options.items()]
     # The planner decides which options there are, so that only the one that counts can be set.
     planners = [each for each in given if each.name.endswith(PLANNER)]
@@ -307,9 +359,9 @@ def default_of(file: StudyFile, env: str, method: str, given: list[Given]) -> Ru
         raise file.error(planner.place, str(error)) from error
 
 
-def make_cell(file: StudyFile, env: str, method: str, seed: int, grid: Options) -> Cell:
+def make_cell(file: StudyFile, env: str, method: str, seed: int, point: Point) -> Cell:
     """One run. Raises UsageError with the line of an option that cannot be set."""
-    given = given_options(file, env, method, grid)
+    given = given_options(file, env, method, point)
     config = default = default_of(file, env, method, given)
     options = {}
     for place, name, value in given:
@@ -332,7 +384,10 @@ def make_cell(file: StudyFile, env: str, method: str, seed: int, grid: Options) 
     except UsageError as error:
         fault = next((each.place for each in given if is_named(each.place, str(error))), "methods")
         raise file.error(fault, f"{error} ({method} on {env})", method if fault == "methods" else None) from error
-    return Cell(config, options, {field_of(config, name): value for name, value in grid.items()})
+    usual = options_of(default_of(file, env, method, []))
+    fields = [field_of(config, name) for name in (*point.options, *point.grid)]
+    changed = {field: options[field] for field in fields if field not in usual or options[field] != usual[field]}
+    return Cell(config, options, point.variant, changed)
 
 
 def table(values: dict[str, Any], place: str) -> Options:

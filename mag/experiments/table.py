@@ -44,7 +44,8 @@ def to_table(records: list[Record], panels: str = "env", curves: tuple[str, ...]
 
 def values_of(record: Record) -> Options:
     """The values of one record in which panels and curves can differ, by name."""
-    return {"method": record.algo, "env": record.env, **record.axes, **record.options}
+    named = {"variant": record.variant} if record.variant else {}
+    return {"method": record.algo, "env": record.env, **named, **record.axes, **record.options}
 
 
 def varied_fields(records: list[Record]) -> tuple[str, ...]:
@@ -65,7 +66,9 @@ def name_part(field: str, value: Any) -> str:
     """One part of a curve's name: `MAG`, or `horizon 3`."""
     if field == "method":
         return METHOD_NAMES.get(value, str(value))
-    return str(value) if field in ("env", *AXES) else f"{field.rpartition('.')[2].replace('_', ' ')} {as_word(value)}"
+    if field in ("env", "variant", *AXES):
+        return str(value)
+    return f"{field.rpartition('.')[2].replace('_', ' ')} {as_word(value)}"
 
 
 def study_table(study: Study, records: list[Record]) -> pd.DataFrame:

@@ -64,6 +64,18 @@ def test_curves_are_named_by_what_differs(swept):
     assert set(to_table([one, other], "planner.horizon", ("env",)).panel) == {"1", "3"}
 
 
+def test_variants_are_told_apart_by_their_names_from_folders_and_kept(swept, written, tmp_path):
+    folder, _ = swept
+    text = STUDY.replace(', "commnet"', "") + "[variants.usual]\n[variants.short]\nppo.gamma = 0.5\n"
+    study = write_study(tmp_path, text, f"{swept[1].name}.toml")
+    material = of_study(study, folder / "runs", tmp_path / "none")
+    names = to_table(material.records, study.panels, study.curves).curve
+    assert set(names) == {"MAMBA, usual"} and len(material.missing) == 4  # 2 environments x 2 seeds
+    keep(material, written[1], tmp_path / "results")
+    again = of_study(study, tmp_path / "nowhere", tmp_path / "results")
+    assert to_table(again.records, study.panels, study.curves).curve.tolist() == names.tolist()
+
+
 def test_every_file_of_a_report(written):
     report, out = written
     # Seeds 0 and 1 end with 0.25 * (0.6, 0.8, 1) and 0.5 * (0.6, 0.8, 1): last three tests' means 0.2 and 0.4.

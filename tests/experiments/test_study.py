@@ -38,12 +38,46 @@ def test_the_grid_goes_to_the_methods_that_have_the_option(tmp_path):
     assert study.curves == ("method", "planner.horizon", "ppo.gamma")
 
 
+def test_a_grid_at_the_preset_shares_its_runs_with_studies_without_a_grid(tmp_path):
+    text = STUDY.replace('"commnet"', '"mag"')
+    plain = {cell.name for cell in write_study(tmp_path, text).cells}
+    default = next(
+        cell.config for cell in write_study(tmp_path, text).cells if cell.config.algo == "mag"
+    ).planner.horizon
+    study = write_study(tmp_path, text + f"[grid]\nplanner.horizon = [{default}, {default + 1}]\n")
+    assert plain < {cell.name for cell in study.cells} and len(study.cells) == 12  # MAMBA 4, MAG 4 and 4
+
+
+VARIANTS = """
+[variants.best]
+[variants.drawn]
+planner.choice = "proportional"
+planner.num-trajectories = 7
+"""
+
+
+def test_variants_are_named_choices_of_options(tmp_path):
+    study = write_study(tmp_path, STUDY.replace('"commnet"', '"mag"') + VARIANTS)
+    first = [cell for cell in study.cells if cell.config.seed == 0 and cell.config.env == "probe/relay"]
+    assert [(cell.config.algo, cell.variant, cell.name) for cell in first] == [
+        ("mamba", "", "probe_relay-mamba-debug-tuned-seed0"),
+        ("mag", "best", "probe_relay-mag-debug-tuned-seed0"),
+        (
+            "mag",
+            "drawn",
+            "probe_relay-mag-debug-tuned-planner.choice=proportional-planner.num_trajectories=7-seed0",
+        ),
+    ]
+    assert first[2].config.planner.num_trajectories == 7 and first[1].options == {}
+    assert study.curves == ("method", "variant")
+
+
 def test_the_grid_sees_what_other_tables_set(tmp_path):
     text = STUDY.replace('"commnet"', '"mag"')
     text += "[options]\nrollout.windows = 2\n[method_options.mag]\nplanner.kind = 'elite'\n"
     study = write_study(tmp_path, text + "[grid]\nplanner.num_elites = [1, 2]\n")
     elites = {cell.config.planner.num_elites for cell in study.cells if cell.config.algo == "mag"}
-    assert elites == {1, 2} and all(cell.grid == {} for cell in study.cells if cell.config.algo == "mamba")
+    assert elites == {1, 2} and all(cell.changed == {} for cell in study.cells if cell.config.algo == "mamba")
 
 
 def test_the_last_table_that_names_a_planner_counts(tmp_path):
@@ -109,6 +143,10 @@ WRONG_OPTIONS = {
     "grid of nobody": ("[grid]\nplanner.horizon = [1, 3]", "line 9: grid.planner.horizon: no method of the study"),
     "planner of the grid": ("[grid]\nplanner.kind = ['magic']", "line 9: grid.planner.kind: planner.kind is 'magic'"),
     "type of the planner": ("[options]\nplanner.kind = 3", "line 9: options.planner.kind: 3 must be text"),
+    "variant of nobody": ("[variants.a]\nplanner.horizon = 3", "line 9: variants.a.planner.horizon: no method of the"),
+    "variant that is no table": ("[variants]\na = 3", "line 9: variants.a: 3 must be a table of options"),
+    "value of a variant": ("[variants.a]\nppo.gamma = 2", "line 9: variants.a.ppo.gamma: ppo.gamma is 2"),
+    "equal variants": ("[variants.a]\nppo.gamma = 0.5\n[variants.b]\nppo.gamma = 0.5", "line 10: variants.b: makes"),
     "grid without list": ("[grid]\nppo.gamma = 0.9", "line 9: grid.ppo.gamma: 0.9 must be a list of values"),
 }
 
