@@ -57,7 +57,11 @@ class CheckpointConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """The options that every method has."""
+    """The options that every method has.
+
+    An option that is added later has a plain default with which nothing changes: configurations written before it count
+    as having it (`mag.runs.config_file.completed`).
+    """
 
     env: str = "smac_jax/3s_vs_3z"
     """Environment, family/map; `mag envs` lists them."""

@@ -69,7 +69,9 @@ def check_same(about: dict[str, Any], config: RunConfig, folder: RunFolder) -> N
 
     Where `IDENTITY` differs, only that is named, for most other fields follow from it.
     """
-    old, new = flatten(about["config"]), flatten(to_json(config))
+    old, new = about["config"], to_json(config)
+    alike = all(old[name] == new[name] for name in IDENTITY)
+    old, new = flatten(completed(old) if alike else old), flatten(new)
     noted = {name: about[name] for name in NOTED if name in about}
     if noted and old["env"] == new["env"]:
         now = {name: value for name, value in environment(config).items() if name in noted}
@@ -99,15 +101,26 @@ def load_config(folder: RunFolder) -> RunConfig:
 
 def config_of(file: Path) -> RunConfig:
     """The configuration in a run's config.json, wherever it lies; UsageError where the file holds none."""
-    values = read_file(file)["config"]
+    values = completed(read_file(file)["config"])
     planner = values.get("planner", {}).get("kind")
     default = default_config(*(values[name] for name in IDENTITY), planner=planner)
-    # A run from before an option in FREE was added has the option's default.
-    usual = to_json(default)
-    given = {name: values.get(name, usual[name]) for name in FREE}
-    free = {name: usual[name] | each if isinstance(each, dict) else each for name, each in given.items()}
-    config: RunConfig = replace(default, values | free, file)
+    config: RunConfig = replace(default, values, file)
     return config
+
+
+def completed(values: dict[str, Any]) -> dict[str, Any]:
+    """A run's configuration with the options that were added after it, as published: with these nothing changed.
+
+    Raises UsageError for an unknown method or planner.
+    """
+    planner = values.get("planner", {}).get("kind")
+    plain = to_json(default_config(values["algo"], values["env"], "paper", "paper", planner=planner))
+    groups = {
+        name: plain[name] | each
+        for name, each in values.items()
+        if isinstance(each, dict) and isinstance(plain.get(name), dict)
+    }
+    return plain | values | groups
 
 
 def replace(default: Any, values: dict[str, Any], file: Path) -> Any:

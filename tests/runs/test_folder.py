@@ -220,3 +220,35 @@ def test_fields_that_may_change_exist():
     from mag.runs.folder import FREE
 
     assert set(FREE) <= {field.name for field in dataclasses.fields(fake_config())}
+
+
+def without(path, *names):
+    """Leave options out of the run's config.json, as if they had been added after it was written."""
+    values = json.loads((path / "config.json").read_text())
+    for name in names:
+        group, _, option = name.rpartition(".")
+        (values["config"][group] if group else values["config"]).pop(option)
+    (path / "config.json").write_text(json.dumps(values))
+
+
+def test_a_run_from_before_an_option_was_added_counts_as_having_it_switched_off(tmp_path):
+    config = default_config("mag", "probe/relay", "debug", "tuned", planner="elite")
+    take(tmp_path, config)
+    without(tmp_path, "exploration.attacks_as_one", "planner.num_rounds", "precision", "host")
+    older = load_config(RunFolder(tmp_path))
+    # As published, not as in recipe tuned, where an option may have changed since.
+    assert older == override(config, {"precision": "float32"})
+    take(tmp_path, older)  # goes on
+    changed = override(config, {"precision": "float32", "exploration.attacks_as_one": True})
+    without(tmp_path, "exploration.attacks_as_one")
+    with pytest.raises(UsageError, match=r"exploration\.attacks_as_one \(run: False, command: True\)"):
+        take(tmp_path, changed)
+
+
+def test_an_option_that_is_not_known_here_is_refused(tmp_path):
+    take(tmp_path, default_config("mag", "probe/relay", "debug", "tuned"))
+    values = json.loads((tmp_path / "config.json").read_text())
+    values["config"]["ppo"]["lambda_"] = 0.5
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    with pytest.raises(UsageError, match="it differs in the field lambda_"):
+        load_config(RunFolder(tmp_path))
