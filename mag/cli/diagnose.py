@@ -21,9 +21,11 @@ class Options:
     predict with that planner."""
 
     batches: int = number(40, least=1, source=None)
-    """Batches of stored sequences to predict, from the run's first seed."""
+    """Batches of stored sequences to predict."""
     rollouts: int = number(400, least=0, source=None)
     """Approximate number of rollouts in the world model whose joint actions the simulator repeats; 0 for none."""
+    seed: int = number(-1, least=-1, source=None)
+    """Seed of a run that has several; -1: its first."""
     out: str = choice("", source=None)
     """File for a picture of those rollouts, ending in .png, .svg or .pdf; none if not given."""
     json: bool = choice(False, source=None)
@@ -40,7 +42,9 @@ def run(words: list[str]) -> None:
     from mag.reports.diagnose import diagnose_run, format_result
     from mag.reports.realism import write_picture
 
-    result = diagnose_run(Path(path), options.batches, options.rollouts, planner)
+    result = diagnose_run(
+        Path(path), options.batches, options.rollouts, planner, None if options.seed < 0 else options.seed
+    )
     if out and result["realism"] is None:
         raise UsageError(f"{result['env']} is not an environment in JAX, so there is no picture to write to {out}")
     if out:

@@ -4,6 +4,7 @@ Each step has two errors: the learned error, as a model reward R_m hat estimates
 error, between the imagined step and the simulator's step from the same state with the same actions.
 """
 
+import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,10 +33,10 @@ class RolloutErrors(NamedTuple):
 
 
 def measure(path: Path, env: str, algo: str, seed: int) -> RolloutErrors:
-    """The errors of the run in a folder. Raises UsageError where it cannot be measured."""
+    """The errors of one seed of the run in a folder. Raises UsageError where it cannot be measured."""
     from mag.reports.realism import rollout_errors  # imports JAX only when something is measured
 
-    return RolloutErrors(env, algo, seed, rollout_errors(path))
+    return RolloutErrors(env, algo, seed, rollout_errors(path, seed))
 
 
 def write_errors(folder: Path, measured: Sequence[RolloutErrors]) -> Path:
@@ -71,16 +72,19 @@ def accumulated(measured: Sequence[RolloutErrors], algo: str, kind: str) -> Any:
 
 
 def difference_table(measured: Sequence[RolloutErrors], first: str = "mamba", second: str = "mag") -> pd.DataFrame:
-    """A row for each kind and step: the accumulated error of the first method minus the second's, with its interval."""
+    """A row for each environment, kind and step: the accumulated error of the first method minus the second's, with
+    its interval."""
     rows = []
-    for kind in KINDS:
-        x, y = (accumulated(measured, algo, kind) for algo in (first, second))
+    envs = dict.fromkeys(each.env for each in measured)
+    for env, kind in itertools.product(envs, KINDS):
+        there = [each for each in measured if each.env == env]
+        x, y = (accumulated(there, algo, kind) for algo in (first, second))
         if x is None or y is None:
             continue
         steps = min(len(x), len(y))
         value, low, high = statistics.interval(gap, [x[:steps], y[:steps]])
         for step in range(steps):
-            row = {"error": kind, "step": step + 1, "difference": float(value[step])}
+            row = {"env": env, "error": kind, "step": step + 1, "difference": float(value[step])}
             rows.append(row | {"difference low": float(low[step]), "difference high": float(high[step])})
     return pd.DataFrame(rows)
 
@@ -91,18 +95,19 @@ def gap(x: Any, y: Any, axis: int) -> Any:
 
 
 def difference_figure(table: pd.DataFrame, title: str) -> Any:
-    """The difference over the steps of a rollout, a panel for each kind of error."""
+    """The difference over the steps of a rollout, a row of panels for each environment and a panel for each kind."""
     from matplotlib.figure import Figure
 
-    kinds = list(dict.fromkeys(table.error))
-    figure = Figure(figsize=(4.2 * len(kinds), 3.2), layout="constrained")
-    for axes, kind in zip(figure.subplots(1, len(kinds), squeeze=False).flat, kinds, strict=True):
-        rows = table[table.error == kind]
+    envs, kinds = list(dict.fromkeys(table.env)), list(dict.fromkeys(table.error))
+    figure = Figure(figsize=(4.2 * len(kinds), 3.2 * len(envs)), layout="constrained")
+    panels = figure.subplots(len(envs), len(kinds), squeeze=False).flat
+    for axes, (env, kind) in zip(panels, itertools.product(envs, kinds), strict=True):
+        rows = table[(table.env == env) & (table.error == kind)]
         axes.plot(rows.step, rows.difference, color=COLOURS[0], marker=".")
         low, high = (rows[f"difference {side}"].fillna(rows.difference) for side in ("low", "high"))
         axes.fill_between(rows.step, low, high, color=COLOURS[0], alpha=0.18, linewidth=0)
         axes.axhline(0, color="#888888", linewidth=0.8)
-        axes.set_title(KINDS[kind], fontsize=9)
+        axes.set_title(KINDS[kind] if len(envs) == 1 else f"{env}, {KINDS[kind]}", fontsize=9)
         axes.set_xlabel("step of the rollout", fontsize=9)
         axes.grid(alpha=0.25, linewidth=0.6)
         axes.tick_params(labelsize=8)

@@ -11,7 +11,7 @@ import pandas as pd
 from mag.errors import UsageError
 from mag.experiments import export, figures, page
 from mag.experiments.analysis import AREA, FINAL, SCORES, Analysis
-from mag.experiments.kept import CURVES, kept_records, study_records, write_records
+from mag.experiments.kept import CURVES, kept_records, read_cells, study_records, write_records
 from mag.experiments.model_errors import (
     RolloutErrors,
     difference_figure,
@@ -237,10 +237,17 @@ def keep(material: Material, out: Path, results: Path) -> Path:
 def measure_errors(study: Study, runs: Path, results: Path) -> Path:
     """Measure the models of a study's run folders along rollouts, and keep the errors under `results/<study>`.
 
-    Raises UsageError where no run has a folder, or a run cannot be measured.
+    Raises UsageError where no run has a folder, a run cannot be measured, or methods have several curves.
     """
-    folders = [(cell, runs / cell.name) for cell in study.cells if (runs / cell.name).is_dir()]
-    if not folders:
+    names = {(cell.config.env, cell.config.algo): cell.key for cell in study.cells}
+    if several := next((cell for cell in study.cells if cell.key != names[cell.config.env, cell.config.algo]), None):
+        raise UsageError(
+            f"{study.path} has several curves of {several.config.algo}, and errors compare methods; leave out grid and "
+            "variants"
+        )
+    found, _ = read_cells(study, runs)
+    if not found:
         raise UsageError(f"{runs} holds no run of {study.path}; `mag sweep {study.path}` makes them")
-    measured = [measure(folder, cell.config.env, cell.config.algo, cell.config.seed) for cell, folder in folders]
+    records = [found[cell.name] for cell in study.cells if cell.name in found]
+    measured = [measure(Path(each.origin), each.env, each.algo, each.seed) for each in records]
     return write_errors(results / study.name, measured)

@@ -15,7 +15,7 @@ from mag.learning.parallel import first_seed
 from mag.options import values
 from mag.reports.realism import can_be_compared, format_realism, realism
 from mag.runs.resolve import resolve
-from mag.runs.trained import Trained, load_run
+from mag.runs.trained import Trained, load_seed
 from mag.runtime import compile_options
 from mag.types import Arrival
 
@@ -32,16 +32,17 @@ PAGE = "When learning stays flat"
 
 
 def diagnose_run(
-    path: Path, batches: int, rollouts: int = 0, planner: Mapping[str, Any] | None = None
+    path: Path, batches: int, rollouts: int = 0, planner: Mapping[str, Any] | None = None, seed: int | None = None
 ) -> dict[str, Any]:
-    """The result of `compare` on `batches` batches of D_e, for the newest checkpoint's first seed.
+    """The result of `compare` on `batches` batches of D_e, for one seed of the newest checkpoint, by default the first.
 
     With `rollouts` above 0 and an environment in JAX, also the `realism` of about as many rollouts. `planner`, options
     by name, replaces the planner with which the run's models predict.
 
-    Raises UsageError where `path` holds no run, no usable checkpoint, an algorithm without models or too little data.
+    Raises UsageError where `path` holds no run, no usable checkpoint or no such seed, an algorithm without models, or
+    too little data.
     """
-    run = load_run(path)
+    run = load_seed(path, seed)
     if planner:
         run = planned(run, planner, path)
     config, algorithm, _, states, progress, warnings = run

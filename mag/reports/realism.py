@@ -24,7 +24,7 @@ from mag.play.episode import Agent, Episode, chosen_by, kept, step_episode, unex
 from mag.play.jax_player import JaxPlayer
 from mag.play.testing import Trial, is_running, play_through, start_trial
 from mag.reports.classifier import held_out_accuracy
-from mag.runs.trained import Trained, load_run
+from mag.runs.trained import Trained, load_seed
 from mag.runtime import compile_options
 from mag.types import Arrival
 
@@ -91,9 +91,10 @@ def realism(run: Trained, *, rollouts: int, length: int = LENGTH) -> dict[str, A
     return realism_measures(found, getattr(player.env, "view", None))
 
 
-def rollout_errors(path: Path, rollouts: int = 512) -> dict[str, list[float]]:
-    """The mean error at each step of rollouts (Fig. 3): `learned` by the model reward, `true` by the simulator."""
-    rows = realism(load_run(path), rollouts=rollouts)["by_steps_ahead"]
+def rollout_errors(path: Path, seed: int, rollouts: int = 512) -> dict[str, list[float]]:
+    """The mean error at each step of rollouts (Fig. 3) in the models of one seed of a run: `learned` by the model
+    reward, `true` by the simulator."""
+    rows = realism(load_seed(path, seed), rollouts=rollouts)["by_steps_ahead"]
     return {"learned": [row["estimate"] for row in rows], "true": [row["error"] for row in rows]}
 
 

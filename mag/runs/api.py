@@ -59,10 +59,7 @@ def load(run: str | Path, seed: int | None = None) -> "Policy":
     """
     setup()
     config, algorithm, player, state, _, _ = trained.load_run(Path(run))
-    index = 0 if seed is None else seed - config.seed
-    if not 0 <= index < config.num_seeds:
-        last = config.seed + config.num_seeds - 1
-        raise UsageError(f"seed is {seed}; the run in {run} has the seeds {config.seed} to {last}")
+    index = trained.place_of(seed, config, Path(run))
     agent = jax.tree.map(lambda x: x[index], algorithm.agent(state.learner))
     return Policy(unexploring(agent), player.spec, key=jax.random.key(config.seed + index))
 

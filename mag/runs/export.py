@@ -14,7 +14,7 @@ from mag.options import values
 from mag.runs import zoo
 from mag.runs.folder import write_json
 from mag.runs.resolve import changed_options
-from mag.runs.trained import Trained, load_run
+from mag.runs.trained import Trained, load_run, place_of
 from mag.runs.weights import weights, write_weights
 
 LARGEST = 1_000_000
@@ -29,11 +29,7 @@ def export(run: Path, name: str, seed: int | None = None, into: Path = zoo.FOLDE
     Raises UsageError if there is no such run or seed, or if its weights are too large in value or in bytes.
     """
     loaded = load_run(run)
-    config = loaded.config
-    index = 0 if seed is None else seed - config.seed
-    if not 0 <= index < config.num_seeds:
-        last = config.seed + config.num_seeds - 1
-        raise UsageError(f"seed is {seed}; the run in {run} has the seeds {config.seed} to {last}")
+    index = place_of(seed, loaded.config, run)
     folder = into / name
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "weights.npz"

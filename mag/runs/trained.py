@@ -4,6 +4,9 @@ import dataclasses
 from pathlib import Path
 from typing import NamedTuple
 
+import jax
+
+from mag.algorithms import registry
 from mag.algorithms.config import RunConfig
 from mag.algorithms.contract import Algorithm
 from mag.errors import UsageError
@@ -45,6 +48,30 @@ def load_run(path: Path) -> Trained:
         raise UsageError(f"{path} has no checkpoint yet; give the `mag train` command that began it again")
     progress = Progress.from_json(restored.progress)
     return Trained(config, setup.algorithm, setup.player, restored.state, progress, restored.damaged)
+
+
+def place_of(seed: int | None, config: RunConfig, path: Path) -> int:
+    """A seed's place among those of the run in a folder; the first without a seed. Raises UsageError for others."""
+    first, count = config.seed, config.num_seeds
+    if seed is not None and not first <= seed < first + count:
+        raise UsageError(f"seed is {seed}; the run in {path} has the seeds {first} to {first + count - 1}")
+    return 0 if seed is None else seed - first
+
+
+def load_seed(path: Path, seed: int | None = None) -> Trained:
+    """One seed of the run in a folder, by default its first, to be measured; the player is still that of all seeds.
+
+    Raises UsageError as `load_run`, and where the run has no such seed.
+    """
+    run = load_run(path)
+    place = place_of(seed, run.config, path)
+    if run.config.num_seeds == 1:
+        return run
+    config = dataclasses.replace(run.config, seed=run.config.seed + place, num_seeds=1)
+    algorithm = registry.make(dataclasses.replace(config, workers=1), run.algorithm.spec)
+    state = jax.tree.map(lambda x: x[place : place + 1], run.state)
+    progress = dataclasses.replace(run.progress, env_steps=[run.progress.env_steps[place]])
+    return run._replace(config=config, algorithm=algorithm, state=state, progress=progress)
 
 
 def load_entry(path: Path) -> Trained:

@@ -39,6 +39,16 @@ def test_both_kinds_of_errors():
     assert len(model_errors.difference_figure(table, "a").axes) == 2
 
 
+def test_maps_are_told_apart():
+    other = [each._replace(env="smac_jax/2s3z", errors={"learned": [5.0]}) for each in MEASURED[:3:2]]
+    table = difference_table([*MEASURED, *other])
+    assert table.groupby("env").difference.apply(list).to_dict() == {
+        "smac_jax/2c_vs_64zg": [-1.0, 0.0, 1.0],
+        "smac_jax/2s3z": [0.0],
+    }
+    assert len(model_errors.difference_figure(table, "a").axes) == 2
+
+
 def test_errors_come_back_as_they_were_kept(tmp_path):
     write_errors(tmp_path, MEASURED)
     assert read_errors(tmp_path) == MEASURED
@@ -51,6 +61,6 @@ def test_errors_come_back_as_they_were_kept(tmp_path):
 
 
 def test_a_run_is_measured_by_its_rollouts(tmp_path, monkeypatch):
-    monkeypatch.setattr(realism, "rollout_errors", lambda path: {"learned": [0.5], "true": [float(path == tmp_path)]})
+    monkeypatch.setattr(realism, "rollout_errors", lambda path, seed: {"learned": [0.5], "true": [float(seed)]})
     found = model_errors.measure(tmp_path, "probe/relay", "mag", 3)
-    assert found == RolloutErrors("probe/relay", "mag", 3, {"learned": [0.5], "true": [1.0]})
+    assert found == RolloutErrors("probe/relay", "mag", 3, {"learned": [0.5], "true": [3.0]})

@@ -109,7 +109,7 @@ def test_runs_without_models_are_refused(tmp_path):
     with pytest.raises(UsageError, match="has no models; give one of mag or mamba"):
         diagnose_run(tmp_path, 1)
     with pytest.raises(UsageError, match="cannot be compared with the simulator"):
-        rollout_errors(tmp_path)
+        rollout_errors(tmp_path, 0)
 
 
 @pytest.mark.slow
@@ -121,6 +121,10 @@ def test_a_run_is_compared_with_what_it_saw(tmp_path):
     assert [row["ahead"] for row in found["by_steps_ahead"]] == [0, 1]
     assert np.isfinite([row["obs_unexplained"] for row in found["by_steps_ahead"]]).all()
     assert "8 sequences of D_e, 5 steps seen" in format_result(found)
+    second = diagnose_run(tmp_path, 2, seed=1)
+    assert (found["seed"], second["seed"]) == (0, 1) and found["by_steps_ahead"] != second["by_steps_ahead"]
+    with pytest.raises(UsageError, match=r"seed is 2; the run in .* has the seeds 0 to 1"):
+        diagnose_run(tmp_path, 2, seed=2)
     with pytest.raises(UsageError, match="without a model reward to plan by; give one of mag"):
         diagnose_run(tmp_path, 2, planner={"planner.kind": "elite"})
 
@@ -128,7 +132,7 @@ def test_a_run_is_compared_with_what_it_saw(tmp_path):
 @pytest.mark.slow
 def test_a_run_is_planned_otherwise(tmp_path):
     train(default_config("mag", "probe/memory", "debug", "tuned"), tmp_path)
-    own, other, same = (diagnose_run(tmp_path, 2, planner=planner) for planner in (None, OTHER, {"planner.horizon": 2}))
+    own, other, same = (diagnose_run(tmp_path, 16, planner=planner) for planner in (None, OTHER, {"planner.horizon": 2}))
     assert own["planner"]["kind"] == "shooting"
     assert own == same
     assert (other["planner"]["kind"], other["planner"]["num_rounds"]) == ("elite", 3)
