@@ -222,7 +222,7 @@ def write_summary(
 
 
 def keep(material: Material, out: Path, results: Path) -> Path:
-    """Keep a study's finished curves, its table and its figure under `results/<study>`."""
+    """Keep a study's finished curves, its table and its figures under `results/<study>`."""
     assert material.study is not None
     folder = results / material.study.name
     own = [record for record in material.records if record.about]
@@ -231,6 +231,8 @@ def keep(material: Material, out: Path, results: Path) -> Path:
         shutil.copyfile(material.study.path, folder / "study.toml")
     shutil.copyfile(out / "table.md", folder / "table.md")
     shutil.copyfile(out / "curves.png", folder / "figure.png")
+    if not difference_table(material.errors).empty:
+        shutil.copyfile(out / "model_errors.png", folder / "errors.png")
     return folder
 
 

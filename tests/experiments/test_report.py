@@ -15,6 +15,7 @@ from mag.experiments import kept
 from mag.experiments.analysis import Analysis
 from mag.experiments.figures import deviations, learning_curves
 from mag.experiments.jobs import Processes
+from mag.experiments.model_errors import RolloutErrors, write_errors
 from mag.experiments.records import differences, load_records, mixed
 from mag.experiments.report import add_others, keep, of_runs, of_study, write_report
 from mag.experiments.sweep import print_commands, sweep
@@ -62,6 +63,16 @@ def test_curves_are_named_by_what_differs(swept):
     assert set(to_table([one, other]).curve) == {"MAG, horizon 1", "MAG, horizon 3"}
     assert set(to_table([other]).curve) == {"MAG"}
     assert set(to_table([one, other], "planner.horizon", ("env",)).panel) == {"1", "3"}
+
+
+def test_the_picture_of_model_errors_is_kept(swept, tmp_path):
+    folder, study = swept
+    errors = [RolloutErrors("probe/relay", algo, 0, {"true": [1.0, 2.0]}) for algo in ("mag", "mamba")]
+    write_errors(tmp_path / "results" / study.name, errors)
+    material = of_study(study, folder / "runs", tmp_path / "results")
+    write_report(material, tmp_path / "out")
+    place = keep(material, tmp_path / "out", tmp_path / "results")
+    assert {path.name for path in place.iterdir()} > {"errors.json", "errors.png"}
 
 
 def test_variants_are_told_apart_by_their_names_from_folders_and_kept(swept, written, tmp_path):

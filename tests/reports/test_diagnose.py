@@ -132,7 +132,8 @@ def test_a_run_is_compared_with_what_it_saw(tmp_path):
 @pytest.mark.slow
 def test_a_run_is_planned_otherwise(tmp_path):
     train(default_config("mag", "probe/memory", "debug", "tuned"), tmp_path)
-    own, other, same = (diagnose_run(tmp_path, 16, planner=planner) for planner in (None, OTHER, {"planner.horizon": 2}))
+    others = (None, OTHER, {"planner.horizon": 2})
+    own, other, same = (diagnose_run(tmp_path, 16, planner=planner) for planner in others)
     assert own["planner"]["kind"] == "shooting"
     assert own == same
     assert (other["planner"]["kind"], other["planner"]["num_rounds"]) == ("elite", 3)
