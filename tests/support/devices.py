@@ -58,7 +58,7 @@ def main(workers=8, seeds=1):
     every = jax.devices()
     options = parallel.compile_options()
     jax.default_backend = lambda: "gpu"
-    parallel.compile_options = lambda: options  # the CPU's, which it is
+    parallel.compile_options = lambda runs_once=False: options  # the CPU's, which it is
     config = default_config("mag", "probe/memory", "debug", "paper")
     config = dataclasses.replace(
         config, workers=workers, num_seeds=seeds, replay=dataclasses.replace(config.replay, batch_size=8)
