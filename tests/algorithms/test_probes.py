@@ -71,7 +71,7 @@ REMEMBERING = MODEL_BASED | {
 needs more play than these few thousand steps (MAMBA then earns 0.70 after as many). (With these options
 `relay` is learned by some runs only: MAMBA 0.65 and MAG with elites 0.32 after 70 iterations, one seed each.)"""
 MODEL_FREE = {"collect.num_envs": 64, "networks.hidden": 32}
-IN_MODELS = {"one-step": 24, "two-step": 24, "relay": 50}
+IN_MODELS = {"one-step": 24, "two-step": 24, "relay": 64}
 IN_PLAY = dict.fromkeys(BEST, 80)
 CASES = {
     "mag with shooting": ("mag", "shooting", "paper", MODEL_BASED, IN_MODELS),
