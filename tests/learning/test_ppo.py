@@ -43,7 +43,7 @@ def random_rollouts(seed):
         action=jnp.asarray(rng.integers(0, 4, shape), jnp.int32),
         avail=jnp.asarray(rng.random((*shape, 4)) < 0.5),
         log_prob=jnp.asarray(rng.uniform(-2, -0.5, shape), jnp.float32),
-        reward=jnp.asarray(rng.normal(size=shape[:2]), jnp.float32),
+        reward=jnp.asarray(rng.normal(size=(*shape[:2], 1)), jnp.float32),
         continues=jnp.asarray(rng.random(shape), jnp.float32),
         alive=None,
         imagined=None,
@@ -113,7 +113,7 @@ def test_returns_bootstrap_with_the_critic_and_advantages_are_normalised(batch):
     for s in range(STARTS):
         for i in range(SPEC.n_agents):
             values = [*value[s, :, i], last[s, i]]
-            returns[s, :, i] = returns_of(rollouts.reward[s], rollouts.continues[s, :, i], values, 0.9, 0.8)
+            returns[s, :, i] = returns_of(rollouts.reward[s, :, 0], rollouts.continues[s, :, i], values, 0.9, 0.8)
     advantage = returns - value
     advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-4)
     np.testing.assert_allclose(batch.returns, returns.reshape(-1, 3), rtol=1e-4, atol=1e-5)
