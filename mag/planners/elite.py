@@ -67,7 +67,7 @@ def plan(
         returns = returns_from(key, starts, predict=predict, act=act, score=score, horizon=horizon)
         return (total.at[chosen].add(returns), count.at[chosen].add(1.0), ~everyone.at[chosen].set(False)), None
 
-    round_keys = jax.random.split(jax.random.fold_in(keys[-1], 1), num_rounds - 1)
+    round_keys = jax.random.split(jax.random.fold_in(keys[-1], horizon), num_rounds - 1)
     (total, count, last), _ = jax.lax.scan(next_round, (returns, jnp.ones(num_trajectories), everyone), round_keys)
     means: Float[Array, " trajectories"] = total / count
     # Only elites of the last round are compared: another first state may owe its mean to a single lucky future.

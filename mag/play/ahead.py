@@ -18,7 +18,7 @@ from mag.play.episode import Agent
 from mag.play.host import HostPlayer, Players
 from mag.types import Episodes
 
-AHEAD = 1
+AHEAD = 0xA4EAD
 """Folded into the keys of one call to play the items of the next."""
 
 

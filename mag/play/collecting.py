@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Int, Key, PRNGKeyArray
 
 from mag.envs import Env
 from mag.play.episode import (
@@ -60,6 +60,12 @@ class Played(NamedTuple):
     """Whether a transition of the environment leads from the item to the next one."""
     last: Arrival
     """The arrival after the last item, with which the next call begins, `[seeds, envs]`."""
+
+
+def keys_of_start(key: PRNGKeyArray, num_envs: int) -> tuple[Key[Array, " envs"], Key[Array, " envs"]]:
+    """Keys of each environment's first episode and of its agent's recurrent state. The key is consumed."""
+    keys = jax.random.split(key, num_envs + 1)
+    return keys[:-1], jax.random.split(keys[-1], num_envs)
 
 
 def start_collecting(key: PRNGKeyArray, env: Env, carry: Carry) -> Collector:

@@ -23,15 +23,13 @@ from jaxtyping import Array, Bool, Int, Key, PRNGKeyArray
 from mag.envs import EnvSpec
 from mag.envs.host import record_type, time_steps
 from mag.learning.parallel import Workers, per_seed
-from mag.play.collecting import Played
+from mag.play.collecting import Played, keys_of_start
 from mag.play.episode import Agent, where
 from mag.play.host_config import HostConfig
 from mag.play.host_items import Items, Moments
 from mag.play.seats import Seat, Seats
 from mag.types import Episodes, TimeStep
 
-CARRY = 1
-"""Folded into the key of an environment for its agent's recurrent state (as in `mag.play.jax_player`)."""
 TRAINING, TEST = 0, 1
 """Keep the seeds of training's episodes apart from the seeds of test episodes."""
 MOST_SEED = 2**31
@@ -114,7 +112,7 @@ class HostPlayer:
     @per_seed()
     def start(self, key: PRNGKeyArray, agent: Agent) -> Players:
         """Environments before their first episodes. The key is consumed."""
-        keys = jax.random.split(jax.random.fold_in(key, CARRY), self.num_envs)
+        _, keys = keys_of_start(key, self.num_envs)
         return Players(
             carry=jax.vmap(agent.initial_carry)(keys),
             entropy=jax.random.key_data(key),

@@ -10,13 +10,10 @@ from jaxtyping import Array, Key, PRNGKeyArray
 from mag.envs import Env, EnvSpec
 from mag.learning.parallel import Workers, over_seeds, per_seed
 from mag.learning.sizes import size_of
-from mag.play.collecting import Collector, Played, collect, start_collecting
+from mag.play.collecting import Collector, Played, collect, keys_of_start, start_collecting
 from mag.play.episode import Agent, chosen_by
 from mag.play.testing import play_each
 from mag.types import Episodes
-
-CARRY = 1
-"""Folded into the key of an environment's first episode for its agent's recurrent state."""
 
 
 class JaxPlayer:
@@ -59,8 +56,7 @@ class JaxPlayer:
     @per_seed(runs_once=True)
     def start(self, key: PRNGKeyArray, agent: Agent) -> Collector:
         """Environments at the start of their first episodes, `[envs]`. The key is consumed."""
-        keys_env = jax.random.split(key, self.num_envs)
-        keys_carry = jax.random.split(jax.random.fold_in(key, CARRY), self.num_envs)
+        keys_env, keys_carry = keys_of_start(key, self.num_envs)
         return jax.vmap(lambda env, carry: start_collecting(env, self.env, agent.initial_carry(carry)))(
             keys_env, keys_carry
         )

@@ -127,8 +127,9 @@ def player_elsewhere(
 def play_in_batches(player: Player, keys: Key[Array, " seeds"], agent: Agent, episodes: int, at_once: int) -> Episodes:
     """Test episodes, `[seeds, episodes]`, in batches of `at_once`; the first batch is a test with `keys`."""
     parts = []
-    for part, begin in enumerate(range(0, episodes, at_once)):
-        own = keys if part == 0 else jax.vmap(lambda key: jax.random.fold_in(key, part))(keys)  # noqa: B023
+    for begin in range(0, episodes, at_once):
+        # By `begin`, not by the batch's number: a small number's key is that of an episode of the first batch.
+        own = keys if begin == 0 else jax.vmap(lambda key: jax.random.fold_in(key, begin))(keys)  # noqa: B023
         parts.append(player.test(own, agent, min(at_once, episodes - begin)))
     return jax.tree.map(lambda *parts: np.concatenate([np.asarray(each) for each in parts], axis=1), *parts)
 

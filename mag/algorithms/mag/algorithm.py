@@ -153,7 +153,7 @@ class MAG:
         data: ReplayState,
     ) -> Rollout:
         """Lines 7-15: play inside the world model from states of D_e. The key is consumed."""
-        key_sample, key_start, key_rollout = jax.random.split(self.workers.own_key(key), 3)
+        key_sample, key_start, key_rollout, key_real = jax.random.split(self.workers.own_key(key), 4)
         windows = self.start_replay.sample(data, key_sample).experience
         chosen = slice(self.config.rollout.burn_in, None) if self.config.rollout.windows else EVERY
         starts = start_states(key_start, models, windows, chosen)
@@ -169,7 +169,7 @@ class MAG:
         )
         if not self.config.rollout.replayed:
             return imagined
-        return side_by_side(imagined, self.replayed(jax.random.fold_in(key_start, 1), models, data))
+        return side_by_side(imagined, self.replayed(key_real, models, data))
 
     def replayed(self, key: PRNGKeyArray, models: WorldModel, data: ReplayState) -> Rollout:
         """A worker's part of the real sequences from which the critic learns. The key is consumed."""

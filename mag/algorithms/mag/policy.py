@@ -99,13 +99,13 @@ class ModelAgent(eqx.Module):
         self, key: PRNGKeyArray, carry: Carry, timestep: TimeStep, *, greedy: bool
     ) -> tuple[Int[Array, " agents"], ModelCarry]:
         """Observe, then act on the posterior; unless `greedy`, some episodes lean. The key is consumed."""
-        key_observe, key_action = jax.random.split(key)
+        key_observe, key_action, key_leaning = jax.random.split(key, 3)
         previous = jnp.where(timestep.first, -1, carry.previous_action)
         state = self.models.observe(key_observe, carry.state, arrival(timestep, previous))
         actor = self.greedy_actor if greedy else self.actor
         logits, leaning = actor(state), carry.leaning
         if leaning is not None and not greedy:
-            drawn = draw_leaning(jax.random.fold_in(key, 1), self.spec, self.exploration)
+            drawn = draw_leaning(key_leaning, self.spec, self.exploration)
             leaning = jnp.where(timestep.first, drawn, leaning)
             logits = logits + leaning
         logits = mask_logits(logits, timestep.avail)
