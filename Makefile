@@ -1,6 +1,6 @@
 # make train   train MAG on StarCraft-like battles; options: make train ARGS="--env smax/2s3z --seed 1"
 # make test    formatting, lint, types and all tests but the slow ones
-# make slow    the slow tests: whole runs, resume of every method, learning of every probe
+# make slow    the slow tests: whole runs, resume of every method, learning of every probe; a third: make slow SHARE=1/3
 # make bench   speed of the parts; one of them: make bench ARGS=planning
 # make docs    the documentation as a site, at http://127.0.0.1:8000
 # make pages   what the pages show of the code, written anew: options, metrics, help, error messages, scores
@@ -11,6 +11,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 ARGS ?=
+SHARE ?= 1/1
 
 .PHONY: train test slow bench docs pages figures setup clean
 .DEFAULT_GOAL := train
@@ -22,7 +23,7 @@ test: $(READY)
 	@.ci/checks $(BIN)
 
 slow: $(READY)
-	@.ci/tests $(BIN) slow
+	@.ci/tests $(BIN) slow $(SHARE)
 
 bench: $(READY)
 	$(if $(ARGS),$(BIN)/mag bench $(ARGS),set -e; for part in planning world-model ppo env iteration; do $(BIN)/mag bench $$part; done)
