@@ -68,11 +68,12 @@ def test_spec_is_known_before_the_environment_is_made(name):
     assert mag.envs.make(name).spec == mag.envs.spec(name) == mag.envs.specs()[name]
 
 
-def test_listing_imports_no_simulator_and_making_leaves_the_standard_streams_alone():
+def test_neither_listing_nor_own_maps_import_a_simulator_and_making_leaves_the_standard_streams_alone():
     # JaxMARL's import prints two lines and replaces sys.stdout and sys.stderr.
     code = (
         "import io, sys, mag.envs\n"
         "mag.envs.specs()\n"
+        "mag.envs.make('smac_jax/3s_vs_3z')\n"
         "assert 'jaxmarl' not in sys.modules\n"
         "before = sys.stdout, sys.stderr\n"
         "sys.stdout = own = io.StringIO()\n"

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from mag.envs import smac_jax
-from mag.envs.smac_jax.env import SMAC
 from mag.envs.smac_jax.loading import get_map
+from mag.envs.smac_jax.multi_agent_env import JaxMarlSMAC
 from mag.runtime import compile_options
 from tests.support.episodes import check_same_key_same_episode
 
@@ -120,7 +120,8 @@ def test_same_key_same_episode_under_scan_and_vmap(battle):
 
 
 def test_jaxmarls_users_play_on_after_an_end():
-    env = SMAC(dataclasses.replace(get_map("3s_vs_3z"), limit=2))
+    env = JaxMarlSMAC(dataclasses.replace(get_map("3s_vs_3z"), limit=2))
+    assert env.action_space("ally_0").n == 9 and env.observation_space("ally_0").shape == (36,)
     first, state = env.reset(jax.random.key(0))
     north = {agent: 2 for agent in env.agents}
     moved, state, _, dones, _ = env.step(jax.random.key(1), state, north)

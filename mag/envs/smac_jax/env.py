@@ -1,4 +1,4 @@
-"""SMAC's battles as a JaxMARL environment."""
+"""SMAC's battles with the interface of a JaxMARL environment; JaxMARL itself takes seconds to import, and is not."""
 
 from functools import partial
 from typing import NamedTuple
@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from mag.envs.jaxmarl import import_jaxmarl
 from mag.envs.smac_jax.battle import LOOPS_PER_SECOND, Units, make_battle, start_units
 from mag.envs.smac_jax.loading import get_map
 from mag.envs.smac_jax.maps import Map, check_rules
@@ -24,10 +23,6 @@ from mag.envs.smac_jax.observe import (
 from mag.envs.smac_jax.rules import NO_OP, STOP, step_units
 from mag.envs.smac_jax.units import Number
 
-import_jaxmarl()  # drops what the import prints
-from jaxmarl.environments.multi_agent_env import MultiAgentEnv  # noqa: E402
-from jaxmarl.environments.spaces import Box, Discrete  # noqa: E402
-
 
 class State(NamedTuple):
     """A battle in progress."""
@@ -41,8 +36,17 @@ class State(NamedTuple):
     """Whether the battle is over."""
 
 
-class SMAC(MultiAgentEnv):
-    """A battle with SMAC's observations, state, actions, reward and limits, simulated in JAX."""
+class Discrete(NamedTuple):
+    """The actions of an agent."""
+
+    n: int
+
+
+class SMAC:
+    """A battle with SMAC's observations, state, actions, reward and limits, simulated in JAX.
+
+    `mag.envs.smac_jax.multi_agent_env.JaxMarlSMAC` also is a JaxMARL environment.
+    """
 
     def __init__(
         self,
@@ -62,20 +66,22 @@ class SMAC(MultiAgentEnv):
         check_rules(self.map)
         self.battle = make_battle(self.map, ticks_per_second, reload_varies=reload_varies)
         self.layout = make_layout(self.map)
-        super().__init__(num_agents=self.battle.num_allies)
+        self.num_agents = self.battle.num_allies
         self.num_enemies = self.battle.num_enemies
         self.max_steps = self.map.limit
         self.obs_size = observation_size(self.layout)
         self.state_size = state_size(self.layout)
         self.num_actions = num_actions(self.layout)
         self.agents = [f"ally_{i}" for i in range(self.num_agents)]
-        self.observation_spaces = {agent: Box(-1.0, 1.0, (self.obs_size,)) for agent in self.agents}
-        self.action_spaces = {agent: Discrete(self.num_actions) for agent in self.agents}
 
     @property
     def name(self) -> str:
         """The map's name."""
         return self.map.name
+
+    def action_space(self, agent: str) -> Discrete:
+        """The actions of an agent, the same number for all."""
+        return Discrete(self.num_actions)
 
     @property
     def agent_classes(self) -> dict[str, list[str]]:
@@ -129,7 +135,7 @@ class SMAC(MultiAgentEnv):
             infos,
         )
 
-    def get_obs(self, state: State) -> dict[str, Array]:  # type: ignore[override]
+    def get_obs(self, state: State) -> dict[str, Array]:
         """Every agent's observation, and the global state under `world_state`."""
         available = available_actions(self.battle, state.units)
         seen = observations(self.battle, self.layout, state.units, available)
