@@ -1,6 +1,7 @@
 """The contract of algorithms: what training and every command require of a method."""
 
 from collections.abc import Callable
+from concurrent.futures import Executor
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
@@ -101,6 +102,15 @@ class ModelBased(Protocol):
 
     def imagine(self, key: PRNGKeyArray, state: State, episode: Arrival, *, observed: int) -> Imagination:
         """Observe the first `observed` arrivals of a real episode `[time, ...]`, then predict. The key is consumed."""
+        ...
+
+
+@runtime_checkable
+class CompilesAhead(Protocol):
+    """An algorithm whose learning can be compiled while the first steps are played."""
+
+    def compile_ahead(self, threads: Executor, keys: Key[Array, " seeds"]) -> None:
+        """Begin to compile what an iteration that learns calls, in `threads`; `keys` are not used up."""
         ...
 
 

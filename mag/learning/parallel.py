@@ -5,8 +5,10 @@ thread, elsewhere an accelerator if there are enough): every worker holds all of
 every batch and applies the workers' mean gradient. Computation that is not divided is repeated by every worker.
 """
 
+import contextlib
 import inspect
 from collections.abc import Callable
+from concurrent.futures import CancelledError, Executor, Future
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, TypeVar, cast
@@ -16,6 +18,7 @@ import jax.flatten_util
 import jax.numpy as jnp
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
+from jax.stages import Wrapped
 from jaxtyping import Array, Key, PRNGKeyArray
 
 from mag.errors import UsageError
@@ -111,7 +114,7 @@ def over_seeds(
     divided: tuple[str, ...] = (),
     divides: bool = False,
     runs_once: bool = False,
-) -> Callable[..., Any]:
+) -> Wrapped:
     """Compile a function of one seed to take and return arrays with a leading seed axis.
 
     An accelerator runs all of its seeds at once (`vmap`). A CPU runs each seed by itself, in threads (JAX's CPU
@@ -181,13 +184,29 @@ def _on_one_device(
 class Compiled:
     """A method of one instance, compiled over the seeds and workers of that instance."""
 
-    def __init__(self, of_one_seed: Callable[..., Any], function: Callable[..., Any]) -> None:
+    def __init__(self, of_one_seed: Callable[..., Any], function: Wrapped) -> None:
         self.of_one_seed = of_one_seed
         """The method itself, not compiled, on arrays without a seed axis."""
         self.function = function
+        self._ahead: Future[Any] | None = None
 
     def __call__(self, *args: Any) -> Any:
+        if self._ahead is not None:
+            with contextlib.suppress(CancelledError):
+                self._ahead.exception()  # waits; what failed there fails below again
+            self._ahead = None
         return self.function(*args)
+
+    def compile_ahead(self, threads: Executor, args: Callable[[], tuple[Any, ...]]) -> None:
+        """Compile in one of `threads` for arrays of the shapes that `args` returns there; the next call waits for it.
+
+        JAX keeps what is compiled so, and the call finds it.
+        """
+        self._ahead = threads.submit(lambda: self.function.lower(*args()).compile())
+
+    def shapes(self, *args: Any) -> Any:
+        """The result's shapes, for arrays or shapes `args`."""
+        return self.function.trace(*args).out_info
 
 
 def per_seed(

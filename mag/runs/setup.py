@@ -1,5 +1,6 @@
 """What a run is made of: an algorithm that learns, a player that plays, and the state of both."""
 
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,7 +10,7 @@ from jaxtyping import PRNGKeyArray
 from mag import envs
 from mag.algorithms import registry
 from mag.algorithms.config import RunConfig, validate
-from mag.algorithms.contract import Algorithm
+from mag.algorithms.contract import Algorithm, CompilesAhead
 from mag.envs.nearest_first import with_nearest_first
 from mag.errors import UsageError
 from mag.learning.parallel import seed_keys
@@ -42,10 +43,13 @@ class RunState(NamedTuple):
     """The environments under way."""
 
 
-def set_up(config: RunConfig, content: dict[str, Any] | None = None) -> tuple[Setup, RunState]:
+def set_up(
+    config: RunConfig, content: dict[str, Any] | None = None, *, ahead: Executor | None = None
+) -> tuple[Setup, RunState]:
     """Algorithm, player and their state before the first iteration; UsageError where sizes are impossible.
 
-    `content` is a map file's content as the run stored it, used instead of the file.
+    `content` is a map file's content as the run stored it, used instead of the file. In the threads `ahead` the
+    algorithm begins to compile its learning.
     """
     validate(config)
     set_precision(config.precision)
@@ -54,6 +58,8 @@ def set_up(config: RunConfig, content: dict[str, Any] | None = None) -> tuple[Se
     episodes = config.evaluation.episodes * player.footprint()["episode"]
     size = check_memory({**algorithm.footprint(), "episodes": episodes}, config.num_seeds, config.workers)
     keys = seed_keys(config.seed, config.num_seeds)
+    if ahead is not None and isinstance(algorithm, CompilesAhead):
+        algorithm.compile_ahead(ahead, keys)
     learner = algorithm.init(keys)
     players = player.start(jax.vmap(player_key)(keys), algorithm.agent(learner))
     return Setup(algorithm, player, size), RunState(learner, players)

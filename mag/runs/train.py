@@ -10,6 +10,7 @@ import os
 import signal
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from mag.runs.logger import Logger, Row
 from mag.runs.progress import Evaluation, Progress
 from mag.runs.setup import RunState, Setup, headline, set_up
 from mag.runs.wandb_logger import WandbLogger
+from mag.runtime import own_cores
 
 
 def train(config: RunConfig, path: Path | None = None) -> dict[str, Any]:
@@ -71,7 +73,9 @@ def train_in(path: Path, config: RunConfig, kept: RunFolder | None = None) -> di
         more = WandbLogger(folder, config) if config.logger == "wandb" and hosts.leads() else None
         if sentence := envs.caution(config.env):
             print(sentence)
-        setup, state = set_up(config)
+        ahead = ThreadPoolExecutor(own_cores(), "compiling")
+        stack.callback(ahead.shutdown, wait=False, cancel_futures=True)
+        setup, state = set_up(config, ahead=ahead)
         print(headline(config, setup, folder.path), flush=True)
         stack.callback(setup.player.close)
         has_wins = setup.player.spec.has_wins

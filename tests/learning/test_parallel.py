@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import jax.numpy as jnp
@@ -182,6 +184,27 @@ def test_a_method_per_seed_is_compiled_once_for_each_instance():
     assert one.step.function._cache_size() == two.step.function._cache_size() == 1
     assert len(one.traced) == len(two.traced) == 1
     assert Walk.step.__doc__ == "One step."
+
+
+def test_what_is_compiled_ahead_is_traced_once_and_what_fails_there_fails_where_it_is_called():
+    one, keys, place = Walk(2), parallel.seed_keys(0, 2), jnp.zeros((2, 3))
+    with ThreadPoolExecutor(1) as threads:
+        one.step.compile_ahead(threads, lambda: (keys, jax.eval_shape(lambda: place)))
+        assert one.step.shapes(keys, place).shape == (2, 3)
+        found = one.step(keys, place)
+        assert found.shape == (2, 3) and one.traced == [(3,)]
+        one.halves.compile_ahead(threads, lambda: (keys, "no array"))
+        with pytest.raises(TypeError, match="as an abstract array"):
+            one.halves(keys, "no array")
+    two = Walk(2)
+    begun, stopped = threading.Event(), threading.Event()
+    threads = ThreadPoolExecutor(1)
+    threads.submit(lambda: begun.set() or stopped.wait())
+    two.step.compile_ahead(threads, lambda: (keys, found))
+    begun.wait()
+    threads.shutdown(wait=False, cancel_futures=True)
+    stopped.set()
+    assert two.step(keys, found).shape == (2, 3)  # what was called off is compiled by the call
 
 
 def test_arguments_are_given_away_by_their_names():

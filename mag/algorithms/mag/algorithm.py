@@ -2,11 +2,12 @@
 
 import dataclasses
 from collections.abc import Callable
+from concurrent.futures import Executor
 from functools import partial
 from typing import Any, NamedTuple, cast
 
 import jax
-from jaxtyping import Array, PRNGKeyArray
+from jaxtyping import Array, Key, PRNGKeyArray
 
 from mag.algorithms.contract import Imagination, Play, Venture
 from mag.algorithms.mag import footprint
@@ -23,7 +24,7 @@ from mag.algorithms.mag.rollout import EVERY, Rollout, num_states, resolve_chunk
 from mag.algorithms.mag.world_model import Predict, State, WorldModel
 from mag.envs import EnvSpec
 from mag.learning.optimise import Trainable, fit, make_optimiser
-from mag.learning.parallel import Workers, first_seed, per_seed
+from mag.learning.parallel import Compiled, Workers, first_seed, per_seed
 from mag.planners.config import plan_function, plan_options
 from mag.play.episode import empty_arrival
 from mag.types import Arrival, Metrics
@@ -109,6 +110,22 @@ class MAG:
             model_data = self.rollouts(key_rollout, models.weights, score, policy.actor.params, data)  # lines 7-15
             policy, more = self.fit_policy(key_policy, policy, model_data)  # lines 16-18
         return state._replace(models=models, model_reward=model_reward, policy=policy), metrics | more
+
+    def compile_ahead(self, threads: Executor, keys: Key[Array, " seeds"]) -> None:
+        """See `CompilesAhead`: lines 4 to 18, if the run is long enough to reach them."""
+        if self.config.steps <= self.config.replay.learning_starts:
+            return
+        state: MAGState = cast(Compiled, self.init).shapes(keys)
+        key, models, policy, data = state.key, state.models, state.policy, state.data
+        score = None if state.model_reward is None else state.model_reward.params
+        starts = (key, models.weights, score, policy.actor.params, data)
+        rollouts, fit_policy = cast(Compiled, self.rollouts), cast(Compiled, self.fit_policy)
+        rollouts.compile_ahead(threads, lambda: starts)
+        cast(Compiled, self.fit_models).compile_ahead(threads, lambda: (key, models, data))
+        if state.model_reward is not None:
+            model_reward = (key, state.model_reward, models.weights, data)
+            cast(Compiled, self.fit_model_reward).compile_ahead(threads, lambda: model_reward)
+        fit_policy.compile_ahead(threads, lambda: (key, policy, rollouts.shapes(*starts)))
 
     @per_seed()
     def split(self, key: PRNGKeyArray) -> tuple[PRNGKeyArray, ...]:

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import math
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
@@ -353,6 +354,26 @@ def test_learning_starts_when_enough_is_stored(mag_run):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("algo", ["mag", "mamba"])
+def test_learning_is_compiled_before_it_begins(algo):
+    with ThreadPoolExecutor(2) as threads:
+        setup, state = set_up(default_config(algo, ENV, "debug", "tuned"), ahead=threads)
+    compiled = []
+
+    def note(event, seconds, **details):
+        if event == "/jax/core/compile/backend_compile_duration":
+            compiled.append(details["fun_name"])
+
+    jax.monitoring.register_event_duration_secs_listener(note)
+    try:
+        _, reports = iterate(setup, state, 4)
+    finally:
+        jax.monitoring.unregister_event_duration_listener(note)
+    assert reports[-1].metrics
+    assert "jit(add)" in compiled
+    assert not {f"jit({name})" for name in LINES[2:]} & set(compiled)
+
+
 def test_nothing_is_compiled_twice(mag_run):
     compiled = {name: getattr(mag_run.algorithm, name).function._cache_size() for name in LINES}
     expected = dict.fromkeys(LINES, 1)
