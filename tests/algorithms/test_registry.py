@@ -184,6 +184,14 @@ def test_numbers_without_effect_are_refused(algo, changes, why):
         check_used(override(default, changes), default)
 
 
+def test_a_factor_on_ends_needs_joint_events():
+    default = default_config("mamba", "probe/two-step", "debug", "paper")
+    changes = {"models.end_factor": 1.5}
+    with pytest.raises(UsageError, match=r"models\.end_factor is 1\.5 and networks\.joint_events false"):
+        validate(override(default, changes))
+    validate(override(default, changes | {"networks.joint_events": True}))
+
+
 def test_numbers_take_effect_with_the_option_that_they_depend_on():
     default = default_config("mag", "probe/two-step", "debug", "tuned")
     used = {

@@ -96,6 +96,10 @@ class ModelsConfig:
     kl_balance: float = number(0.8, least=0, most=1)
     """Share of the KL term that moves the prior towards the posterior."""
 
+    end_factor: float = number(1.0, above=0, source=None)
+    """Factor on the probability that an imagined episode ends; needs `networks.joint_events`. Models let battles end
+    less often than they do."""
+
     def check(self) -> None:
         """Raise UsageError where there is a single bin."""
         if self.reward_bins == 1:
@@ -239,6 +243,11 @@ class MAGConfig(RunConfig):
             )
         if getattr(self.planner, "choice", None) == "own":
             self.check_each_agent_can_plan()
+        if self.models.end_factor != 1 and not self.networks.joint_events:
+            raise UsageError(
+                f"models.end_factor is {self.models.end_factor} and networks.joint_events false: ends are drawn "
+                "only with joint events; give --networks.joint-events true"
+            )
         kept, asked = self.replay.capacity // self.collect.num_envs, self.replay.sequence_length
         if kept < max(asked, self.collect.steps):
             raise UsageError(

@@ -141,7 +141,7 @@ class LocalModels(WorldModel):
         key_event, key_latent = jax.random.split(key)
         continuation = self.continuation(ModelState(state.stoch, deter))[..., 0]
         assert state.alive is not None
-        event = self.events.draw(key_event, state.alive, deter, continuation)
+        event = self.events.draw(key_event, state.alive, deter, continuation, self.config.end_factor)
         return ModelState(sample_categorical(key_latent, self.prior_given(deter, event)), deter, event.alive)
 
     def observe(self, key: PRNGKeyArray, state: ModelState, arrival: Arrival) -> ModelState:

@@ -1,7 +1,9 @@
 """Joint events: deaths, ends and components drawn once for the team."""
 
 import dataclasses
+from functools import partial
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -109,6 +111,27 @@ def test_nobody_comes_back_and_an_end_takes_everyone():
     goes_on = np.asarray(jax.vmap(lambda key: draw(key, 100.0))(keys))
     assert not goes_on[:, 1].any() and goes_on[:, 0].any() and not goes_on[:, 0].all()
     assert not np.asarray(jax.vmap(lambda key: draw(key, -100.0))(keys)).any()
+
+
+def test_ends_are_so_many_times_as_likely():
+    events = untrained().events
+    lives = eqx.tree_at(lambda events: events.life.layers[1].bias, events, jnp.full(1, 100.0))
+    keys = jax.random.split(jax.random.key(1), 5000)
+
+    def share_of_ends(factor):
+        continuation = jnp.full(2, jnp.log(9.0))  # an end in a tenth of the transitions
+        draw = partial(lives.draw, was_alive=jnp.ones(2, bool), deter=jnp.zeros((2, 16)), continuation=continuation)
+        return 1 - np.mean(jax.vmap(lambda key: draw(key, end_factor=factor).alive.any())(keys))
+
+    assert [share_of_ends(factor) for factor in (0.5, 1.0, 2.0)] == pytest.approx([0.05, 0.1, 0.2], abs=0.015)
+    assert share_of_ends(10.1) == 1
+
+
+def test_a_prediction_ends_as_often_as_the_option_says():
+    usual, often = (untrained(end_factor=factor) for factor in (1.0, 1e6))
+    state, action = usual.initial(), jnp.zeros(2, jnp.int32)
+    assert usual.predict(jax.random.key(0), state, action).alive.any()
+    assert not often.predict(jax.random.key(0), state, action).alive.any()
 
 
 def test_the_prior_of_an_agent_depends_on_the_life_of_the_other():
