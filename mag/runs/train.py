@@ -73,8 +73,10 @@ def train_in(path: Path, config: RunConfig, kept: RunFolder | None = None) -> di
         more = WandbLogger(folder, config) if config.logger == "wandb" and hosts.leads() else None
         if sentence := envs.caution(config.env):
             print(sentence)
-        ahead = ThreadPoolExecutor(own_cores(), "compiling")
-        stack.callback(ahead.shutdown, wait=False, cancel_futures=True)
+        ahead = None
+        if jax.process_count() == 1:  # several processes have to compile in one order
+            ahead = ThreadPoolExecutor(own_cores(), "compiling")
+            stack.callback(ahead.shutdown, wait=False, cancel_futures=True)
         setup, state = set_up(config, ahead=ahead)
         print(headline(config, setup, folder.path), flush=True)
         stack.callback(setup.player.close)
