@@ -86,7 +86,7 @@ OWN_PLANS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("algo", "options", "steps"), [("attention-ppo", {}, 1000), ("mag", EXPLORE, 4000), ("mag", OWN_PLANS, 4000)]
+    ("algo", "options", "steps"), [("attention-ppo", {}, 1000), ("mag", EXPLORE, 4000), ("mag", OWN_PLANS, 8000)]
 )
 def test_rivals_find_their_equilibrium(tmp_path, algo, options, steps):
     config = override(default_config(algo, "probe/rivals", "debug", "tuned"), options)
