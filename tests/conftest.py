@@ -20,11 +20,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave the tests of the asked share, after all other options have selected theirs."""
-    first, count = map(int, config.getoption("--share").split("/"))
-    if not 1 <= first <= count:
-        raise pytest.UsageError(f"--share is {first}/{count}; give a share of 1/{count} to {count}/{count}")
-    shared = items[first - 1 :: count]
-    config.hook.pytest_deselected(items=[item for item in items if item not in set(shared)])
+    share = config.getoption("--share")
+    first, _, count = share.partition("/")
+    if not (first.isdecimal() and count.isdecimal() and 1 <= int(first) <= int(count)):
+        raise pytest.UsageError(f"--share is {share}; give K/N, as 1/3, 2/3 or 3/3")
+    shared = items[int(first) - 1 :: int(count)]
+    others = set(items).difference(shared)
+    config.hook.pytest_deselected(items=[item for item in items if item in others])
     items[:] = shared
 
 

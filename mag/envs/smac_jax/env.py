@@ -1,4 +1,4 @@
-"""SMAC's battles with the interface of a JaxMARL environment; JaxMARL itself takes seconds to import, and is not."""
+"""SMAC's battles with the interface of a JaxMARL environment, without JaxMARL: to import it takes seconds."""
 
 from functools import partial
 from typing import NamedTuple

@@ -374,6 +374,7 @@ def test_learning_is_compiled_before_it_begins(algo):
     assert not {f"jit({name})" for name in LINES[2:]} & set(compiled)
 
 
+@pytest.mark.slow
 def test_nothing_is_compiled_twice(mag_run):
     compiled = {name: getattr(mag_run.algorithm, name).function._cache_size() for name in LINES}
     expected = dict.fromkeys(LINES, 1)
