@@ -11,13 +11,12 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError, Executor, Future
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, Concatenate, Generic, NamedTuple, ParamSpec, TypeVar, overload
 
 import jax
 import jax.flatten_util
 import jax.numpy as jnp
-from jax.sharding import AxisType, NamedSharding
-from jax.sharding import PartitionSpec as P
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jax.stages import Wrapped
 from jaxtyping import Array, Key, PRNGKeyArray
 
@@ -26,7 +25,8 @@ from mag.runtime import compile_options, seeds_at_once
 
 AXIS = "workers"
 
-Method = TypeVar("Method", bound=Callable[..., Any])
+Args = ParamSpec("Args")
+Result = TypeVar("Result")
 
 
 def seed_keys(seed: int, num_seeds: int) -> Key[Array, " seeds"]:
@@ -151,13 +151,15 @@ def over_seeds(
         return jax.jit(part, **options)
     axes = (AxisType.Auto, AxisType.Auto)
     mesh = jax.make_mesh(grid, ("seeds", AXIS), axes, devices=jax.devices()[: grid.seeds * grid.workers])
-    whole, parted = P("seeds"), P("seeds", AXIS)
+    whole, parted = PartitionSpec("seeds"), PartitionSpec("seeds", AXIS)
     takes = tuple(parted if name in divided else whole for name in names)
     gives = parted if divides else whole
     seeds = jax.shard_map(part, mesh=mesh, in_specs=takes, out_specs=gives, check_vma=False)
     if on_cpu:
         options["compiler_options"]["xla_cpu_multi_thread_eigen"] = False  # seeds and workers fill the cores
-    placed = jax.tree.map(lambda spec: NamedSharding(mesh, spec), (takes, gives), is_leaf=lambda x: isinstance(x, P))
+    placed = jax.tree.map(
+        lambda spec: NamedSharding(mesh, spec), (takes, gives), is_leaf=lambda x: isinstance(x, PartitionSpec)
+    )
     return jax.jit(seeds, in_shardings=placed[0], out_shardings=placed[1], **options)
 
 
@@ -181,21 +183,21 @@ def _on_one_device(
     return of_all
 
 
-class Compiled:
+class Compiled(Generic[Args, Result]):
     """A method of one instance, compiled over the seeds and workers of that instance."""
 
-    def __init__(self, of_one_seed: Callable[..., Any], function: Wrapped) -> None:
+    def __init__(self, of_one_seed: Callable[Args, Result], function: Wrapped) -> None:
         self.of_one_seed = of_one_seed
         """The method itself, not compiled, on arrays without a seed axis."""
         self.function = function
         self._ahead: Future[Any] | None = None
 
-    def __call__(self, *args: Any) -> Any:
+    def __call__(self, *args: Args.args, **kwargs: Args.kwargs) -> Result:
         if self._ahead is not None:
             with contextlib.suppress(CancelledError):
                 self._ahead.exception()  # waits; what failed there fails below again
             self._ahead = None
-        return self.function(*args)
+        return self.function(*args, **kwargs)
 
     def compile_ahead(self, threads: Executor, args: Callable[[], tuple[Any, ...]]) -> None:
         """Compile in one of `threads` for arrays of the shapes that `args` returns there; the next call waits for it.
@@ -204,45 +206,48 @@ class Compiled:
         """
         self._ahead = threads.submit(lambda: self.function.lower(*args()).compile())
 
-    def shapes(self, *args: Any) -> Any:
+    def shapes(self, *args: Args.args, **kwargs: Args.kwargs) -> Result:
         """The result's shapes, for arrays or shapes `args`."""
-        return self.function.trace(*args).out_info
+        return self.function.trace(*args, **kwargs).out_info
 
 
 def per_seed(
     *, donate: tuple[str, ...] = (), divided: tuple[str, ...] = (), divides: bool = False, runs_once: bool = False
-) -> Callable[[Method], Method]:
+) -> "Callable[[Callable[Concatenate[Any, Args], Result]], PerSeed[Args, Result]]":
     """Declare that a method is written for one seed and runs compiled over all seeds and workers (`over_seeds`).
 
     The instance needs `num_seeds` and `workers`. Calls take positional arguments only; `donate` and `divided` hold the
     names that these arguments have in the method.
     """
-
-    def decorate(method: Method) -> Method:
-        options = {"donate": donate, "divided": divided, "divides": divides, "runs_once": runs_once}
-        return cast(Method, _PerSeed(method, options))
-
-    return decorate
+    options = {"donate": donate, "divided": divided, "divides": divides, "runs_once": runs_once}
+    return lambda method: PerSeed(method, options)
 
 
-class _PerSeed:
+class PerSeed(Generic[Args, Result]):
     """The descriptor behind `per_seed`: compiles at the first access, then the compiled method shadows it."""
 
-    def __init__(self, method: Callable[..., Any], options: dict[str, Any]) -> None:
+    def __init__(self, method: Callable[Concatenate[Any, Args], Result], options: dict[str, Any]) -> None:
         self.method, self.options = method, options
         self.__doc__ = method.__doc__
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
-    def __call__(self, instance: Any, *args: Any) -> Any:
+    def __call__(self, instance: Any, *args: Args.args, **kwargs: Args.kwargs) -> Result:
         """The compiled method of the instance, called through its class."""
-        return getattr(instance, self.name)(*args)
+        return getattr(instance, self.name)(*args, **kwargs)
 
-    def __get__(self, instance: Any, owner: type) -> Any:
+    @overload
+    def __get__(self, instance: None, owner: type) -> "PerSeed[Args, Result]": ...
+
+    @overload
+    def __get__(self, instance: Any, owner: type) -> Compiled[Args, Result]: ...
+
+    def __get__(self, instance: Any, owner: type) -> "PerSeed[Args, Result] | Compiled[Args, Result]":
         if instance is None:
             return self
-        of_one_seed = partial(self.method, instance)
+        of_one_seed: Callable[Args, Result] = partial(self.method, instance)
         function = over_seeds(of_one_seed, instance.num_seeds, workers=instance.workers.count, **self.options)
-        compiled = instance.__dict__[self.name] = Compiled(of_one_seed, function)
+        compiled = Compiled(of_one_seed, function)
+        instance.__dict__[self.name] = compiled
         return compiled

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from concurrent.futures import Executor
 from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import jax
 from jaxtyping import Array, Key, PRNGKeyArray
@@ -24,7 +24,7 @@ from mag.algorithms.mag.rollout import EVERY, Rollout, num_states, resolve_chunk
 from mag.algorithms.mag.world_model import Predict, State, WorldModel
 from mag.envs import EnvSpec
 from mag.learning.optimise import Trainable, fit, make_optimiser
-from mag.learning.parallel import Compiled, Workers, first_seed, per_seed
+from mag.learning.parallel import Workers, first_seed, per_seed
 from mag.planners.config import plan_function, plan_options
 from mag.play.episode import empty_arrival
 from mag.types import Arrival, Metrics
@@ -69,8 +69,8 @@ class MAG:
 
     def footprint(self) -> dict[str, int]:
         """See `Algorithm.footprint`."""
-        key, init = jax.eval_shape(lambda: jax.random.key(0)), cast(Any, self.init)
-        state = jax.eval_shape(init.of_one_seed, key)
+        key = jax.eval_shape(lambda: jax.random.key(0))
+        state = jax.eval_shape(self.init.of_one_seed, key)
         sequences = jax.eval_shape(self.sequences, key, state.data)
         chunk_size = self.chunk_size(footprint.num_starts(self.config))
         return footprint.estimate(self.config, self.spec, state, sequences, chunk_size)
@@ -81,8 +81,8 @@ class MAG:
         config, networks = self.config, self.config.networks
         keys = jax.random.split(key, 4)
         models = self.make_models(keys[0], self.spec, config)
-        init_model_reward: Any = self.init_model_reward
-        model_reward = init_model_reward.of_one_seed(keys[1], models) if config.planner.kind != "none" else None
+        plans = config.planner.kind != "none"
+        model_reward = self.init_model_reward.of_one_seed(keys[1], models) if plans else None
         return MAGState(
             key=keys[2],
             models=Trainable.create(models, self.models_optimiser, config.models.ema_decay),
@@ -115,17 +115,16 @@ class MAG:
         """See `CompilesAhead`: lines 4 to 18, if the run is long enough to reach them."""
         if self.config.steps <= self.config.replay.learning_starts:
             return
-        state: MAGState = cast(Compiled, self.init).shapes(keys)
+        state = self.init.shapes(keys)
         key, models, policy, data = state.key, state.models, state.policy, state.data
         score = None if state.model_reward is None else state.model_reward.params
         starts = (key, models.weights, score, policy.actor.params, data)
-        rollouts, fit_policy = cast(Compiled, self.rollouts), cast(Compiled, self.fit_policy)
-        rollouts.compile_ahead(threads, lambda: starts)
-        cast(Compiled, self.fit_models).compile_ahead(threads, lambda: (key, models, data))
+        self.rollouts.compile_ahead(threads, lambda: starts)
+        self.fit_models.compile_ahead(threads, lambda: (key, models, data))
         if state.model_reward is not None:
             model_reward = (key, state.model_reward, models.weights, data)
-            cast(Compiled, self.fit_model_reward).compile_ahead(threads, lambda: model_reward)
-        fit_policy.compile_ahead(threads, lambda: (key, policy, rollouts.shapes(*starts)))
+            self.fit_model_reward.compile_ahead(threads, lambda: model_reward)
+        self.fit_policy.compile_ahead(threads, lambda: (key, policy, self.rollouts.shapes(*starts)))
 
     @per_seed()
     def split(self, key: PRNGKeyArray) -> tuple[PRNGKeyArray, ...]:

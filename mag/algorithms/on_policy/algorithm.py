@@ -8,7 +8,7 @@ gradients go back to the segment's first item, not further.
 import dataclasses
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -154,9 +154,9 @@ class OnPolicy:
 
     def footprint(self) -> dict[str, int]:
         """See `Algorithm.footprint`. Learning keeps what the gradient of a minibatch needs."""
-        config, init = self.config, cast(Any, self.init)
+        config = self.config
         key = jax.eval_shape(lambda: jax.random.key(0))
-        state = jax.eval_shape(init.of_one_seed, key)
+        state = jax.eval_shape(self.init.of_one_seed, key)
         agent = jax.eval_shape(self.agent, state)
         carry = jax.eval_shape(lambda agent, key: agent.initial_carry(key), agent, key)
         segment = jax.eval_shape(lambda carry: empty_segment(carry, self.spec, config.collect.steps), carry)
