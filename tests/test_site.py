@@ -45,6 +45,30 @@ def test_a_page_that_says_otherwise_would_be_found(pages):
     assert text.endswith("|\n\n<!-- end -->\n\nafter\n") and pages.filled(text) == text
 
 
+def test_win_rates_are_those_of_the_results(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(ROOT / "docs/hooks")
+    results = importlib.import_module("results")
+    (tmp_path / "figure2").mkdir()
+    rows = ["smac_jax/a | MAG | 3 | 0.53", "smac_jax/a | G2A | 1 | 0.10", "smac_jax/a | CommNet | 5 | 0.20"]
+    rows += ["smac_jax/b | MAMBA | 1 | 0.05", "smac_jax/b | G2A | 2 | 0.00"]
+    (tmp_path / "figure2/table.md").write_text(
+        "## Of environments\n\n| env |\n| --- |\n| a |\n\n## Of curves\n\n| env | curve | seeds | mean |\n"
+        + "| --- | --- | --- | --- |\n"
+        + "".join(f"| {row} |\n" for row in rows)
+    )
+    (tmp_path / "published.csv").write_text("# A source.\nmap,steps,MARIE\nb,200000,78 (11)\na,1000,9\n")
+    monkeypatch.setattr(results, "RESULTS", tmp_path)
+    monkeypatch.setattr(results, "PUBLISHED", tmp_path / "published.csv")
+    assert results.win_rates().splitlines()[2:] == [
+        "| a | 0.53 (3) | not run | CommNet 0.20 (5) |",
+        "| b | not run | 0.05 (1) | 0.00 (2) |",
+    ]
+    assert results.beside_published().splitlines()[2:] == [
+        "| b | 200 000 | 78 (11) | not run | 5 (1 seed) |",
+        "| a | 1 000 | 9 | 53 (3 seeds) | not run |",
+    ]
+
+
 def page(site, place):
     return (site / place / "index.html").read_text()
 

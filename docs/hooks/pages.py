@@ -1,4 +1,4 @@
-"""What `make pages` writes into the pages: tables and help from the code, and the picture of the rooms.
+"""What `make pages` writes into the README and the pages: tables and help from the code, and the picture of the rooms.
 
 Between the comments `<!-- make pages: NAME WORDS -->` and `<!-- end -->` stands what `MACROS[NAME]` returns for the
 words.
@@ -15,6 +15,7 @@ import results
 
 DOCS = Path(__file__).resolve().parents[1]
 MACROS: dict[str, Callable[..., str]] = {
+    "beside_published": results.beside_published,
     "commands": tables.commands,
     "deviations": tables.deviations,
     "errors": tables.errors,
@@ -25,6 +26,7 @@ MACROS: dict[str, Callable[..., str]] = {
     "options": tables.options_of,
     "scores": results.scores,
     "studies": results.studies,
+    "win_rates": results.win_rates,
     "zoo": tables.zoo,
 }
 BLOCK = re.compile(r"^(<!-- make pages: (\S+)(.*) -->)\n(?:(?!<!-- make).*\n)*?(<!-- end -->)$", re.M)
@@ -32,7 +34,7 @@ BLOCK = re.compile(r"^(<!-- make pages: (\S+)(.*) -->)\n(?:(?!<!-- make).*\n)*?(
 
 def made() -> dict[Path, str]:
     """The files that the code decides, each with what it should hold."""
-    pages = {path: filled(path.read_text()) for path in sorted(DOCS.rglob("*.md"))}
+    pages = {path: filled(path.read_text()) for path in (*sorted(DOCS.rglob("*.md")), DOCS.parent / "README.md")}
     return pages | {DOCS / "assets/rooms.svg": rooms.rooms_svg()}
 
 

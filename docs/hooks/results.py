@@ -1,5 +1,6 @@
 """Pages made from `results/`: a page for each study, the lab book, and scores by method."""
 
+import csv
 import re
 import tomllib
 from collections.abc import Iterator
@@ -87,6 +88,52 @@ def scores(algo: str) -> str:
     ]
     head = ("study", "environment", "seeds", "mean", "interquartile mean (95 %)", "by seed")
     return table(head, rows) if rows else "No study of it is kept yet."
+
+
+MODEL_BASED = ("MAG", "MAMBA")
+PUBLISHED = RESULTS / "published.csv"
+
+
+def win_rates() -> str:
+    """Fig. 2 as a table: MAG, MAMBA and the best model-free method on each map, with their numbers of seeds."""
+    rows = [[env, *(cells.get(name, "not run") for name in MODEL_BASED), best] for env, cells, best in figure2()]
+    return table(("map", *MODEL_BASED, "best model-free method"), rows)
+
+
+def beside_published() -> str:
+    """Win rates in percent that others publish of StarCraft II, beside those of Fig. 2."""
+    with PUBLISHED.open() as file:
+        published = list(csv.DictReader(line for line in file if not line.startswith("#")))
+    ours = {name: cells for name, cells, _ in figure2()}
+    methods = [name for name in published[0] if name not in ("map", "steps")]
+    rows = (
+        [
+            *(row["map"], f"{int(row['steps']):,}".replace(",", " "), *map(row.get, methods)),
+            *(percent(ours[row["map"]].get(name)) for name in MODEL_BASED),
+        ]
+        for row in published
+    )
+    head = ("map", "steps", *(f"StarCraft II: {name}" for name in methods), *(f"`smac_jax`: {x}" for x in MODEL_BASED))
+    return table(head, rows)
+
+
+def percent(cell: str | None) -> str:
+    """A cell of Fig. 2's table, such as `0.53 (2)`, with the rate in percent and the word seeds."""
+    if cell is None:
+        return "not run"
+    rate, seeds = cell.rstrip(")").split(" (")
+    return f"{100 * float(rate):.0f} ({seeds} {'seed' if seeds == '1' else 'seeds'})"
+
+
+def figure2() -> Iterator[tuple[str, dict[str, str], str]]:
+    """Each map of Fig. 2 with its mean win rate and number of seeds by method, and those of the best model-free one."""
+    found: dict[str, dict[str, dict[str, str]]] = {}
+    for row in table_of_curves(RESULTS / "figure2/table.md"):
+        found.setdefault(row["env"].removeprefix("smac_jax/"), {})[row["curve"]] = row
+    for env, rows in found.items():
+        cells = {name: f"{row['mean']} ({row['seeds']})" for name, row in rows.items()}
+        best = max((name for name in rows if name not in MODEL_BASED), key=lambda name: float(rows[name]["mean"]))
+        yield env, cells, f"{best} {cells[best]}" if float(rows[best]["mean"]) else cells[best]
 
 
 def table_of_curves(path: Path) -> Iterator[dict[str, str]]:
