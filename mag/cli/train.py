@@ -11,13 +11,14 @@ from mag.errors import UsageError
 from mag.options import Option, options, values
 from mag.runs.config_file import config_of
 from mag.runs.resolve import PLANNER, Identity, identify, resolve
+from mag.runs.zoo import config_at, is_entry
 
 PROG = "mag train"
 ABOUT = """Train a method. The same command again resumes the run, more --steps extend it. Options left out have the
 values of size and recipe."""
 FOLDER = """Run folder (default: runs/<env>-<algo>-<size>-<recipe>-seed<seed>, with options that differ from size and
 recipe before the seed)."""
-FILE = "Take the options of a run, given its folder or its config.json; other options given override them."
+FILE = "Take the options of a run, given its folder, its config.json or zoo/NAME; other options given override them."
 
 
 def run(words: list[str]) -> None:
@@ -34,7 +35,7 @@ def run(words: list[str]) -> None:
     if asked:
         identity = identify(parts.given, base, spell)
         raise HelpAsked(all_help(identity) if "--help-all" in asked else short_help(identity))
-    config = resolve(parts.given, base, spell)
+    config = resolve(parts.given, base, spell, note=lambda text: print(text, file=sys.stderr))
     from mag.runs.interrupt import Interrupted
     from mag.runs.train import train
 
@@ -45,7 +46,9 @@ def run(words: list[str]) -> None:
 
 
 def base_config(path: Path) -> RunConfig:
-    """The configuration of a run, given its folder or its config.json. UsageError where there is none."""
+    """The configuration of a run, given its folder or its config.json, or of `zoo/NAME`. UsageError where is none."""
+    if is_entry(path):
+        return config_at(path)
     file = path / "config.json" if path.is_dir() else path
     try:
         file.read_bytes()

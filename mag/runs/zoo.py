@@ -1,7 +1,8 @@
 """Trained policies in small files: the weights of one seed of a run, without its data and optimisers.
 
 An entry is a folder `mag/zoo/NAME` of this package with `weights.npz` (half precision) and `config.json` (options, map
-and what made it). `zoo/NAME` works wherever a command reads a run; `mag.runs.export` makes entries.
+and what made it). `mag watch`, `mag evaluate`, `mag train --config` and `mag.load`
+take `zoo/NAME` as they take a run; `mag.runs.export` makes entries.
 """
 
 import dataclasses

@@ -9,6 +9,7 @@ import pytest
 import mag
 from mag.algorithms.registry import default_config
 from mag.cli.main import dispatch
+from mag.cli.train import base_config
 from mag.envs import spec
 from mag.errors import UsageError
 from mag.options import override
@@ -88,6 +89,15 @@ def test_what_cannot_be_is_told(run, kept):
         export(run, "other", seed=7, into=kept.parent)
 
 
+def test_an_entrys_options_begin_a_run(kept):
+    assert base_config(zoo.Path("zoo/mine")) == zoo.config_at(zoo.Path("zoo/mine"))
+
+
+def test_an_entry_has_no_data_to_diagnose():
+    with pytest.raises(UsageError, match=r"zoo/3s_vs_3z-mag holds weights and no data to compare with"):
+        dispatch(["diagnose", "zoo/3s_vs_3z-mag"])
+
+
 def test_an_entry_of_another_version_is_refused(kept):
     file = kept / "config.json"
     told = json.loads(file.read_text())
@@ -140,3 +150,11 @@ def test_the_packages_entries_are_read(name):
     loaded = load_run(zoo.Path("zoo") / name)
     assert loaded.progress.slowest == loaded.progress.env_steps[0] > 0
     assert zoo.entry(zoo.Path("zoo") / name).weights.stat().st_size <= 1_000_000
+
+
+@pytest.mark.parametrize("name", zoo.names())
+def test_the_packages_entries_act(name):
+    """From observations alone, though G2A has learned with the global state."""
+    policy = mag.load(f"zoo/{name}")
+    action = policy.act(np.zeros((policy.spec.n_agents, policy.spec.obs_dim)), first=True)
+    assert action.shape == (policy.spec.n_agents,)

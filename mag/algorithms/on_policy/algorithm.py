@@ -90,9 +90,15 @@ class OnPolicyAgent(eqx.Module):
     def act(
         self, key: PRNGKeyArray, carry: OnPolicyCarry, timestep: TimeStep, *, greedy: bool
     ) -> tuple[Int[Array, " agents"], OnPolicyCarry]:
-        """Update the recurrent state with the observation, then act. The key is consumed."""
+        """Update the recurrent state with the observation, then act. The key is consumed.
+
+        Actions do not depend on the global state, which only values read: it may be missing or another environment's.
+        """
         network = self.greedy_network if greedy else self.network
         seen = arrival(timestep, jnp.where(timestep.first, -1, carry.previous_action))
+        size = self.spec.state_dim
+        if size is not None and (seen.state is None or seen.state.shape != (size,)):
+            seen = seen._replace(state=jnp.zeros(size))
         recurrent = recur(network, carry.recurrent, network.encode(seen), seen)
         key_draw, key_next = jax.random.split(carry.key)
         logits, _ = network.heads(None if greedy else key_draw, recurrent, seen)
