@@ -42,14 +42,11 @@ def run(words: list[str]) -> None:
     from mag.reports.diagnose import diagnose_run, format_result
     from mag.reports.realism import write_picture
 
-    result = diagnose_run(
-        Path(path), options.batches, options.rollouts, planner, None if options.seed < 0 else options.seed
-    )
-    if out and result["realism"] is None:
-        raise UsageError(f"{result['env']} is not an environment in JAX, so there is no picture to write to {out}")
+    seed = None if options.seed < 0 else options.seed
+    result = diagnose_run(Path(path), options.batches, options.rollouts, planner, seed, simulator=out is not None)
+    print(json.dumps(result, allow_nan=False) if options.json else format_result(result), flush=True)
     if out:
         write_picture(result["realism"], out, f"{result['algo']} on {result['env']}, {result['env_steps']} env steps")
-    print(json.dumps(result, allow_nan=False) if options.json else format_result(result))
 
 
 def picture_file(options: Options) -> Path | None:

@@ -1,5 +1,6 @@
 """`mag diagnose`: how well the world model of a run predicts sequences of D_e, by steps ahead."""
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ from mag.algorithms.contract import Imagination, ModelBased
 from mag.errors import UsageError
 from mag.learning.parallel import first_seed
 from mag.options import values
-from mag.reports.realism import can_be_compared, format_realism, realism
-from mag.runs.resolve import resolve
+from mag.reports.realism import can_be_compared, check_compared, format_realism, realism
+from mag.runs.resolve import with_planner
 from mag.runs.trained import Trained, load_seed
+from mag.runs.zoo import is_entry
 from mag.runtime import compile_options
 from mag.types import Arrival
 
@@ -32,7 +34,13 @@ PAGE = "When learning stays flat"
 
 
 def diagnose_run(
-    path: Path, batches: int, rollouts: int = 0, planner: Mapping[str, Any] | None = None, seed: int | None = None
+    path: Path,
+    batches: int,
+    rollouts: int = 0,
+    planner: Mapping[str, Any] | None = None,
+    seed: int | None = None,
+    *,
+    simulator: bool = False,
 ) -> dict[str, Any]:
     """The result of `compare` on `batches` batches of D_e, for one seed of the newest checkpoint, by default the first.
 
@@ -40,7 +48,7 @@ def diagnose_run(
     by name, replaces the planner with which the run's models predict.
 
     Raises UsageError where `path` holds no run, no usable checkpoint or no such seed, an algorithm without models, or
-    too little data.
+    too little data; with `simulator` also where there is no simulator to compare with.
     """
     run = load_seed(path, seed)
     if planner:
@@ -53,8 +61,12 @@ def diagnose_run(
     ).first.shape[1]
     if length <= OBSERVED:
         raise UsageError(f"{path} was trained on sequences of {length} steps; more than {OBSERVED} are needed")
+    if is_entry(path):
+        raise UsageError(f"{path} holds weights and no data to compare with; give the folder of a run")
     if not algorithm.can_learn(states.learner):
         raise UsageError(f"{path} has not collected enough to learn from yet; train it for longer")
+    if simulator:
+        check_compared(run)
 
     def batch(key: PRNGKeyArray, states: Any) -> tuple[Arrival, Imagination]:
         state = first_seed(states)
@@ -90,8 +102,10 @@ def planned(run: Trained, planner: Mapping[str, Any], path: Path) -> Trained:
     """The run with other planner options. Raises UsageError where the run learned no model reward to plan by."""
     if getattr(run.state.learner, "model_reward", None) is None:
         raise UsageError(f"{path} is a run of {run.config.algo} without a model reward to plan by; give one of mag")
-    config = resolve(planner, run.config, lambda name: "--" + name.replace("_", "-"))
-    return run._replace(config=config, algorithm=registry.make(config, run.algorithm.spec))
+    spec = run.algorithm.spec
+    config = with_planner(run.config, planner, spec, lambda name: "--" + name.replace("_", "-"))
+    whole = dataclasses.replace(config, workers=1)  # as `load_run`: the same sequences with every planner
+    return run._replace(config=config, algorithm=registry.make(whole, spec))
 
 
 def compare(real: Arrival, imagined: Imagination, observed: int) -> dict[str, Any]:

@@ -72,16 +72,21 @@ def can_be_compared(run: Trained) -> bool:
     return run.player.env.spec.episode_limit >= PAST
 
 
-def realism(run: Trained, *, rollouts: int, length: int = LENGTH) -> dict[str, Any]:
-    """The realism of the world model of a run's first seed, over about `rollouts` rollouts (see `realism_measures`).
-
-    Raises UsageError where the run cannot be compared with the simulator, or episodes are too short.
-    """
+def check_compared(run: Trained) -> None:
+    """Raise UsageError where a run cannot be compared with the simulator."""
     if not can_be_compared(run):
         raise UsageError(
             f"{run.config.algo} on {run.config.env} cannot be compared with the simulator: that takes a world model, "
             f"an environment in JAX, which can be set to a state, and episodes of {PAST} steps or more"
         )
+
+
+def realism(run: Trained, *, rollouts: int, length: int = LENGTH) -> dict[str, Any]:
+    """The realism of the world model of a run's first seed, over about `rollouts` rollouts (see `realism_measures`).
+
+    Raises UsageError where the run cannot be compared with the simulator, or episodes are too short.
+    """
+    check_compared(run)
     algorithm, player, learner = cast(Any, run.algorithm), cast(JaxPlayer, run.player), run.state.learner
     agent = algorithm.agent(learner)
     found = compare_rollouts(algorithm, agent, player.env, learner, run.config.seed, rollouts, length)

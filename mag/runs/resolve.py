@@ -3,6 +3,7 @@
 `mag train` and `mag.train` are two spellings of the same options, and both come here.
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -39,10 +40,13 @@ class Identity(NamedTuple):
         return self._replace(size="small" if self.size == "auto" else self.size).default(spec)
 
 
-def resolve(given: Given, base: RunConfig | None = None, spell: Spell = str) -> RunConfig:
+def resolve(
+    given: Given, base: RunConfig | None = None, spell: Spell = str, note: Callable[[str], None] = lambda text: None
+) -> RunConfig:
     """The configuration of a run from the options that a user gives, and JAX set up for it.
 
-    `base` is another run's configuration, which the options override. Mistakes that show without the environment are
+    `base` is another run's configuration, which the options override; `note` is told which of its options have no use
+    here. Mistakes that show without the environment are
     reported before JAX is loaded. Raises UsageError for an unknown or unused option, and for a wrong value.
     """
     identity = identify(given, base, spell)
@@ -56,14 +60,34 @@ def resolve(given: Given, base: RunConfig | None = None, spell: Spell = str) -> 
 
     spec = envs.spec(identity.env)
     default = identity.default(spec)
-    kept = {} if base is None else read(carried(base, identity), default, spell)
-    config = override(default, {**kept, **chosen})
+    kept = {} if base is None else carried(base, identity)
+    used = usable(kept, default, chosen)
+    if unused := [f"{name} {value}" for name, value in kept.items() if name not in used]:
+        note(f"not taken from the run, because without use here: {', '.join(unused)}")
+    config = override(default, {**read(used, default, spell), **chosen})
     validate(config)
     check_used(config, default)
     config.check_for(spec)
     if not envs.is_host(config.env):
         check_no_host(config, default)
     return config
+
+
+def with_planner(config: RunConfig, given: Given, spec: Any, spell: Spell = str) -> RunConfig:
+    """The configuration of a run whose planner has other options: `given`, by name (`planner.horizon`).
+
+    The run's environment, `spec`, is not looked for again. Raises UsageError for an unknown or unused option, and for a
+    wrong value.
+    """
+    identity = identify(given, config, spell)
+    if identity.planner != planner_of(config):
+        new: Any = identity.default(spec)
+        config = dataclasses.replace(config, **{"planner": new.planner})
+    changed = override(config, read(given, config, spell))
+    validate(changed)
+    check_used(changed, config)
+    changed.check_for(spec)
+    return changed
 
 
 def check_no_host(config: RunConfig, default: RunConfig) -> None:
@@ -138,6 +162,16 @@ def carried(base: RunConfig, identity: Identity) -> dict[str, Any]:
         return values(base)
     usual = values(own.default(envs.spec(base.env)))
     return {name: value for name, value in values(base).items() if value != usual[name]}
+
+
+def usable(kept: Given, default: RunConfig, chosen: Given) -> Given:
+    """Of the options that a run takes from another run's those that its own method has, and that have an effect."""
+    known = values(default)
+    kept = {name: value for name, value in kept.items() if name in known}
+    config = override(default, {**kept, **chosen})
+    idle = [option.name for option in options(config) if option.idle]
+    unused = tuple(find(config.algo).unused(config))
+    return {name: value for name, value in kept.items() if name not in idle and not name.startswith(unused)}
 
 
 def why_unknown(name: str, value: Any, default: RunConfig, spell: Spell) -> str:

@@ -125,13 +125,16 @@ def test_a_run_is_compared_with_what_it_saw(tmp_path):
     assert (found["seed"], second["seed"]) == (0, 1) and found["by_steps_ahead"] != second["by_steps_ahead"]
     with pytest.raises(UsageError, match=r"seed is 2; the run in .* has the seeds 0 to 1"):
         diagnose_run(tmp_path, 2, seed=2)
+    with pytest.raises(UsageError, match=r"cannot be compared with the simulator: that takes .* of 8 steps or more"):
+        diagnose_run(tmp_path, 2, simulator=True)
     with pytest.raises(UsageError, match="without a model reward to plan by; give one of mag"):
         diagnose_run(tmp_path, 2, planner={"planner.kind": "elite"})
 
 
 @pytest.mark.slow
 def test_a_run_is_planned_otherwise(tmp_path):
-    train(default_config("mag", "probe/memory", "debug", "tuned"), tmp_path)
+    # Two workers trained it; with each planner the same whole batches are drawn.
+    train(dataclasses.replace(default_config("mag", "probe/memory", "debug", "tuned"), workers=2), tmp_path)
     others = (None, OTHER, {"planner.horizon": 2})
     own, other, same = (diagnose_run(tmp_path, 16, planner=planner) for planner in others)
     assert own["planner"]["kind"] == "shooting"

@@ -5,8 +5,8 @@ import pytest
 from mag.algorithms.registry import default_config
 from mag.envs import spec
 from mag.errors import UsageError
-from mag.options import values
-from mag.runs.resolve import resolve
+from mag.options import override, values
+from mag.runs.resolve import resolve, with_planner
 
 SMALL = {"env": "smax/2s3z", "size": "small", "recipe": "tuned"}
 
@@ -60,7 +60,33 @@ def test_of_a_run_elsewhere_only_what_was_chosen_is_taken():
     assert resolve({"algo": "mamba"}, base) == resolve({**SMALL, "algo": "mamba", "ppo.gamma": 0.5, "seed": 3})
 
 
-def test_what_another_method_cannot_take_from_a_run_is_refused():
-    base = resolve({**SMALL, "planner.horizon": 7})
+def test_what_another_method_cannot_take_from_a_run_is_left_out_and_told():
+    base = resolve({**SMALL, "planner.horizon": 7, "seed": 3, "exploration.strength": 1.5})
+    told = []
+    assert resolve({"algo": "commnet"}, base, note=told.append) == resolve({**SMALL, "algo": "commnet", "seed": 3})
+    assert told == ["not taken from the run, because without use here: exploration.strength 1.5, planner.horizon 7"]
+    # MAMBA has the option and does not plan; recipe paper does not lean, so nothing uses the strength.
+    assert resolve({"algo": "mamba"}, base, note=told.append).exploration.strength == 1.5
+    assert resolve({"recipe": "paper"}, base, note=told.append).exploration.strength != 1.5
+    assert [text.partition(": ")[2] for text in told[1:]] == ["planner.horizon 7", "exploration.strength 1.5"]
     with pytest.raises(UsageError, match=r"commnet does not plan and takes no option planner\.horizon; leave it out"):
-        resolve({"algo": "commnet"}, base)
+        resolve({"algo": "commnet", "planner.horizon": 5}, base)
+
+
+def test_a_run_with_another_planner_keeps_its_other_options():
+    base = resolve({**SMALL, "planner.horizon": 7, "ppo.gamma": 0.5})
+    one_spec = spec("smax/2s3z")
+    assert with_planner(base, {"planner.horizon": "2"}, one_spec) == override(base, {"planner.horizon": 2})
+    other = with_planner(base, {"planner.kind": "elite", "planner.num_rounds": 3}, one_spec)
+    assert other == resolve({**SMALL, "planner.kind": "elite", "planner.num_rounds": 3, "ppo.gamma": 0.5})
+    with pytest.raises(UsageError, match=r"unknown option planner\.horizn"):
+        with_planner(base, {"planner.horizn": 2}, one_spec)
+    with pytest.raises(UsageError, match=r"planner\.horizon is 0; it must be at least 1"):
+        with_planner(base, {"planner.horizon": 0}, one_spec)
+
+
+def test_a_run_with_another_planner_does_not_ask_for_its_environment_again(monkeypatch):
+    base = resolve({**SMALL, "planner.horizon": 7})
+    one_spec = spec("smax/2s3z")
+    monkeypatch.setattr("mag.envs.spec", None)
+    assert with_planner(base, {"planner.horizon": 2}, one_spec).planner.horizon == 2
