@@ -11,6 +11,7 @@ from mag.runtime import setup
 jax.config.update("jax_disable_most_optimizations", True)
 os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "true"
 setup(workers=4)
+jax.devices()  # are counted now, before a test resolves a run of fewer workers
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

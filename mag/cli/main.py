@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except UsageError as error:
         fail(str(error))
     except KeyboardInterrupt:
-        print("mag: stopped at once; the last checkpoint stands", file=sys.stderr)
+        print("mag: stopped at once; what training has saved stands", file=sys.stderr)
         sys.exit(130)
     except OSError as error:
         if error.filename is not None:

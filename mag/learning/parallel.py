@@ -21,7 +21,7 @@ from jax.stages import Wrapped
 from jaxtyping import Array, Key, PRNGKeyArray
 
 from mag.errors import UsageError
-from mag.runtime import compile_options, seeds_at_once
+from mag.runtime import MOST_THREADS, compile_options, seeds_at_once
 
 AXIS = "workers"
 
@@ -97,6 +97,8 @@ def device_grid(num_seeds: int, workers: int) -> Grid:
             raise UsageError(f"workers is {workers}, and {held}; give --workers {most}")
         return Grid(1, workers)
     if jax.default_backend() == "cpu":
+        if workers > MOST_THREADS:
+            raise UsageError(f"workers is {workers}; on a CPU it can be at most {MOST_THREADS}")
         if workers > most:
             why = "call `mag.runtime.setup(workers=...)` before JAX is used"
             raise UsageError(f"workers is {workers}; here it can be at most {most} ({why}); give --workers {most}")

@@ -20,7 +20,7 @@ ADVICE = {
     "episodes": "lower the number of test episodes",
     "learning": "raise learning.minibatches or lower networks.hidden",
 }
-"""What to change, by the part that takes the most memory."""
+"""What to change, by the part that takes the most memory; a method may have parts of its own."""
 
 
 def check_memory(parts: dict[str, int], num_seeds: int, workers: int = 1) -> int:
@@ -28,9 +28,10 @@ def check_memory(parts: dict[str, int], num_seeds: int, workers: int = 1) -> int
     needed, limit = num_seeds * sum(parts.values()), available(num_seeds, workers)
     if needed > limit:
         largest = max(parts, key=lambda part: parts[part])
+        advice = ADVICE.get(largest, "lower the options that set its size")
         raise UsageError(
             f"this run would take about {gib(needed)} of memory, most of it ({gib(num_seeds * parts[largest])}) "
-            f"for {largest}, but there are only {gib(limit)}; {ADVICE[largest]}, or num_seeds ({num_seeds})"
+            f"for {largest}, but there are only {gib(limit)}; {advice}, or num_seeds ({num_seeds})"
         )
     return needed
 

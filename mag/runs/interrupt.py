@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import threading
 from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any
@@ -16,7 +17,10 @@ class Interrupted(Exception):  # noqa: N818 - asked for by the user, not an erro
 
 
 class StopRequest:
-    """While entered, the first SIGINT or SIGTERM is noted in `signum`; a second one ends the work at once."""
+    """While entered, the first SIGINT or SIGTERM is noted in `signum`; a second one ends the work at once.
+
+    Outside the main thread, which alone may handle signals, nothing is noted.
+    """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -26,8 +30,8 @@ class StopRequest:
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> "StopRequest":
-        for signum in self.SIGNALS:
-            self._previous[signum] = signal.signal(signum, self._handle)
+        if threading.current_thread() is threading.main_thread():
+            self._previous = {signum: signal.signal(signum, self._handle) for signum in self.SIGNALS}
         return self
 
     def __exit__(

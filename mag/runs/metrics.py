@@ -29,7 +29,8 @@ METRICS = {
     "train/episode_length": Metric("Mean length of the last 20 training episodes."),
     "train/episodes": Metric("Training episodes that have ended."),
     "eval/win_rate": Metric(
-        "Share of 32 greedy test episodes that were won, in separate environments (SMAC's protocol).",
+        "Share of the greedy test episodes (`evaluation.episodes`, by default 32) that were won, in separate "
+        "environments (SMAC's protocol).",
         "Played by the moving average of the weights if one is kept. One test has a standard error of up to 0.09.",
     ),
     "eval/return": Metric(

@@ -144,7 +144,7 @@ BAD_INPUT = [
     ("train --workers 0", "workers is 0; it must be at least 1"),
     ("train --workers 3 --size small", "replay.batch_size is 16 and workers 3; the workers must divide it"),
     ("train --size small --ppo.minibatch 501", "ppo.minibatch is 501 and workers 2; the workers must divide it"),
-    ("train --workers 16 --size small", "workers is 16; it can be at most 8"),
+    ("train --workers 16 --size small --ppo.minibatch 480", "workers is 16; on a CPU it can be at most 8"),
     ("train --workers 2 --algo g2a", "workers is 2; g2a learns with 1 (mag and mamba can have more)"),
     ("train --steps", "--steps needs a value; `mag train --help` explains"),
     ("train extra", "'extra' is not an option"),

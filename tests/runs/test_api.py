@@ -1,5 +1,7 @@
 """Training, loading and acting from Python."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -122,6 +124,13 @@ def test_training_takes_options_as_the_command_line_does(monkeypatch, tmp_path):
     assert (config.planner.kind, config.planner.num_elites, config.ppo.gamma) == ("elite", 1, 0.5)
     assert (config.seed, config.steps, config.env) == (3, 40, "probe/memory")
     assert (second.planner.kind, second.planner.horizon, second.steps, second.seed) == ("shooting", 3, 300, 0)
+
+
+def test_a_thread_trains(tmp_path):
+    """Signals, which only the main thread may handle, are left alone."""
+    with ThreadPoolExecutor(1) as threads:
+        options = {"env": "probe/one-step", "algo": "commnet", "size": "debug", "steps": 40, "run": tmp_path / "run"}
+        assert threads.submit(mag.train, **options).result()["env_steps"] >= 40
 
 
 def test_mistakes_in_python_are_refused_in_pythons_spelling():

@@ -43,6 +43,11 @@ def test_a_run_that_cannot_fit_is_refused_with_what_to_lower(changes, num_seeds,
         memory.check_memory(footprint(changes=changes), num_seeds)
 
 
+def test_the_part_of_ones_own_method_is_named():
+    with pytest.raises(UsageError, match=r"for ideas, but .*; lower the options that set its size, or num_seeds \(1\)"):
+        memory.check_memory({"ideas": 2**60, "networks": 1}, 1)
+
+
 def test_workers_each_have_a_data_set_and_networks_and_share_the_rest():
     one, four = (footprint(changes={"workers": count}) for count in (1, 4))
     assert four["replay"] == 4 * one["replay"] and four["rollouts"] == one["rollouts"]

@@ -10,7 +10,6 @@ from mag.algorithms.config import RunConfig, check_heads
 from mag.errors import UsageError
 from mag.options import choice, number
 from mag.planners.config import PlannerConfig, ShootingConfig
-from mag.runtime import MOST_THREADS
 
 if TYPE_CHECKING:
     from mag.envs import EnvSpec
@@ -88,7 +87,8 @@ class ModelsConfig:
     """Error of a predicted reward beyond which its loss grows linearly. Smaller errors teach the mean reward, much
     larger ones the median, which ignores rare wins."""
     reward_bins: int = number(0, least=0)
-    """Bins of a learned distribution over rewards, whose mean is the predicted reward; 0 learns the reward itself."""
+    """Bins of a learned distribution over rewards, whose mean is the predicted reward; 0 learns the reward itself.
+    Rewards that, times `reward_scale`, lie beyond 21 count as 21."""
     reward_weight: float = number(1.0, least=0)
     """Weight of the reward's error in the models' loss."""
     reconstruction_weight: float = number(1.0, least=0)
@@ -226,8 +226,6 @@ class MAGConfig(RunConfig):
     def check(self) -> None:
         """Raise UsageError where workers cannot share the batches, options conflict or D_e is too small."""
         super().check()
-        if self.workers > MOST_THREADS:
-            raise UsageError(f"workers is {self.workers}; it can be at most {MOST_THREADS}")
         for name, size in (
             ("replay.batch_size", self.replay.batch_size),
             ("rollout.windows", self.rollout.windows),
