@@ -11,6 +11,7 @@ import ast
 import dataclasses
 import difflib
 import functools
+import importlib.util
 import inspect
 import json
 import math
@@ -290,3 +291,11 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
         ends = {name.rpartition(".")[2]: name for name in reversed(names)}
         close = [ends[end] for end in difflib.get_close_matches(last, list(ends), n=1, cutoff=0.7)]
     return f" (did you mean {close[0]}?)" if close else ""
+
+
+def module_exists(path: str) -> bool:
+    """Whether a module of this import path exists; its parent packages are imported."""
+    try:
+        return "." not in (path[:1], path[-1:]) and importlib.util.find_spec(path) is not None
+    except (ModuleNotFoundError, ValueError):
+        return False

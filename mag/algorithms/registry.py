@@ -6,14 +6,13 @@ mistake on the command line is reported at once.
 
 import dataclasses
 import importlib
-import importlib.util
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 from mag.algorithms.config import RunConfig
 from mag.algorithms.method import Method
 from mag.errors import UsageError
-from mag.options import did_you_mean, options, values
+from mag.options import did_you_mean, module_exists, options, values
 
 if TYPE_CHECKING:
     from mag.algorithms.contract import Algorithm
@@ -37,7 +36,7 @@ def find(algo: str) -> Method:
     if algo in BUILT_IN:
         method: Method = resolve_name(BUILT_IN[algo])
         return method
-    if not exists(algo):
+    if not module_exists(algo):
         raise UsageError(
             f"unknown algorithm {algo!r}{did_you_mean(algo, BUILT_IN)}; there are {', '.join(BUILT_IN)}, "
             "or the import path of a module that offers a `METHOD`"
@@ -52,14 +51,6 @@ def find(algo: str) -> Method:
             "`mag.algorithms.method.Method`; see that class"
         )
     return dataclasses.replace(offered, name=algo)  # the name by which a run finds its method again
-
-
-def exists(module: str) -> bool:
-    """Whether a module of this path exists; imports its parent packages."""
-    try:
-        return not module.startswith(".") and importlib.util.find_spec(module) is not None
-    except (ModuleNotFoundError, ValueError):
-        return False
 
 
 def default_config(

@@ -2,13 +2,13 @@
 
 import difflib
 import importlib
-import importlib.util
 import re
 from typing import Any, cast
 
 from mag.envs.contract import Cautions, Env, EnvSpec, Family, Notes, Refuses, TakesFiles
 from mag.envs.nearest_first import HostNearestFirst, NearestFirst
 from mag.errors import UsageError
+from mag.options import module_exists
 
 _FAMILIES = {
     "jaxmarl": "mag.envs.jaxmarl",
@@ -125,7 +125,7 @@ def _refusal(family: Family, map_name: str) -> str | None:
 def _family(name: str, family_name: str) -> Family:
     """The module of a family; `name` is the environment's name, for error messages."""
     module = _FAMILIES.get(family_name, family_name)
-    if not _exists(module):
+    if not module_exists(module):
         raise UsageError(
             f"environment {name!r}: there is no family {family_name!r}. Allowed: "
             f"{', '.join(sorted(_FAMILIES))}, or the import path of a module.{_nearest(name, names())}"
@@ -151,14 +151,6 @@ def _takes_files(name: str, family: Family) -> TakesFiles:
             "`mag.envs.TakesFiles` describes the families that do"
         )
     return family
-
-
-def _exists(module: str) -> bool:
-    """Whether `module` can be imported; finding it imports the parents of a dotted path."""
-    try:
-        return not module.startswith(".") and importlib.util.find_spec(module) is not None
-    except (ModuleNotFoundError, ValueError):
-        return False
 
 
 def _nearest(name: str, allowed: list[str]) -> str:

@@ -191,12 +191,16 @@ def specs() -> dict[str, EnvSpec]:
 
 def make(map_name: str) -> SMACliteEnv:
     """The environment of one of the maps in `specs()`. Raises UsageError where SMAClite is not installed."""
+    return SMACliteEnv(_spec(map_name), get_map(map_name), make_inner(map_name))
+
+
+def make_inner(map_name: str) -> Any:
+    """SMAClite's own environment, made without its printed output. Raises UsageError where it is not installed."""
     with _needing_smaclite(map_name):
         importlib.import_module("smaclite")  # registers its maps with gymnasium
         gymnasium = importlib.import_module("gymnasium")
         with contextlib.redirect_stdout(io.StringIO()):
-            inner = gymnasium.make(f"smaclite/{map_name}-v0").unwrapped
-    return SMACliteEnv(_spec(map_name), get_map(map_name), inner)
+            return gymnasium.make(f"smaclite/{map_name}-v0").unwrapped
 
 
 def notes(map_name: str, content: dict[str, Any] | None) -> dict[str, Any]:

@@ -5,7 +5,7 @@ Any other kind is the import path of a module with a dataclass `Config`, derived
 """
 
 import dataclasses
-import importlib.util
+import importlib
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from pkgutil import resolve_name
 from typing import Any, Literal
 
 from mag.errors import UsageError
-from mag.options import choice, did_you_mean, number
+from mag.options import choice, did_you_mean, module_exists, number
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,11 @@ class PlannerConfig:
     def predictions_at_once(self) -> int:
         """Predictions from one state that are made side by side; memory and the size of chunks follow from it."""
         return 1
+
+    @property
+    def scores_each_agent(self) -> bool:
+        """Whether the planner is given a score of each agent, `[agents]`, instead of the team's."""
+        return False
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,11 @@ class ShootingConfig(PlannerConfig):
     def predictions_at_once(self) -> int:
         """See `PlannerConfig`."""
         return self.num_trajectories
+
+    @property
+    def scores_each_agent(self) -> bool:
+        """See `PlannerConfig`."""
+        return self.choice == "own"
 
 
 @dataclass(frozen=True)
@@ -84,11 +94,7 @@ class EliteConfig(PlannerConfig):
             )
 
 
-KINDS = {
-    "none": "mag.planners.config:NoPlanner",
-    "shooting": "mag.planners.config:ShootingConfig",
-    "elite": "mag.planners.config:EliteConfig",
-}
+KINDS: dict[str, type[PlannerConfig]] = {"none": NoPlanner, "shooting": ShootingConfig, "elite": EliteConfig}
 """Dataclasses with the options of the built-in kinds."""
 FUNCTIONS = {"shooting": "mag.planners.shooting:plan", "elite": "mag.planners.elite:plan"}
 """Functions of the built-in kinds, imported only when used, because their modules import JAX."""
@@ -97,8 +103,7 @@ FUNCTIONS = {"shooting": "mag.planners.shooting:plan", "elite": "mag.planners.el
 def planner_config(kind: str) -> PlannerConfig:
     """The default options of a built-in planner or a planner's module. Raises UsageError for an unknown kind."""
     if kind in KINDS:
-        config: PlannerConfig = resolve_name(KINDS[kind])()
-        return config
+        return KINDS[kind]()
     found = getattr(planner_module(kind), "Config", None)
     if not (inspect.isclass(found) and dataclasses.is_dataclass(found) and issubclass(found, PlannerConfig)):
         raise UsageError(
@@ -125,11 +130,7 @@ def plan_options(config: PlannerConfig) -> dict[str, Any]:
 
 def planner_module(kind: str) -> Any:
     """The module of a user's planner. Raises UsageError where the module does not exist or has no `plan`."""
-    try:
-        exists = "." not in (kind[:1], kind[-1:]) and importlib.util.find_spec(kind) is not None
-    except (ModuleNotFoundError, ValueError):
-        exists = False
-    if not exists:
+    if not module_exists(kind):
         raise UsageError(
             f"planner.kind is {kind!r}{did_you_mean(kind, KINDS)}; there are {', '.join(KINDS)}, "
             "or the import path of a module"

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax
 import numpy as np
 from jaxtyping import Bool, Int
 
@@ -95,7 +96,10 @@ class Items:
         arrivals, episodes, transitions = _recorded(**self._columns)
         last, _, last_transition = _recorded(**{name: getattr(moments, name)[:, None].copy() for name in self._columns})
         has_next = np.concatenate([transitions[:, 1:], last_transition], axis=1)
-        by_seed = _by_seed(num_seeds)
+
+        def by_seed(arrays: Any) -> Any:
+            return jax.tree.map(lambda x: x.reshape(num_seeds, -1, *x.shape[1:]), arrays)
+
         after: list[Any] = [None if each is None else each[:, 0] for each in last]
         return Played(
             carry=carry,
@@ -122,13 +126,3 @@ def _recorded(
     ended = (shown["terminated"] & (absorbing == 1)) | shown["truncated"]
     episodes: dict[str, Any] = {"ended": ended, "won": ended & shown["won"], "returns": returns, "length": length}
     return Arrival(**arrivals), Episodes(**episodes), ~shown["first"] & (absorbing < 2)
-
-
-def _by_seed(num_seeds: int) -> Any:
-    """Split the axis of all environments into `[seeds, envs]`."""
-    import jax
-
-    def split(arrays: Any) -> Any:
-        return jax.tree.map(lambda x: x.reshape(num_seeds, -1, *x.shape[1:]), arrays)
-
-    return split

@@ -5,9 +5,6 @@ the ratio is compared: `effective_utilisation` = dense floating-point operations
 operations count every weight matrix as multiplied in full, even where look-ups or shared work avoid the product.
 """
 
-import contextlib
-import importlib
-import io
 import json as jsonlib
 import time
 from collections.abc import Callable
@@ -31,6 +28,7 @@ from mag.algorithms.mag.policy_update import PolicyState, fit_policy, init_polic
 from mag.algorithms.mag.rollout import Rollout, rollouts
 from mag.algorithms.registry import default_config
 from mag.envs import EnvSpec
+from mag.envs.smaclite import make_inner
 from mag.errors import UsageError
 from mag.learning.distributions import sample_categorical
 from mag.learning.optimise import Trainable, fit
@@ -299,19 +297,11 @@ def _env_rate(name: str, num_envs: int) -> float:
     return num_envs * steps / timing["seconds"]
 
 
-def make_smaclite(map_name: str) -> Any:
-    """A SMAClite environment, made without its printed output. Raises ImportError where SMAClite is not installed."""
-    importlib.import_module("smaclite")  # registers its maps with gymnasium
-    gymnasium = importlib.import_module("gymnasium")
-    with contextlib.redirect_stdout(io.StringIO()):
-        return gymnasium.make(f"smaclite/{map_name}-v0").unwrapped
-
-
 def _smaclite_rate(map_name: str, seconds: float = 5.0) -> float | str:
     """Steps per second of SMAClite, or a sentence if it is not installed."""
     try:
-        theirs = make_smaclite(map_name)
-    except ImportError:
+        theirs = make_inner(map_name)
+    except UsageError:
         return "SMAClite is not installed"
     random, steps, done = np.random.default_rng(0), 0, True
     begin = time.perf_counter()

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, NamedTuple
 
+from mag.algorithms.mag.method import TABLE_1
 from mag.envs.starcraft import install
 from mag.envs.starcraft.client import Game, GameError, protocol
 from mag.errors import UsageError
@@ -19,7 +20,6 @@ OLDEST_PYTHON = (3, 11)
 PACKAGES = ("jax", "jaxlib", "equinox", "optax", "flashbax", "orbax-checkpoint", "jaxmarl", "numpy")
 LEAST_MEMORY = 4 * 2**30
 """Bytes of memory for the smaller presets and a laptop's other programs."""
-SMAC_MAPS = ("2s_vs_1sc", "2s3z", "3s_vs_3z", "3s_vs_4z", "3s_vs_5z", "2c_vs_64zg", "corridor", "3s5z_vs_3s6z")
 
 State = Literal["ok", "differs", "missing", "optional"]
 
@@ -175,14 +175,14 @@ def _game(root: Any) -> Iterator[Finding]:
     told = f"{game.version} in {root}"
     yield Finding("starcraft", "differs" if game.difference else "ok", told, game.difference or "")
     there = sorted(path.stem for path in (root / "Maps" / install.MAPS).glob("*.SC2Map"))
-    absent = [name for name in SMAC_MAPS if name not in there]
+    absent = [name for name in TABLE_1 if name not in there]
     if absent:
         advice = f"unpack SMAC's maps into {root / 'Maps' / install.MAPS}"
         yield Finding("maps", "missing", f"there is no {', '.join(absent)}", advice)
     else:
-        yield Finding("maps", "ok", f"{len(there)} in {root / 'Maps' / install.MAPS}, SMAC's eight among them")
+        yield Finding("maps", "ok", f"{len(there)} in {root / 'Maps' / install.MAPS}, the paper's eight among them")
     yield from _start(game)
-    playable = [name for name in SMAC_MAPS if name in there]
+    playable = [name for name in TABLE_1 if name in there]
     if playable:
         yield from _play("3s_vs_3z" if "3s_vs_3z" in playable else playable[0])
 

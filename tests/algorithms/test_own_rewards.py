@@ -60,8 +60,14 @@ def test_the_teams_model_reward_is_the_sum_of_the_agents():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"networks": {"joint_events": True}}, "planner.choice is own and networks.joint_events True"),
-        ({"model_reward": {"kind": "ratio"}}, "planner.choice is own and model_reward.kind ratio"),
+        (
+            {"networks": {"joint_events": True}},
+            "by a score of each agent, and networks.joint_events is True",
+        ),
+        (
+            {"model_reward": {"kind": "ratio"}},
+            "by a score of each agent, and model_reward.kind is ratio",
+        ),
     ],
 )
 def test_agents_that_cannot_choose_for_themselves_are_told_why(changes, message):

@@ -6,9 +6,10 @@ import shutil
 import pytest
 
 from mag import cli
+from mag.algorithms.mag.method import TABLE_1
 from mag.envs.starcraft import install as installed
 from mag.reports import doctor
-from mag.reports.doctor import SMAC_MAPS, examine, format_finding, is_well
+from mag.reports.doctor import examine, format_finding, is_well
 from tests.support.starcraft_server import install, launches
 
 
@@ -42,11 +43,11 @@ def test_a_game_that_is_asked_for_and_not_there_ends_with_1(monkeypatch, capsys)
 
 
 def test_a_whole_game_starts_answers_and_plays(tmp_path, monkeypatch):
-    monkeypatch.setenv("SC2PATH", str(install(tmp_path, *SMAC_MAPS)))
+    monkeypatch.setenv("SC2PATH", str(install(tmp_path, *TABLE_1)))
     findings = {finding.part: finding for finding in examine()}
     assert is_well(list(findings.values()))
     assert findings["starcraft"].told == f"4.10 (Base75689) in {tmp_path}" and findings["starcraft"].state == "ok"
-    assert "SMAC's eight among them" in findings["maps"].told
+    assert "the paper's eight among them" in findings["maps"].told
     assert "as version 4.10.0.75689" in findings["start"].told
     assert "starcraft/3s_vs_3z plays a step" in findings["play"].told
     assert len(launches(tmp_path)) == 2

@@ -32,8 +32,8 @@ from mag.envs.smac_jax.maps import Rect
 from mag.envs.smac_jax.observe import team_reward
 from mag.envs.smac_jax.players import PLAYERS, Player
 from mag.envs.smac_jax.rules import NO_OP, STOP
+from mag.envs.smaclite import make_inner
 from mag.play.tournament import Match, play
-from mag.reports.bench import make_smaclite
 from tests.support.smac_play import jit
 
 RECORDED = json.loads((Path(__file__).parents[1] / "data" / "smaclite_battles.json").read_text())
@@ -173,7 +173,7 @@ def main() -> None:
         ground = RECORDED["grounds"][options.map]
         print(json.dumps(play_here(ground, collide=options.collide, battles=options.battles)))
         return
-    theirs = make_smaclite(options.map)
+    theirs = make_inner(options.map)
     ground = ground_of(theirs)
     env = ScatteredSMAC(ground, collide=options.collide)
     if not options.collide:

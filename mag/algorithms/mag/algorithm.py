@@ -205,16 +205,16 @@ class MAG:
         """Lines 10-12: the prediction used in rollouts, planned in MAG, the world model's own in MAMBA."""
         if model_reward is None or self.config.planner.kind == "none":
             return models.predict
-        options = plan_options(self.config.planner)
-        score: Any = model_reward.score
-        if options.get("choice") == "own" and isinstance(model_reward, ModelReward):
+        planner, score = self.config.planner, model_reward.score
+        if planner.scores_each_agent:
+            assert isinstance(model_reward, ModelReward)  # `MAGConfig.check`
             score = model_reward.score_of_agents
         plan = partial(
-            plan_function(self.config.planner),
+            plan_function(planner),
             predict=models.predict,
             act=lambda key, state: imagine_action(key, actor, models, state).action,
             score=score,
-            **options,
+            **plan_options(planner),
         )
 
         def predict(key: PRNGKeyArray, state: State, action: Array) -> State:

@@ -239,7 +239,7 @@ class MAGConfig(RunConfig):
                 f"rollout.replayed is {self.rollout.replayed} and ppo.weigh_by_continuation false: only weights keep "
                 "real steps out of the actor's loss; give --ppo.weigh-by-continuation true"
             )
-        if getattr(self.planner, "choice", None) == "own":
+        if self.planner.scores_each_agent:
             self.check_each_agent_can_plan()
         if self.models.end_factor != 1 and not self.networks.joint_events:
             raise UsageError(
@@ -284,13 +284,13 @@ class MAGConfig(RunConfig):
             )
 
     def check_each_agent_can_plan(self) -> None:
-        """Raise UsageError where an agent cannot choose a trajectory for itself alone."""
+        """Raise UsageError where there is no score of each agent to plan by."""
         for name, value, wanted in (
             ("model_reward.kind", self.model_reward.kind, "error"),
             ("networks.joint_events", self.networks.joint_events, False),
         ):
             if value != wanted:
                 raise UsageError(
-                    f"planner.choice is own and {name} {value}; an agent can choose for itself only with {name} "
-                    f"{wanted}, which gives it errors and draws of its own"
+                    f"{self.planner.kind} plans by a score of each agent, and {name} is {value}; that takes {name} "
+                    f"{wanted}, which gives each agent errors and draws of its own"
                 )

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from mag.learning.networks import Activation, Initialiser
@@ -108,8 +107,3 @@ class WorldModel(eqx.Module):
 
         keys = jax.random.split(key, len(fresh))
         return jax.lax.scan(step, self.initial(), (keys, sequence._replace(first=fresh)))[1]
-
-
-def reset_where(fresh: Bool[Array, ""], state: State, initial: State) -> State:
-    """The initial state where `fresh`, else `state`."""
-    return jax.tree.map(lambda a, b: jnp.where(fresh, a, b), initial, state)
