@@ -45,7 +45,8 @@ class EnvSpec:
     has_wins: bool
     """Whether an episode can be won; if not, reports leave win rates out."""
     reward_scale: float = 1.0
-    """Factor on the rewards that algorithms learn from, so that one recipe fits all families."""
+    """Factor on the rewards that algorithms learn from, so that one recipe fits all families. Recipe `tuned` of MAG and
+    MAMBA cannot tell a reward beyond 21 from 21."""
     team_reward: bool = True
     """Whether the agents share one reward. If not, each has its own: they compete, or their interests are mixed.
     Methods with communication send messages to all agents, opponents included."""

@@ -67,10 +67,13 @@ class PettingZooEnv:
     - The episode ends when no agent is left: `truncated` if an agent was truncated in that step, else `terminated`.
     """
 
-    def __init__(self, name: str, env: Any, *, episode_limit: int, team_reward: bool = True) -> None:
+    def __init__(
+        self, name: str, env: Any, *, episode_limit: int, team_reward: bool = True, reward_scale: float = 1.0
+    ) -> None:
         """Wrap `env`; an episode that has not ended before is truncated at `episode_limit`.
 
-        Raises UsageError if an agent's actions are not discrete or its observations are not arrays.
+        `reward_scale` is the spec's. Raises UsageError if an agent's actions are not discrete or its observations are
+        not arrays.
         """
         self._env = env
         self._agents: list[str] = list(env.possible_agents)
@@ -88,6 +91,7 @@ class PettingZooEnv:
             episode_limit=episode_limit,
             has_masks=has_masks,
             has_wins=False,
+            reward_scale=reward_scale,
             team_reward=team_reward,
         )
         self._time = 0
@@ -189,7 +193,7 @@ _SPECS = dict(
         _particles("simple_line_v1", n_agents=4, obs_dim=8, state_dim=32),
         _particles("simple_formation_v1", n_agents=4, obs_dim=6, state_dim=24),
         _particles("collect_treasure_v1", n_agents=8, obs_dim=86, state_dim=684),
-        _particles("simple_tag_v3", n_agents=4, obs_dim=18, state_dim=62, team_reward=False),
+        _particles("simple_tag_v3", n_agents=4, obs_dim=18, state_dim=62, team_reward=False, reward_scale=0.4),
         _particles("simple_adversary_v3", n_agents=3, obs_dim=12, state_dim=28, team_reward=False),
         _particles("simple_push_v3", n_agents=2, obs_dim=21, state_dim=27, team_reward=False),
     ]
@@ -203,10 +207,16 @@ def specs() -> dict[str, EnvSpec]:
 
 def make(map_name: str) -> PettingZooEnv:
     """The environment of one of the maps in `specs()`. Raises UsageError where its package is not installed."""
-    limit, team_reward = _SPECS[map_name].episode_limit, _SPECS[map_name].team_reward
+    spec = _SPECS[map_name]
     # PettingZoo's own limit is one step later, so that ours always comes first.
-    env = _task(map_name).parallel_env(max_cycles=limit + 1)
-    return PettingZooEnv(f"pettingzoo/{map_name}", env, episode_limit=limit, team_reward=team_reward)
+    env = _task(map_name).parallel_env(max_cycles=spec.episode_limit + 1)
+    return PettingZooEnv(
+        spec.name,
+        env,
+        episode_limit=spec.episode_limit,
+        team_reward=spec.team_reward,
+        reward_scale=spec.reward_scale,
+    )
 
 
 def notes(map_name: str, content: dict[str, Any] | None) -> dict[str, Any]:

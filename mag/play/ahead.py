@@ -31,7 +31,7 @@ class AheadPlayer:
     def __init__(self, player: HostPlayer) -> None:
         self._player = player
         self.num_seeds, self.workers = player.num_seeds, player.workers
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="playing ahead")
+        self._thread: ThreadPoolExecutor | None = None
         self._next: Future[tuple[Players, Played]] | None = None
 
     @property
@@ -48,12 +48,15 @@ class AheadPlayer:
         return self._player.metrics()
 
     def close(self) -> None:
-        """Drop what is being played, and end all processes."""
+        """Drop what is being played, and end the thread and all processes."""
         if self._next is not None:
             self._player.stop_collecting()
             self._next.exception()  # waits; an error is dropped with the items
             self._player.stop_collecting(False)
             self._next = None
+        if self._thread is not None:
+            self._thread.shutdown()
+            self._thread = None
         self._player.close()
 
     def start(self, keys: Key[Array, " seeds"], agent: Agent) -> Players:
@@ -67,6 +70,8 @@ class AheadPlayer:
             result = self._player.collect(keys, agent, players)
         else:
             result, self._next = self._next.result(), None
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix="playing ahead")
         # Learning consumes the agent's arrays.
         copied = jax.tree.map(jnp.copy, agent)
         self._next = self._thread.submit(self._player.collect, self._keys_ahead(keys), copied, result[0])

@@ -1,5 +1,6 @@
 """MAG and MAMBA as methods: their presets, and the paper's numbers that depend on the map."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from mag.algorithms.mag.config import MAGConfig, ModelsConfig
@@ -158,7 +159,7 @@ def facts(env: str, spec: "EnvSpec | None") -> Changes:
     return changes
 
 
-def unused(config: Any) -> Changes:
+def unused(config: Any) -> Mapping[str, str]:
     """Without a planner, the options of planner and model reward."""
     return {"planner.": NO_PLANNER, "model_reward.": NO_PLANNER} if config.planner.kind == "none" else {}
 

@@ -1,6 +1,6 @@
 """Attention-PPO, CommNet and G2A as methods: their published numbers, their presets and their networks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
@@ -60,13 +60,13 @@ def facts(env: str, spec: "EnvSpec | None") -> Changes:
     return {} if spec is None else {"learning.reward_scale": spec.reward_scale}
 
 
-def no_models(config: Any) -> Changes:
+def no_models(config: Any) -> Mapping[str, str]:
     """Options of the model-based methods, which model-free methods do not have."""
     why = {"planner.": "does not plan", "rollout.": "has no model rollouts"}
     return why | dict.fromkeys(("models.", "model_reward.", "replay."), "learns no models")
 
 
-def one_network(config: Any) -> Changes:
+def one_network(config: Any) -> Mapping[str, str]:
     """Options that CommNet does not use: those of model-based methods, and a critic's learning rate."""
     return {**no_models(config), "learning.critic_learning_rate": "has no critic of its own"}
 

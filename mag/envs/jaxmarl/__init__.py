@@ -43,6 +43,7 @@ def specs() -> dict[str, EnvSpec]:
             episode_limit=task.limit,
             has_masks=task.has_masks,
             has_wins=False,
+            reward_scale=task.reward_scale,
             team_reward=task.team_reward,
         )
         for map_name, task in TASKS.items()
@@ -53,4 +54,4 @@ def make(map_name: str) -> JaxMarlEnv:
     """The environment of one of the maps in `specs()`."""
     task = TASKS[map_name]
     env, rules = task.build(task)
-    return JaxMarlEnv(f"jaxmarl/{map_name}", env, episode_limit=task.limit, rules=rules)
+    return JaxMarlEnv(f"jaxmarl/{map_name}", env, episode_limit=task.limit, rules=rules, reward_scale=task.reward_scale)

@@ -22,6 +22,7 @@ class Task:
     limit: int
     has_masks: bool = False
     team_reward: bool = True
+    reward_scale: float = 1.0
     env_id: str = ""
     layout: str = ""
 
@@ -75,7 +76,7 @@ TASKS: dict[str, Task] = dict(
         _particle_task("MPE_simple_spread_v3", n_agents=3, obs_dim=18, n_actions=5),
         _particle_task("MPE_simple_reference_v3", n_agents=2, obs_dim=21, n_actions=50),
         _particle_task("MPE_simple_speaker_listener_v4", n_agents=2, obs_dim=11, n_actions=5, has_masks=True),
-        _particle_task("MPE_simple_tag_v3", n_agents=4, obs_dim=18, n_actions=5, team_reward=False),
+        _particle_task("MPE_simple_tag_v3", n_agents=4, obs_dim=18, n_actions=5, team_reward=False, reward_scale=0.4),
         _particle_task("MPE_simple_adversary_v3", n_agents=3, obs_dim=12, n_actions=5, team_reward=False),
         _particle_task("MPE_simple_push_v3", n_agents=2, obs_dim=21, n_actions=5, team_reward=False),
         ("switch_riddle", Task(_riddle, n_agents=3, obs_dim=2, n_actions=3, limit=6)),
