@@ -4,11 +4,13 @@ import importlib
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from mag.algorithms.registry import ALGORITHMS, default_config
 from mag.options import options
+from mag.runs import zoo
 from mag.runs.metrics import METRICS
 from tests.support.pages import ROOT, name
 
@@ -67,6 +69,36 @@ def test_win_rates_are_those_of_the_results(monkeypatch, tmp_path):
         "| b | 200 000 | 78 (11) | not run | 5 (1 seed) |",
         "| a | 1 000 | 9 | 53 (3 seeds) | not run |",
     ]
+
+
+def test_scores_have_fig_2_first_and_no_runs_twice(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(ROOT / "docs/hooks")
+    results = importlib.import_module("results")
+    kept = {"easy": "# 23 November 2026\nsteps = 40_000\n", "figure4": "steps = 40_000\n"}
+    kept |= {"planning": "steps = 40_000\n", "figure2": '[steps]\n"x/a" = 100_000\ndefault = 200_000\n'}
+    for study, file in kept.items():
+        (tmp_path / study).mkdir()
+        (tmp_path / study / "study.toml").write_text(file)
+        (tmp_path / study / "table.md").write_text(
+            "| env | curve | seeds | mean | IQM | by seed |\n| --- | --- | --- | --- | --- | --- |\n"
+            f"| x/a | MAG | {len(study)} | 0.50 | 0.50 | 0.50 |\n| x/a | MAG, horizon 1 | 1 | 0.04 | 0.04 | 0.04 |\n"
+        )
+    monkeypatch.setattr(results, "RESULTS", tmp_path)
+    rows = [[cell.strip() for cell in row.split("|")[1:6]] for row in results.scores("mag").splitlines()[2:]]
+    assert [row[0].partition("]")[0][1:] for row in rows] == ["figure2", "planning", "easy"]
+    assert [row[2:] for row in rows] == [
+        ["100 000", "29 November", "7"],
+        ["40 000", "29 November", "8"],
+        ["40 000", "23 November", "4"],
+    ]
+
+
+def test_a_trained_policy_tells_the_options_that_its_recipe_had(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "docs/hooks")
+    tables = importlib.import_module("tables")
+    told = tables.since_changed(zoo.entry(Path("zoo/3s_vs_3z-mag")))
+    assert {"--ppo.gamma 0.99", "--collect.time-limit cut"} <= set(told)
+    assert not [each for each in told if each.startswith(("--rollout.replayed", "--workers"))]
 
 
 def page(site, place):

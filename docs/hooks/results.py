@@ -77,17 +77,36 @@ def studies() -> str:
     return table(("study", "environments", "methods", "seeds"), rows)
 
 
+NEWEST = "29 November"
+"""The day of the recipe in studies whose file names no day."""
+
+
 def scores(algo: str) -> str:
-    """A method's scores in all studies: mean of the last three tests."""
+    """A method's scores, mean of the last three tests: Fig. 2 first, and no runs twice."""
     columns = ("seeds", "mean", "IQM", "by seed")
-    rows = [
-        [f"[{name}](../../results/{name}/table.md)", f"`{row['env']}`", *(row[each] for each in columns)]
-        for name in found()
-        for row in table_of_curves(RESULTS / name / "table.md")
-        if row["curve"] == LABELS[algo]
-    ]
-    head = ("study", "environment", "seeds", "mean", "interquartile mean (95 %)", "by seed")
-    return table(head, rows) if rows else "No study of it is kept yet."
+    rows: dict[tuple[str, ...], list[str]] = {}
+    studies = found()
+    for name in sorted(studies, key=lambda name: (name != "figure2", day(name) != NEWEST, name != "planning", name)):
+        for row in table_of_curves(RESULTS / name / "table.md"):
+            if row["curve"] == LABELS[algo]:
+                runs = (row["env"], steps(studies[name], row["env"]), day(name))
+                cells = [f"[{name}](../../results/{name}/table.md)", f"`{runs[0]}`", *runs[1:]]
+                rows.setdefault(runs, [*cells, *(row[each] for each in columns)])
+    head = ("study", "environment", "steps", "recipe of", "seeds", "mean", "interquartile mean (95 %)", "by seed")
+    return table(head, rows.values()) if rows else "No study of it is kept yet."
+
+
+def day(study: str) -> str:
+    """The day of the recipe with which a study's runs were made, as its file says."""
+    said = re.search(r"\d+(?: and \d+)? November", (RESULTS / study / "study.toml").read_text())
+    return said[0] if said else NEWEST
+
+
+def steps(study: dict[str, Any], env: str) -> str:
+    """A study's environment steps on an environment."""
+    given = study["steps"]
+    number = given.get(env, given.get("default")) if isinstance(given, dict) else given
+    return f"{number:,}".replace(",", " ")
 
 
 MODEL_BASED = ("MAG", "MAMBA")

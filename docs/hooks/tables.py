@@ -4,6 +4,7 @@ import contextlib
 import functools
 import importlib
 import io
+import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -174,8 +175,31 @@ def zoo() -> str:
             "-" if each.made["eval_win_rate"] is None else f"{each.made['eval_win_rate']:.2f}",
             f"{each.weights.stat().st_size / 1000:.0f} kB",
             f"`{each.made['command']}`",
+            ", ".join(f"`{option}`" for option in since_changed(each)) or "-",
         ]
         for name, each in entries
     )
     head = ("name", "method", "environment", "steps", "win rate of the last test (32 battles)", "weights", "made by")
-    return table(head, rows) if entries else "None is kept yet."
+    return table((*head, "to add with today's recipe"), rows) if entries else "None is kept yet."
+
+
+NOT_LEARNED = ("steps", "seed", "num_seeds", "workers", "evaluation.", "checkpoint.", "host.", "logger")
+"""Beginnings of options that are no part of a recipe."""
+
+
+def since_changed(entry: Any) -> list[str]:
+    """The options of an entry's run that neither its command names nor today's recipe sets, as they are typed."""
+    from mag import envs
+
+    config = entry.config
+    told = json.loads((entry.folder / "config.json").read_text())["options"]
+    older = {} if "collect.time_limit" in told else {"collect.time_limit": "cut"}  # the only kind before that option
+    was = {each.name: each.value for each in options(config)} | older
+    today = default_config(config.algo, config.env, config.size, config.recipe, spec=envs.spec(config.env))
+    now = list(options(today))
+    typed = {each.name: f"--{each.name.replace('_', '-')}" for each in now if not each.name.startswith(NOT_LEARNED)}
+    return [
+        f"{typed[each.name]} {word(was[each.name])}"
+        for each in now
+        if each.name in typed and was[each.name] != each.value and typed[each.name] not in entry.made["command"]
+    ]
