@@ -158,7 +158,7 @@ def announce(what: str) -> None:
 
 
 def caution(env: str, content: dict[str, Any] | None) -> None:
-    """Print on standard error in what an environment is not the published one, before it is played.
+    """Warn on standard error, before play, where an environment differs from the published one.
 
     `content`: a map file's content as the run stored it. Raises UsageError where something needed is missing.
     """

@@ -3,9 +3,10 @@
 SMAC numbers the enemies once for a whole battle. Where many are alike, the number says little and the distance nearly
 all: an agent can find out which enemy is near only by comparing all of them, and a world model has to keep every
 enemy's position for it. Here the enemies in an agent's observation, and its actions that attack them, are in the order
-of their distance from the agent, unseen enemies last: action `first_action` attacks the nearest. All else is
-shown as before, except which enemy of one step is which in the next, and which enemies of two agents are the same one.
-The global state, and the last targets that SMAX shows of allies, keep the battle's numbers.
+of their distance from the agent, unseen enemies last: action `first_action` attacks the nearest. Two things are lost:
+which enemy of one step is which in the next, and which enemies of two agents are the same one. The global state, and
+the last targets that SMAX shows of allies, keep the battle's numbers.
+
 It is a fixed order in place of networks that do not depend on the order of units, such as Hao et al.'s (ICLR 2023,
 "Boosting multiagent reinforcement learning via permutation invariant and permutation equivariant networks").
 

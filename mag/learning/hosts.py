@@ -15,13 +15,13 @@ def leads() -> bool:
 
 
 def wait(what: str) -> None:
-    """Go on when all processes have come to this point, named `what`."""
+    """Block until every process has reached this point; `what` names it."""
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices(what)
 
 
 def greatest(number: int) -> int:
-    """The greatest of the processes' numbers, so that all of them decide alike."""
+    """The maximum of a number over all processes, so that all of them take the same decision."""
     if jax.process_count() == 1:
         return number
     return int(np.max(multihost_utils.process_allgather(np.int32(number))))

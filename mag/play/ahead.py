@@ -1,7 +1,8 @@
 """Playing on the host while the algorithm learns.
 
-Each call returns items that were played while the algorithm last learned, by the policy from before that learning; an
-algorithm that learns from a replay allows that. The first call, also after a resume, has to play its items itself.
+Each call returns the items that were played while the algorithm last learned. The policy that played them is one
+iteration older, which an algorithm that learns from a replay allows. The first call, also after a resume, plays its
+own items.
 """
 
 from concurrent.futures import Future, ThreadPoolExecutor

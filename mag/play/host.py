@@ -4,10 +4,10 @@ Items are recorded and counted exactly as by the player in JAX (`mag.play.host_i
 its environment and its number alone, not on which process answers first, so that a run whose processes never fail
 repeats bit for bit.
 
-If an episode breaks off (its process crashes, hangs or raises), the items that the current call of `collect` has from
-it are dropped. Those that earlier calls have handed on stay and are learned from: these transitions really happened.
-What follows them is marked as the start of another episode, so that they are cut there. Were
-items held back until their episode ended, on-policy methods would learn from what older parameters played.
+An episode breaks off where its process crashes, hangs or raises. Its items from the current call of `collect` are
+dropped. Its items from earlier calls stay and are learned from, for these transitions really happened; the item after
+them is marked as the start of another episode, which cuts the sequence there. Holding items back until their episode
+ends would give on-policy methods what older parameters played.
 """
 
 import os

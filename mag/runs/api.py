@@ -90,11 +90,10 @@ class Policy:
     ) -> Int[np.ndarray, " agents"]:
         """The joint action `[agents]` for a joint observation `[agents, obs]`, or for a whole `TimeStep`.
 
-        `first` starts an episode, as the first call always does; by default every action is available and every agent
-        alive. A `TimeStep` contains all three. `greedy` takes the likeliest actions; else they are sampled, without
-        the exploration of training. A policy
-        trained with `collect.nearest_first` takes enemies in any order, and its attacks count in the same order. Raises
-        UsageError for arrays of other shapes.
+        `first` starts an episode, as the first call always does. By default every action is available and every agent
+        alive. A `TimeStep` contains all three. `greedy` takes the likeliest actions; without it actions are sampled,
+        but not with the exploration of training. A policy trained with `collect.nearest_first` takes enemies in any
+        order, and its actions attack in that same order. Raises UsageError for arrays of other shapes.
         """
         timestep = observation
         if not isinstance(timestep, TimeStep):

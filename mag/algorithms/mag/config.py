@@ -97,8 +97,8 @@ class ModelsConfig:
     """Share of the KL term that moves the prior towards the posterior."""
 
     end_factor: float = number(1.0, above=0, source=None)
-    """Factor on the probability that an imagined episode ends; needs `networks.joint_events`. Models let battles end
-    less often than they do."""
+    """Factor on the probability that an imagined episode ends; needs `networks.joint_events`. The models predict
+    fewer ends than there are."""
 
     def check(self) -> None:
         """Raise UsageError where there is a single bin."""
