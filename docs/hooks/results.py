@@ -41,7 +41,8 @@ def pages() -> dict[str, str]:
 
 def pictures() -> dict[str, Path]:
     """The figures by their place on the site."""
-    return {f"results/{path.parent.name}.png": path for path in sorted(RESULTS.glob("*/figure.png"))}
+    figures = {f"results/{path.parent.name}.png": path for path in sorted(RESULTS.glob("*/figure.png"))}
+    return figures | {f"results/{path.parent.name}-errors.png": path for path in sorted(RESULTS.glob("*/errors.png"))}
 
 
 def study_page(name: str, study: dict[str, Any]) -> str:
@@ -174,6 +175,7 @@ def relink(markdown: str, place: str) -> str:
     """Links to studies, lab book and source as they hold in the repository, led to the site's pages and pictures."""
     root, up = r"\]\((?:\.\./)+", "../" * place.count("/")
     markdown = re.sub(rf"{root}results/([\w-]+)/figure\.png\)", rf"]({up}results/\1.png)", markdown)
+    markdown = re.sub(rf"{root}results/([\w-]+)/errors\.png\)", rf"]({up}results/\1-errors.png)", markdown)
     markdown = re.sub(rf"{root}results/([\w-]+)/table\.md\)", rf"]({up}results/\1.md)", markdown)
     markdown = re.sub(rf"{root}(results/lab-book/[\w.-]+\.md(?:#[\w-]+)?)\)", rf"]({up}\1)", markdown)
     return re.sub(rf"{root}(mag/[\w/]+)\.py#([\w.]+)\)", lambda to: f"][{to[1].replace('/', '.')}.{to[2]}]", markdown)
