@@ -25,7 +25,7 @@ from mag.algorithms.mag.local_models import LocalModels, ModelState
 from mag.algorithms.mag.model_reward import ModelReward
 from mag.algorithms.mag.policy import Actor
 from mag.algorithms.mag.policy_update import PolicyState, fit_policy, init_policy
-from mag.algorithms.mag.rollout import Rollout, rollouts
+from mag.algorithms.mag.rollout import Rollout, rollout, rollouts
 from mag.algorithms.registry import default_config
 from mag.envs import EnvSpec
 from mag.envs.smaclite import make_inner
@@ -89,7 +89,8 @@ def planning() -> Result:
     def play(key: PRNGKeyArray, models: LocalModels, model_reward: ModelReward, actor: Actor) -> Rollout:
         predict = algorithm.predictor(models, model_reward, actor)
         starts = _random_states(keys[3], STARTS, config.networks)
-        return rollouts(key, starts, models=models, actor=actor, predict=predict, length=length, chunk_size=chunk_size)
+        one = partial(rollout, models=models, actor=actor, predict=predict, length=length)
+        return rollouts(key, starts, one, chunk_size=chunk_size)
 
     step = operations.of_planned_step(models, model_reward, actor, config.planner)
     flops = float(STARTS * length * REFERENCE_SPEC.n_agents * step)

@@ -20,7 +20,7 @@ from mag.algorithms.mag.policy_update import PolicyState, fit_policy, init_polic
 from mag.algorithms.mag.ratio import RatioReward
 from mag.algorithms.mag.replay import ReplayState, make_replay, size
 from mag.algorithms.mag.replayed import newest_sequences, replayed, side_by_side
-from mag.algorithms.mag.rollout import EVERY, Rollout, num_states, resolve_chunk_size, rollouts, start_states
+from mag.algorithms.mag.rollout import EVERY, Rollout, num_states, resolve_chunk_size, rollout, rollouts, start_states
 from mag.algorithms.mag.world_model import Predict, State, WorldModel
 from mag.envs import EnvSpec
 from mag.learning.optimise import Trainable, fit, make_optimiser
@@ -173,16 +173,15 @@ class MAG:
         windows = self.start_replay.sample(data, key_sample).experience
         chosen = slice(self.config.rollout.burn_in, None) if self.config.rollout.windows else EVERY
         starts = start_states(key_start, models, windows, chosen)
-        imagined = rollouts(
-            key_rollout,
-            starts,
+        one = partial(
+            rollout,
             models=models,
             actor=actor,
             predict=self.predictor(models, model_reward, actor),
             length=self.config.rollout.length,
-            chunk_size=self.chunk_size(num_states(starts)),
             team_reward=self.spec.team_reward,
         )
+        imagined = rollouts(key_rollout, starts, one, chunk_size=self.chunk_size(num_states(starts)))
         if not self.config.rollout.replayed:
             return imagined
         return side_by_side(imagined, self.replayed(key_real, models, data))

@@ -1,5 +1,6 @@
 """Model rollouts (Algorithm 1, lines 6-15): the joint policy plays inside the world model."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -85,24 +86,11 @@ def rollout(
 
 
 def rollouts(
-    key: PRNGKeyArray,
-    starts: State,
-    *,
-    models: WorldModel,
-    actor: Actor,
-    predict: Predict,
-    length: int,
-    chunk_size: int,
-    team_reward: bool = True,
+    key: PRNGKeyArray, starts: State, one: Callable[[PRNGKeyArray, State], Rollout], *, chunk_size: int
 ) -> Rollout:
-    """Lines 8-14 from all start states, `chunk_size` at once: `[starts, k, ...]`. The key is consumed."""
+    """Lines 8-14: `one` rollout from each start, `chunk_size` at once: `[starts, k, ...]`. The key is consumed."""
     keys = jax.random.split(key, num_states(starts))
-
-    def one(inputs: tuple[PRNGKeyArray, State]) -> Rollout:
-        key, start = inputs
-        return rollout(key, start, models=models, actor=actor, predict=predict, length=length, team_reward=team_reward)
-
-    return jax.lax.map(one, (keys, starts), batch_size=min(chunk_size, len(keys)))
+    return jax.lax.map(lambda each: one(*each), (keys, starts), batch_size=min(chunk_size, len(keys)))
 
 
 def num_states(states: State) -> int:

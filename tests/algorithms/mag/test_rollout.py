@@ -96,8 +96,8 @@ def test_mag_with_one_trajectory_is_mamba():
         return mamba(jax.random.split(key, 2)[0], state, action)  # with L = 1 the planner predicts with this one
 
     def run(predict):
-        play = partial(rollouts, models=models, actor=actor, predict=predict, length=LENGTH, chunk_size=5)
-        return jax.jit(lambda key: play(key, jnp.zeros((5, SPEC.n_agents, 2))))(KEY)
+        one = partial(rollout, models=models, actor=actor, predict=predict, length=LENGTH)
+        return jax.jit(lambda key: rollouts(key, jnp.zeros((5, SPEC.n_agents, 2)), one, chunk_size=5))(KEY)
 
     one, two = (
         run(predictor(models, "shooting", actor=actor, model_reward=model_reward, num_trajectories=n, horizon=2))
@@ -140,13 +140,10 @@ def test_planned_plans_with_the_current_joint_policy():
 @pytest.mark.slow
 def test_start_states_roll_out_alike_however_many_at_once():
     starts = random_state(1, 5)
+    three_steps = partial(rollout, models=MODELS, actor=ACTOR, predict=MODELS.predict, length=3)
 
     def run(chunk_size):
-        return jax.jit(
-            lambda key: rollouts(
-                key, starts, models=MODELS, actor=ACTOR, predict=MODELS.predict, length=3, chunk_size=chunk_size
-            )
-        )(KEY)
+        return jax.jit(lambda key: rollouts(key, starts, three_steps, chunk_size=chunk_size))(KEY)
 
     some, one = run(2), run(99)
     assert some.reward.shape == (5, 3, 1) and some.last.deter.shape == (5, 3, 6)
