@@ -53,7 +53,7 @@ class Bounds(NamedTuple):
 
 
 def number(
-    default: Number,
+    default: Number | None,
     *,
     least: Number | None = None,
     most: Number | None = None,
@@ -63,7 +63,7 @@ def number(
     only_with: str | tuple[str, ...] = (),
     only_without: str = "",
 ) -> Any:
-    """A field that holds a number within bounds.
+    """A field that holds a number within bounds, or None where its type and default say so.
 
     `source` names the publication that the default comes from, which the help quotes; None if there is none. The
     number has an effect only if one of the fields `only_with` of its group is set, and `only_without` is not; a field

@@ -24,10 +24,10 @@ class Options:
     """Batches of stored sequences to predict."""
     rollouts: int = number(400, least=0, source=None)
     """Approximate number of rollouts in the world model whose joint actions the simulator repeats; 0 for none."""
-    seed: int = number(-1, least=-1, source=None)
-    """Seed of a run that has several; -1: its first."""
-    out: str = choice("", source=None)
-    """File for a picture of those rollouts, ending in .png, .svg or .pdf; none if not given."""
+    seed: int | None = number(None, least=0, source=None)
+    """Which of the run's seeds (default: its first)."""
+    out: Path | None = choice(None, source=None)
+    """File for a picture of those rollouts, ending in .png, .svg or .pdf (default: no picture)."""
     json: bool = choice(False, source=None)
     """Print one JSON object instead of text."""
 
@@ -42,8 +42,9 @@ def run(words: list[str]) -> None:
     from mag.reports.diagnose import diagnose_run, format_result
     from mag.reports.realism import write_picture
 
-    seed = None if options.seed < 0 else options.seed
-    result = diagnose_run(Path(path), options.batches, options.rollouts, planner, seed, simulator=out is not None)
+    result = diagnose_run(
+        Path(path), options.batches, options.rollouts, planner, options.seed, simulator=out is not None
+    )
     print(json.dumps(result, allow_nan=False) if options.json else format_result(result), flush=True)
     if out:
         write_picture(result["realism"], out, f"{result['algo']} on {result['env']}, {result['env_steps']} env steps")
@@ -51,9 +52,9 @@ def run(words: list[str]) -> None:
 
 def picture_file(options: Options) -> Path | None:
     """The picture's file. Raises UsageError, before anything is computed, if it cannot be written."""
-    if not options.out:
+    out = options.out
+    if out is None:
         return None
-    out = Path(options.out)
     if out.suffix.lower() not in PICTURES:
         raise UsageError(f"--out is {out}; a picture's name ends in one of {', '.join(PICTURES)}")
     if options.rollouts == 0:

@@ -15,14 +15,14 @@ class Options:
 
     episodes: int = number(32, least=1, source=None)
     """Episodes per seed."""
-    env: str = choice("", source=None)
-    """Another environment whose agents, observations and actions have the run's sizes; empty: the run's own."""
+    env: str | None = choice(None, source=None)
+    """Another environment whose agents, observations and actions have the run's sizes (default: the run's own)."""
     sampled: bool = choice(False, source=None)
     """Draw actions as in training, exploration included; without it play is greedy."""
-    seed: int = number(-1, least=-1, source=None)
-    """Random seed of the episodes; -1: that of training's tests."""
-    batch: int = number(0, least=0, source=None)
-    """Episodes played at once; 0: all or, of environments on the host, one per core."""
+    seed: int | None = number(None, least=0, source=None)
+    """Random seed of the episodes (default: that of training's tests)."""
+    batch: int | None = number(None, least=1, source=None)
+    """Episodes played at once (default: all or, of environments on the host, one per core)."""
     json: bool = choice(False, source=None)
     """Print one JSON object instead of text."""
 
@@ -41,9 +41,9 @@ def run(words: list[str]) -> None:
     result = evaluate_run(
         Path(path),
         options.episodes,
-        env=options.env or None,
+        env=options.env,
         sampled=options.sampled,
-        seed=None if options.seed < 0 else options.seed,
-        batch=options.batch or None,
+        seed=options.seed,
+        batch=options.batch,
     )
     print(json.dumps(result) if options.json else format_result(result))
