@@ -23,6 +23,7 @@ from mag import envs
 from mag.algorithms.config import RunConfig
 from mag.errors import PlayError, UsageError
 from mag.learning import hosts
+from mag.learning.parallel import device_grid
 from mag.play.collecting import Played
 from mag.play.episode import Agent
 from mag.play.testing import evaluation_keys, means, returns_of_agents
@@ -65,6 +66,7 @@ def follow(path: Path, config: RunConfig) -> dict[str, Any]:
 
 def train_in(path: Path, config: RunConfig, kept: RunFolder | None = None) -> dict[str, Any]:
     """`train`, but OSError where files cannot be written. A folder `kept` is read in place of the one written to."""
+    device_grid(config.num_seeds, config.workers)  # refuses too many workers before there is a folder
     with claim(path, config) as folder, StopRequest(notify=print) as stop, contextlib.ExitStack() as stack:
         kept = kept or folder
         if finished := read_summary(kept, config):
