@@ -146,13 +146,9 @@ def load_study(path: Path) -> Study:
     for seed, env, method in itertools.product(seeds, values["envs"], values["methods"]):
         used = {repr(point): point for point in (usable(file, env, method, each) for each in points)}
         cells += [make_cell(file, env, method, seed, point) for point in used.values()]
-    names = ("env", "method", *(["variant"] if "variants" in values else []), *flatten(values.get("grid", {})))
-    panels = values.get("panels", "env")
-    curves = values.get("curves", [name for name in names if name != panels])
-    for field, given in (("panels", [panels]), ("curves", curves)):
-        check_items(file, field, given, names)
     check_points(file, cells)
-    return Study(path, values.get("title", path.stem), tuple(cells), panels, tuple(curves))
+    panels, curves = told_apart_by(file, cells)
+    return Study(path, values.get("title", path.stem), tuple(cells), panels, curves)
 
 
 def check_keys(file: StudyFile) -> None:
@@ -331,6 +327,31 @@ def check_points(file: StudyFile, cells: list[Cell]) -> None:
             raise file.error(
                 f"variants.{cell.variant}", f"makes the same runs as variants.{other.variant}; leave one out"
             )
+
+
+def told_apart_by(file: StudyFile, cells: list[Cell]) -> tuple[str, tuple[str, ...]]:
+    """What the panels differ in and what the curves do, options by the configuration's names.
+
+    Raises UsageError for a name that is unknown, and for one that is left out although runs differ in it: they would
+    count as seeds of one curve. Environments may be left out, for scores are compared on each by itself.
+    """
+    values = file.values
+    grid = flatten(values.get("grid", {}))
+    variants = {"variant": values["variants"]} if "variants" in values else {}
+    choices = {"env": values["envs"], "method": values["methods"], **variants, **grid}
+    panels = values.get("panels", "env")
+    curves = values.get("curves", [name for name in choices if name != panels])
+    for field, given in (("panels", [panels]), ("curves", curves)):
+        check_items(file, field, given, choices)
+    for name, different in choices.items():
+        if len(different) > 1 and name not in ("env", panels, *curves):
+            raise file.error(
+                "curves",
+                f"{name} is missing, so that runs which differ in it would count as seeds of one curve; name it in "
+                "panels or curves",
+            )
+    fields = {name: next((field for cell in cells if (field := field_of(cell.config, name))), name) for name in grid}
+    return fields.get(panels, panels), tuple(fields.get(name, name) for name in curves)
 
 
 def given_options(file: StudyFile, env: str, method: str, point: Point) -> list[Given]:

@@ -48,6 +48,14 @@ def test_a_grid_at_the_preset_shares_its_runs_with_studies_without_a_grid(tmp_pa
     assert plain < {cell.name for cell in study.cells} and len(study.cells) == 12  # MAMBA 4, MAG 4 and 4
 
 
+def test_the_names_of_curves_are_the_configurations_however_the_grid_spells_them(tmp_path):
+    text = STUDY.replace('"commnet"', '"mag"') + "[grid]\nplanner.num-trajectories = [1, 3]\n"
+    assert write_study(tmp_path, text).curves == ("method", "planner.num_trajectories")
+    named = "panels = 'planner.num-trajectories'\ncurves = ['method']\n"  # environments may share a curve
+    study = write_study(tmp_path, text.replace("[grid]", named + "[grid]"))
+    assert (study.panels, study.curves) == ("planner.num_trajectories", ("method",))
+
+
 VARIANTS = """
 [variants.best]
 [variants.drawn]
@@ -147,6 +155,15 @@ WRONG_OPTIONS = {
     "variant that is no table": ("[variants]\na = 3", "line 9: variants.a: 3 must be a table of options"),
     "value of a variant": ("[variants.a]\nppo.gamma = 2", "line 9: variants.a.ppo.gamma: ppo.gamma is 2"),
     "equal variants": ("[variants.a]\nppo.gamma = 0.5\n[variants.b]\nppo.gamma = 0.5", "line 10: variants.b: makes"),
+    "grid pooled": (
+        "curves = ['method']\n[grid]\ncollect.steps = [8, 16]",
+        "line 8: curves: collect.steps is missing, so that runs which differ in it would count as seeds of one curve",
+    ),
+    "methods pooled": ("panels = 'env'\ncurves = []", "line 9: curves: method is missing"),
+    "variants pooled": (
+        "curves = ['method']\n[variants.a]\n[variants.b]\ncollect.steps = 9",
+        "line 8: curves: variant is",
+    ),
     "grid without list": ("[grid]\nppo.gamma = 0.9", "line 9: grid.ppo.gamma: 0.9 must be a list of values"),
 }
 
