@@ -90,10 +90,7 @@ def shared(config: dict[str, Any] | None) -> dict[str, Any] | None:
 
 def kept_cells(study: Study, results: Path) -> dict[str, Record]:
     """The finished curves of a study's cells that are kept under `results`, by cell name."""
-    known = {
-        identity(record.env, record.algo, record.axes, record.options, record.seed): record
-        for record in kept_records(results / study.name)
-    }
+    known = {record_identity(record): record for record in kept_records(results / study.name)}
     found = {cell.name: known.get(cell_identity(cell)) for cell in study.cells}
     steps = {cell.name: cell.config.steps for cell in study.cells}
     return {name: record for name, record in found.items() if record and record.env_steps >= steps[name]}
@@ -114,6 +111,16 @@ def identity(env: str, algo: str, axes: dict[str, str], options: Options, seed: 
     """A key that two records share if they are the same experiment with the same seed."""
     fixed = sorted((name, as_word(value)) for name, value in options.items() if name.split(".")[0] not in FREE)
     return (env, algo, tuple(sorted(axes.items())), tuple(fixed), seed)
+
+
+def record_identity(record: Record) -> tuple[Any, ...]:
+    """The `identity` of a record."""
+    return identity(record.env, record.algo, record.axes, record.options, record.seed)
+
+
+def united(older: list[Record], newer: list[Record]) -> list[Record]:
+    """All records, of those of the same `identity` the newer one."""
+    return list({record_identity(record): record for record in (*older, *newer)}.values())
 
 
 def cell_identity(cell: Cell) -> tuple[Any, ...]:

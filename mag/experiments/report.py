@@ -11,7 +11,7 @@ import pandas as pd
 from mag.errors import UsageError
 from mag.experiments import export, figures, page
 from mag.experiments.analysis import AREA, FINAL, SCORES, Analysis
-from mag.experiments.kept import CURVES, kept_records, read_cells, study_records, write_records
+from mag.experiments.kept import CURVES, kept_records, read_cells, study_records, united, write_records
 from mag.experiments.model_errors import (
     RolloutErrors,
     difference_figure,
@@ -222,11 +222,14 @@ def write_summary(
 
 
 def keep(material: Material, out: Path, results: Path) -> Path:
-    """Keep a study's finished curves, its table and its figures under `results/<study>`."""
+    """Keep a study's finished curves, its table and its figures under `results/<study>`.
+
+    Curves that are kept there already stay, also those that the study no longer asks for, unless they are made anew.
+    """
     assert material.study is not None
     folder = results / material.study.name
     own = [record for record in material.records if record.about]
-    write_records(folder, own)
+    write_records(folder, united(kept_records(folder), own))
     if material.study.path.resolve() != (folder / "study.toml").resolve():
         shutil.copyfile(material.study.path, folder / "study.toml")
     shutil.copyfile(out / "table.md", folder / "table.md")

@@ -138,6 +138,26 @@ def test_kept_curves_come_back_as_they_were_and_are_not_made_again(swept, writte
     assert first.equals(second)
 
 
+def test_kept_curves_stay_when_the_study_asks_for_others(swept, written, tmp_path):
+    folder, study = swept
+    place = keep(of_study(study, folder / "runs", folder / "none"), written[1], tmp_path)
+    before = {(each.env, each.algo, each.seed): each.curve for each in kept.kept_records(place)}
+    # One method less, and more steps on one environment: of eight curves two are of the study.
+    text = STUDY.replace(', "commnet"', "").replace("steps = 500", 'steps = {default = 500, "probe/relay" = 501}')
+    other = write_study(tmp_path, text, f"{study.name}.toml")
+    material = of_study(other, tmp_path / "nowhere", tmp_path)
+    assert len(material.records) == 2
+    keep(material, written[1], tmp_path)
+    after = {(each.env, each.algo, each.seed): each.curve for each in kept.kept_records(place)}
+    assert len(after) == 8 and after == before
+    # A curve that is made anew takes the place of the older one.
+    shorter = [
+        each._replace(curve={name: column[:3] for name, column in each.curve.items()}) for each in material.records
+    ]
+    keep(material._replace(records=shorter), written[1], tmp_path)
+    assert sorted(len(each.curve["env_steps"]) for each in kept.kept_records(place)) == [3, 3] + [6] * 6
+
+
 def test_a_kept_curve_that_is_too_short_or_of_other_options_does_not_count(swept, tmp_path):
     folder, study = swept
     material = of_study(study, folder / "runs", folder / "none")
