@@ -54,11 +54,12 @@ def method_and_env(job: Job) -> tuple[str, str]:
 class Display:
     """The output of a sweep; a context manager, which shows the live table between entering and leaving."""
 
-    def __init__(self, title: str, jobs: list[Job], *, kept: int, console: Console | None = None) -> None:
+    def __init__(self, title: str, jobs: list[Job], *, done: int, console: Console | None = None) -> None:
         self._console = console or Console(highlight=False, soft_wrap=True)
         self._title = title
         self._jobs = jobs
-        self._kept = kept
+        self._done = done
+        """Runs of the study for which there is no job, as their curves are kept or in the folder of another."""
         self._live = Live(console=self._console, refresh_per_second=2, transient=True)
         self._pace = Pace()
         self._begun: dict[Job, int] = {}
@@ -68,8 +69,8 @@ class Display:
         self._read = self._printed = time.monotonic()
 
     def __enter__(self) -> "Display":
-        kept = f", curves of {self._kept} more are kept" if self._kept else ""
-        self.say(f"{self._title}: {len(self._jobs)} runs{kept}")
+        done = f", {self._done} more are finished or kept" if self._done else ""
+        self.say(f"{self._title}: {len(self._jobs)} runs{done}")
         if self._console.is_terminal:
             self._live.start()
         return self

@@ -9,8 +9,10 @@ from typing import Any
 from mag.errors import UsageError
 from mag.experiments.display import Display
 from mag.experiments.jobs import Job, Outcome, Pool, glance, is_finished, is_in_use
-from mag.experiments.kept import CURVES, kept_cells, outdated
+from mag.experiments.kept import CURVES, kept_cells, outdated, read_cells
+from mag.experiments.records import differences
 from mag.experiments.study import Cell, Study, as_command
+from mag.options import to_json
 from mag.runs.config_file import check_same, read_config
 from mag.runs.folder import RunFolder
 from mag.runs.interrupt import StopRequest
@@ -29,19 +31,37 @@ def runs_folder(study: Study, runs: Path | None) -> Path:
 def plan_jobs(study: Study, runs: Path, kept: set[str], *, seeds_together: bool) -> list[Job]:
     """The jobs that train a study's runs, in the order of the study, without the cells named in `kept`.
 
-    With `seeds_together`, cells that are finished in a folder of their own are left out.
+    Cells that are finished in the folder of another job, alone or beside other seeds, are left out.
     """
+    done = finished_in(study, runs)
     cells = [cell for cell in study.cells if cell.name not in kept]
     if not seeds_together:
-        return [Job(cell.name, (cell,), runs / cell.name) for cell in cells]
-    cells = [cell for cell in cells if not is_finished(runs / cell.name, cell.config.steps)]
+        return [
+            Job(cell.name, (cell,), own)
+            for cell in cells
+            for own in [runs / cell.name]
+            if done.get(cell.name, own) == own
+        ]
     return [
         Job(name, tuple(group), runs / name)
-        for group in neighbours(cells)
+        for group in neighbours([cell for cell in cells if cell.name not in done])
         for name in [
             group[0].name if len(group) == 1 else f"{group[0].key}-seeds{seed_of(group[0])}-{seed_of(group[-1])}"
         ]
     ]
+
+
+def finished_in(study: Study, runs: Path) -> dict[str, Path]:
+    """The run folders in which cells of a study are finished, with the study's options, by cell name."""
+    records, _ = read_cells(study, runs)
+    return {
+        cell.name: folder
+        for cell in study.cells
+        if cell.name in records
+        for folder in [Path(records[cell.name].origin)]
+        if is_finished(folder, cell.config.steps)
+        and not differences(records[cell.name].about["config"], to_json(cell.config))
+    }
 
 
 def neighbours(cells: list[Cell]) -> list[list[Cell]]:
@@ -92,7 +112,8 @@ def sweep(study: Study, runs: Path, results: Path, pool: Pool, *, seeds_together
     """
     kept = names_kept(study, results)
     jobs = plan_jobs(study, runs, kept, seeds_together=seeds_together)
-    with StopRequest(notify=print) as stop, Display(study.title, jobs, kept=len(kept)) as display:
+    done = len(study.cells) - sum(len(job.cells) for job in jobs)
+    with StopRequest(notify=print) as stop, Display(study.title, jobs, done=done) as display:
         work = Sweep(jobs, pool, display)
         try:
             while work.goes_on(stop):

@@ -45,7 +45,7 @@ def test_time_left_is_that_of_the_places_that_work(planned, monkeypatch):
     output = io.StringIO()
     clock = [0.0]
     monkeypatch.setattr("mag.experiments.display.time.monotonic", lambda: clock[0])
-    with Display("Study", planned, kept=2, console=Console(file=output, width=200)) as display:
+    with Display("Study", planned, done=2, console=Console(file=output, width=200)) as display:
         display.started(planned[0])
         display.started(planned[1])
         running = {planned[0]: 0.0, planned[1]: 0.0}
@@ -57,12 +57,12 @@ def test_time_left_is_that_of_the_places_that_work(planned, monkeypatch):
     # MAMBA: 1 s a step, 400 left; CommNet: 0.4 s, 250 left; waiting: three runs of each, 3 * (500 + 200) s.
     # (400 + 100 + 2100) / 2 places = 1300 s.
     text = output.getvalue()
-    assert "Study: 8 runs, curves of 2 more are kept" in text
+    assert "Study: 8 runs, 2 more are finished or kept" in text
     assert "0 of 8 runs finished, 21:40 left; running: probe_two-step-mamba-debug-tuned-seed0 20 %" in text
 
 
 def test_finished_runs_of_an_earlier_sweep_tell_the_pace(planned):
-    display = Display("Study", planned, kept=0, console=Console(file=io.StringIO()))
+    display = Display("Study", planned, done=0, console=Console(file=io.StringIO()))
     display.ended(Outcome(planned[0], 0, ""), Glance(500, None, 1.0, 1000.0), 0.0)
     assert display._pace.seconds(planned[4], 500) == 1000
 

@@ -97,6 +97,20 @@ def test_seeds_together_give_the_table_of_seeds_apart(tmp_path):
     assert apart[0].equals(beside[0]) and not beside[1].missing
 
 
+def test_finished_seeds_are_not_trained_again_beside_others_or_alone(tmp_path):
+    study, runs = write_study(tmp_path, STUDY.replace(', "commnet"', "")), tmp_path / "runs"
+    assert sweep(study, runs, tmp_path / "none", Processes(2), seeds_together=True) == 0
+    assert plan_jobs(study, runs, set(), seeds_together=True) == []
+    assert plan_jobs(study, runs, set(), seeds_together=False) == []
+    more = write_study(tmp_path, STUDY.replace(', "commnet"', "").replace("seeds = 2", "seeds = 3"))
+    third = [f"{env}-mamba-debug-tuned-seed2" for env in ("probe_two-step", "probe_relay")]
+    for seeds_together in (True, False):
+        assert [job.name for job in plan_jobs(more, runs, set(), seeds_together=seeds_together)] == third
+    # A run of other options, or of too few steps, is not the study's.
+    for text in (STUDY + "[options]\ncollect.steps = 9\n", STUDY.replace("500", "600")):
+        assert len(plan_jobs(write_study(tmp_path, text), runs, set(), seeds_together=False)) == 8
+
+
 def test_a_folder_of_another_run_is_named_and_left_alone(tmp_path, capsys):
     runs, results = tmp_path / "runs", tmp_path / "results"
     assert sweep(write_study(tmp_path), runs, results, Processes(2)) == 0
