@@ -69,7 +69,9 @@ def load_records(paths: Iterable[Path]) -> Loaded:
     """
     records: list[Record] = []
     problems: list[str] = []
-    for path in [folder for each in paths for folder in run_folders(each)]:
+    # A folder that is named twice, or once by itself and once by the folder that contains it, counts once.
+    folders = {folder.resolve(): folder for each in paths for folder in run_folders(each)}
+    for path in folders.values():
         try:
             found, complaint = read_run(path)
             records += found

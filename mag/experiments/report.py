@@ -72,10 +72,9 @@ def of_study(study: Study, runs: Path, results: Path) -> Material:
 
 def of_runs(paths: Sequence[Path]) -> Material:
     """The runs in run folders and in folders of kept curves (`curves.json`). Raises UsageError if none can be read."""
-    paths = list({path.resolve(): path for path in paths}.values())  # a folder given twice counts once
-    kept = [path for path in paths if (path / CURVES).is_file()]
-    records, problems = load_records(path for path in paths if path not in kept)
-    records += [record for path in kept for record in kept_records(path)]
+    kept = {path.resolve(): path for path in paths if (path / CURVES).is_file()}
+    records, problems = load_records(path for path in paths if path.resolve() not in kept)
+    records += [record for path in kept.values() for record in kept_records(path)]
     if not records:
         raise UsageError(f"no run can be read: {'; '.join(problems)}")
     return Material("Runs", records, problems, [], "env", None, None, [])

@@ -54,6 +54,7 @@ def test_the_table_has_a_row_for_each_test_of_each_seed(swept):
     assert set(table.panel) == {"probe/relay", "probe/two-step"}
     run = folder / "runs" / "probe_relay-commnet-debug-tuned-seed1"
     assert len(of_runs([run, run / ".." / run.name]).records) == 1  # a folder given twice
+    assert len(of_runs([run, folder / "runs"]).records) == 8
 
 
 def test_curves_are_named_by_what_differs(swept):
