@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mag.errors import UsageError
-from mag.experiments.records import FREE, Loaded, Record, differences, holds_run, load_records, told_apart
+from mag.experiments.records import Loaded, Record, differences, distinguishes, holds_run, load_records, told_apart
 from mag.experiments.study import AXES, Cell, Options, Study, as_word
 from mag.options import to_json
 
@@ -109,7 +109,7 @@ def outdated(study: Study, kept: dict[str, Record]) -> list[str]:
 
 def identity(env: str, algo: str, axes: dict[str, str], options: Options, seed: int) -> tuple[Any, ...]:
     """A key that two records share if they are the same experiment with the same seed."""
-    fixed = sorted((name, as_word(value)) for name, value in options.items() if name.split(".")[0] not in FREE)
+    fixed = sorted((name, as_word(value)) for name, value in options.items() if distinguishes(name))
     return (env, algo, tuple(sorted(axes.items())), tuple(fixed), seed)
 
 

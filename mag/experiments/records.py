@@ -16,8 +16,8 @@ from mag.runs.logger import Row, read_rows
 
 CURVE = ("eval/win_rate", "eval/return", "eval/episode_length", "train/win_rate", "train/return", "time/elapsed")
 """Metrics of a curve, with their values at each test."""
-FREE = ("steps", "seed", "num_seeds", "workers", "logger", "checkpoint", "evaluation")
-"""Fields and groups of a configuration that do not distinguish experiments."""
+INCIDENTAL = ("steps", "seed", "num_seeds", "workers", "logger", "checkpoint", "evaluation", "host")
+"""Fields and groups of a configuration that do not make another experiment (see `distinguishes`)."""
 DIGITS = 6
 """Significant digits of the values in a curve."""
 Curve = dict[str, list[int | float | None]]
@@ -162,7 +162,12 @@ def options_of(config: dict[str, Any]) -> Options:
 
 def told_apart(flat: Options) -> Options:
     """A flat configuration without the fields that do not distinguish experiments."""
-    return {name: value for name, value in flat.items() if name.split(".")[0] not in (*FREE, "env", "algo", *AXES)}
+    return {name: value for name, value in flat.items() if distinguishes(name) and name not in ("env", "algo", *AXES)}
+
+
+def distinguishes(name: str) -> bool:
+    """Whether runs that differ in an option are different experiments; of `host.*` only `overlap` changes learning."""
+    return name == "host.overlap" or name.split(".")[0] not in INCIDENTAL
 
 
 def differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:

@@ -12,7 +12,7 @@ from mag.algorithms.registry import default_config
 from mag.errors import UsageError
 from mag.options import flatten, to_json
 from mag.runs.folder import (
-    FREE,
+    CHANGEABLE,
     LOCK,
     RunFolder,
     check_ours,
@@ -21,7 +21,7 @@ from mag.runs.folder import (
 )
 from mag.runs.surroundings import surroundings
 
-IDENTITY = ("algo", "env", "size", "recipe")
+DECIDING = ("algo", "env", "size", "recipe")
 """Fields that decide the defaults of the others."""
 MOST = 6
 """Most fields that a message names."""
@@ -67,19 +67,19 @@ def claim(path: Path, config: RunConfig) -> Iterator[RunFolder]:
 def check_same(about: dict[str, Any], config: RunConfig, folder: RunFolder) -> None:
     """Raise UsageError naming the fields in which the folder's run differs from `config`, or its map from the file.
 
-    Where `IDENTITY` differs, only that is named, for most other fields follow from it.
+    Where `DECIDING` differs, only that is named, for most other fields follow from it.
     """
     old, new = about["config"], to_json(config)
-    alike = all(old[name] == new[name] for name in IDENTITY)
+    alike = all(old[name] == new[name] for name in DECIDING)
     old, new = flatten(completed(old) if alike else old), flatten(new)
     noted = {name: about[name] for name in NOTED if name in about}
     if noted and old["env"] == new["env"]:
         now = {name: value for name, value in environment(config).items() if name in noted}
         old, new = old | flatten(noted), new | flatten(now)
-    fields = [name for name in sorted(old | new) if name.split(".")[0] not in FREE]
+    fields = [name for name in sorted(old | new) if name.split(".")[0] not in CHANGEABLE]
     missing = "nothing"
     differing = [name for name in fields if old.get(name, missing) != new.get(name, missing)]
-    differing = [name for name in differing if name in IDENTITY] or differing
+    differing = [name for name in differing if name in DECIDING] or differing
     if differing:
         named = [f"{name} (run: {old.get(name, missing)}, command: {new.get(name, missing)})" for name in differing]
         more = f" and {len(named) - MOST} more" if len(named) > MOST else ""
@@ -103,7 +103,7 @@ def config_of(file: Path) -> RunConfig:
     """The configuration in a run's config.json, wherever it lies; UsageError where the file holds none."""
     values = completed(read_file(file)["config"])
     planner = values.get("planner", {}).get("kind")
-    default = default_config(*(values[name] for name in IDENTITY), planner=planner)
+    default = default_config(*(values[name] for name in DECIDING), planner=planner)
     config: RunConfig = replace(default, values, file)
     return config
 
@@ -153,7 +153,7 @@ def read_file(file: Path) -> dict[str, Any]:
     try:
         values = json.loads(file.read_text())
         config = values["config"]
-        texts = all(isinstance(config[name], str) for name in IDENTITY)
+        texts = all(isinstance(config[name], str) for name in DECIDING)
         earlier = values.get("resumed", [{}])
         maps = all(isinstance(values.get(name, {}), dict) for name in NOTED)
         lists = isinstance(earlier, list) and earlier and all(isinstance(each, dict) for each in earlier)

@@ -19,7 +19,7 @@ from mag.runs.weights import weights, write_weights
 
 LARGEST = 1_000_000
 """Most bytes that an entry's weights may take."""
-IDENTITY = ("env", "algo", "size", "recipe", "seed", "steps")
+ALWAYS_NAMED = ("env", "algo", "size", "recipe", "seed", "steps")
 """Options that `command` always names."""
 
 
@@ -57,10 +57,10 @@ def described(run: Trained, index: int, content: dict[str, Any] | None) -> dict[
 
 
 def command(config: RunConfig) -> str:
-    """The command that trains such a run: `IDENTITY`, and the options that differ from its size and recipe."""
-    words = [f"--{name} {getattr(config, name)}" for name in IDENTITY]
+    """The command that trains such a run: `ALWAYS_NAMED`, and the options that differ from its size and recipe."""
+    words = [f"--{name} {getattr(config, name)}" for name in ALWAYS_NAMED]
     for name, value in changed_options(config).items():
-        if name not in IDENTITY:
+        if name not in ALWAYS_NAMED:
             words.append(f"--{name.replace('_', '-')} {value}")
     return " ".join(["mag train", *words])
 

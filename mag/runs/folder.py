@@ -13,8 +13,8 @@ from mag.errors import UsageError
 from mag.runs.resolve import changed_options
 
 LOCK = ".lock"
-FREE = ("steps", "checkpoint", "host", "logger")
-"""Fields and groups that may differ when a run is resumed: none of them changes what is learned."""
+CHANGEABLE = ("steps", "checkpoint", "host", "logger")
+"""Fields and groups that may differ when a run is resumed: none but `host.overlap` changes what is learned."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,13 +55,13 @@ LONGEST = 80
 def default_path(config: RunConfig) -> Path:
     """`runs/<env>-<algo>-<size>-<recipe>[-<option>=<value>...]-seed<k>`, with the options that differ from the preset.
 
-    Options that do not change what is learned (`FREE`) are left out. Raises UsageError where there is no such
+    Options that may differ when a run is resumed (`CHANGEABLE`) are left out. Raises UsageError where there is no such
     environment.
     """
     changed = [
         f"{name}={value}"
         for name, value in changed_options(config).items()
-        if name.partition(".")[0] not in (*FREE, "seed")
+        if name.partition(".")[0] not in (*CHANGEABLE, "seed")
     ]
     label = "-".join(changed).replace("/", "_")
     if len(label) > LONGEST:

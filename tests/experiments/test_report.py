@@ -1,6 +1,7 @@
 """Reports: the table, the files, kept curves, runs of other methods, and two hundred runs."""
 
 import json
+import shutil
 import time
 from xml.etree import ElementTree
 
@@ -175,6 +176,20 @@ def test_an_option_that_a_run_lacks_counts_as_its_plain_default():
     assert differences(older, now) == ["collect.nearest_first False and True"]
     assert differences(now, older) == ["collect.nearest_first True and False"]
     assert differences(older, {**older, "collect": {"steps": 32, "nearest_first": False}}) == []
+
+
+def test_how_processes_play_makes_no_other_experiment(swept, tmp_path):
+    folder, study = swept
+    for seed, memory, overlap in ((0, 8.0, False), (1, 12.0, False), (2, 8.0, True)):
+        run = shutil.copytree(folder / "runs" / study.cells[0].name, tmp_path / str(seed))
+        about = json.loads((run / "config.json").read_text())
+        about["config"]["host"] |= {"memory": memory, "overlap": overlap}
+        (run / "config.json").write_text(json.dumps(about))
+    records = load_records([tmp_path]).records
+    assert [each.options for each in records] == [{}, {}, {"host.overlap": True}] and mixed(records) == []
+    text = STUDY + "[method_options.mamba]\nhost.memory = 12\n"
+    cells = (write_study(tmp_path, each).cells[0] for each in (STUDY, text))
+    assert len({kept.cell_identity(cell) for cell in cells}) == 1
 
 
 def test_kept_curves_of_other_options_than_now_are_named(swept, tmp_path, capsys):
