@@ -46,9 +46,9 @@ def run(words: list[str]) -> None:
     if studies:
         study = load_study(studies[0])
         runs = runs_folder(study, options.runs)
-        if options.errors:
-            report.measure_errors(study, runs, options.results)
+        unmeasured = report.measure_errors(study, runs, options.results) if options.errors else []
         material, usual = report.of_study(study, runs, options.results), runs / "report"
+        material = material._replace(problems=[*material.problems, *unmeasured])
     elif options.keep or options.errors:
         raise UsageError(f"--{'keep' if options.keep else 'errors'} is for a study; name its file")
     else:

@@ -28,8 +28,9 @@ class RolloutErrors(NamedTuple):
     env: str
     algo: str
     seed: int
-    errors: dict[str, list[float]]
-    """By kind, `learned` or `true`, a mean error for each step; a kind may be missing."""
+    errors: dict[str, list[float | None]]
+    """By kind, `learned` or `true`, a mean error for each step; a kind may be missing. From the step on before which
+    every rollout's battle is over, there is none."""
 
 
 def measure(path: Path, env: str, algo: str, seed: int) -> RolloutErrors:
@@ -63,8 +64,13 @@ def read_errors(folder: Path) -> list[RolloutErrors]:
 
 
 def accumulated(measured: Sequence[RolloutErrors], algo: str, kind: str) -> Any:
-    """The accumulated errors of a method's runs, `[steps, seeds]`; None where no run has this kind of error."""
-    rows = [np.cumsum(each.errors[kind]) for each in measured if each.algo == algo and kind in each.errors]
+    """The accumulated errors of a method's runs, `[steps, seeds]`, up to the last step for which every run has one.
+
+    None where no run has this kind of error.
+    """
+    runs = [each.errors[kind] for each in measured if each.algo == algo and kind in each.errors]
+    known: list[list[Any]] = [errors[: errors.index(None)] if None in errors else errors for errors in runs]
+    rows = [np.cumsum(errors) for errors in known if errors]
     if not rows:
         return None
     shortest = min(map(len, rows))

@@ -35,7 +35,7 @@ class Material(NamedTuple):
     title: str
     records: list[Record]
     problems: list[str]
-    """A sentence about each thing that could not be read."""
+    """A sentence about each thing that could not be read or measured."""
     missing: list[str]
     """Runs of the study that are not finished."""
     panels: str
@@ -136,7 +136,7 @@ def make_tables(analysis: Analysis) -> dict[str, tuple[str, pd.DataFrame]]:
 def make_notes(material: Material, analysis: Analysis) -> list[str]:
     """Notes for the reader: damaged or missing runs, curves of different options, and the environment steps up to which
     runs are compared."""
-    notes = [*(f"damaged: {problem}" for problem in material.problems), *mixed(material.records)]
+    notes = [*material.problems, *mixed(material.records)]
     if material.missing:
         shown = ", ".join(material.missing[:5]) + (", ..." if len(material.missing) > 5 else "")
         count = len(material.missing)
@@ -238,10 +238,11 @@ def keep(material: Material, out: Path, results: Path) -> Path:
     return folder
 
 
-def measure_errors(study: Study, runs: Path, results: Path) -> Path:
+def measure_errors(study: Study, runs: Path, results: Path) -> list[str]:
     """Measure the models of a study's run folders along rollouts, and keep the errors under `results/<study>`.
 
-    Raises UsageError where no run has a folder, a run cannot be measured, or methods have several curves.
+    Each run's errors are written at once, for measuring takes minutes. Returns a sentence about each run that cannot be
+    measured. Raises UsageError where no run has a folder, or methods have several curves.
     """
     names = {(cell.config.env, cell.config.algo): cell.key for cell in study.cells}
     if several := next((cell for cell in study.cells if cell.key != names[cell.config.env, cell.config.algo]), None):
@@ -252,6 +253,12 @@ def measure_errors(study: Study, runs: Path, results: Path) -> Path:
     found, _ = read_cells(study, runs)
     if not found:
         raise UsageError(f"{runs} holds no run of {study.path}; `mag sweep {study.path}` makes them")
-    records = [found[cell.name] for cell in study.cells if cell.name in found]
-    measured = [measure(Path(each.origin), each.env, each.algo, each.seed) for each in records]
-    return write_errors(results / study.name, measured)
+    problems = []
+    for each in (found[cell.name] for cell in study.cells if cell.name in found):
+        try:
+            measured = measure(Path(each.origin), each.env, each.algo, each.seed)
+        except UsageError as error:
+            problems.append(f"the models of {each.origin}, seed {each.seed}, are not measured: {error}")
+        else:
+            write_errors(results / study.name, [measured])
+    return problems

@@ -96,7 +96,7 @@ def realism(run: Trained, *, rollouts: int, length: int = LENGTH) -> dict[str, A
     return realism_measures(found, getattr(player.env, "view", None))
 
 
-def rollout_errors(path: Path, seed: int, rollouts: int = 512) -> dict[str, list[float]]:
+def rollout_errors(path: Path, seed: int, rollouts: int = 512) -> dict[str, list[float | None]]:
     """The mean error at each step of rollouts (Fig. 3) in the models of one seed of a run: `learned` by the model
     reward, `true` by the simulator."""
     rows = realism(load_seed(path, seed), rollouts=rollouts)["by_steps_ahead"]

@@ -31,6 +31,12 @@ def test_accumulated_errors_of_mamba_minus_those_of_mag():
     assert set(table.error) == {"learned"}
 
 
+def test_errors_end_where_all_battles_are_over(tmp_path):
+    over = [run("mamba", 0, [1.0, 2.0, None, None]), run("mamba", 1, [None]), run("mag", 0, [2.0, 2.0, 2.0])]
+    write_errors(tmp_path, over)
+    assert difference_table(read_errors(tmp_path)).difference.tolist() == [-1.0, -1.0]
+
+
 def test_both_kinds_of_errors():
     measured = [run("mamba", 0, [1.0], [3.0]), run("mag", 0, [2.0], [1.0])]
     table = difference_table(measured)

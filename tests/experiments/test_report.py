@@ -16,7 +16,7 @@ from mag.experiments import kept
 from mag.experiments.analysis import Analysis
 from mag.experiments.figures import deviations, learning_curves
 from mag.experiments.jobs import Processes
-from mag.experiments.model_errors import RolloutErrors, write_errors
+from mag.experiments.model_errors import RolloutErrors, read_errors, write_errors
 from mag.experiments.records import differences, load_records, mixed
 from mag.experiments.report import add_others, keep, of_runs, of_study, write_report
 from mag.experiments.sweep import print_commands, sweep
@@ -75,6 +75,29 @@ def test_the_picture_of_model_errors_is_kept(swept, tmp_path):
     write_report(material, tmp_path / "out")
     place = keep(material, tmp_path / "out", tmp_path / "results")
     assert {path.name for path in place.iterdir()} > {"errors.json", "errors.png"}
+
+
+def test_runs_that_cannot_be_measured_do_not_cost_the_others(swept, tmp_path, monkeypatch, capsys):
+    folder, study = swept
+    refused, interrupted = (f"probe_relay-{algo}-debug-tuned-seed1" for algo in ("commnet", "mamba"))
+    faults = {refused: UsageError("commnet has no models"), interrupted: KeyboardInterrupt()}
+
+    def rollout_errors(path, seed):
+        if path.name in faults:
+            raise faults[path.name]
+        return {"true": [1.0]}
+
+    monkeypatch.setattr("mag.reports.realism.rollout_errors", rollout_errors)
+    words = ["--runs", str(folder / "runs"), "--results", str(tmp_path), "--out", str(tmp_path / "out"), "--errors"]
+    with pytest.raises(SystemExit):
+        cli.main(["report", str(study.path), *words])
+    # Those measured before the interruption: the four of the first seed, and the second seed's two on two-step.
+    assert len(read_errors(tmp_path / study.name)) == 6
+    del faults[interrupted]
+    cli.main(["report", str(study.path), *words])
+    told = f"the models of {folder / 'runs' / refused}, seed 1, are not measured: commnet has no models\n"
+    assert told in capsys.readouterr().err
+    assert len(read_errors(tmp_path / study.name)) == 7
 
 
 def test_variants_are_told_apart_by_their_names_from_folders_and_kept(swept, written, tmp_path):
