@@ -66,10 +66,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:
         if error.filename is not None:
             fail(f"{error.filename}: {error.strerror}; fix that and give the same command again")
-        discard(sys.stdout)
         if isinstance(error, BrokenPipeError):
+            discard(sys.stdout)
             sys.exit(1)
+        if output_is_taken():
+            fail(f"{error.strerror or error}; fix that and give the same command again")
+        discard(sys.stdout)
         fail(f"the output cannot be written: {error.strerror}; send it elsewhere")
+
+
+def output_is_taken() -> bool:
+    """Whether what was printed, and an empty line, can be written."""
+    try:
+        print(flush=True)
+    except OSError:
+        return False
+    return True
 
 
 def dispatch(words: list[str]) -> None:

@@ -1,6 +1,7 @@
 """The command line: what it understands, and one clear sentence for what it does not."""
 
 import dataclasses
+import errno
 import json
 import os
 import subprocess
@@ -483,16 +484,26 @@ def test_an_installed_mag_finds_modules_in_the_current_folder(tmp_path):
     assert (done.returncode, done.stderr) == (0, "") and "my_method" in done.stdout
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("words", [["envs"], ["--help"], ["train", "--help"], ["watch", "--help"]])
-def test_an_output_that_cannot_be_written_is_told(words):
+def test_an_output_that_cannot_be_written_is_told(words, unbuffered):
+    command = [sys.executable, "-m", "mag", *words]
+    surroundings = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
     with open("/dev/full", "w") as full:
-        done = subprocess.run(
-            [sys.executable, "-m", "mag", *words], stdout=full, stderr=subprocess.PIPE, text=True, check=False
-        )
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=surroundings)
     assert (done.returncode, done.stderr) == (
         2,
         "mag: the output cannot be written: No space left on device; send it elsewhere\n",
     )
+
+
+def test_a_failure_of_something_else_is_not_blamed_on_the_output(capsys, monkeypatch):
+    def fail(words):
+        raise OSError(errno.ENOSPC, "No space left on device")  # as writing to an open file raises it, without its name
+
+    monkeypatch.setattr("mag.cli.envs.run", fail)
+    told = "mag: No space left on device; fix that and give the same command again\n"
+    assert run(capsys, "envs") == (2, "\n", told)
 
 
 def test_an_output_that_nobody_reads_ends_quietly():
