@@ -46,14 +46,18 @@ def run(words: list[str]) -> None:
     if studies:
         study = load_study(studies[0])
         runs = runs_folder(study, options.runs)
+        out = options.out or runs / "report"
+        report.check_out(out, options.results / study.name)
         unmeasured = report.measure_errors(study, runs, options.results) if options.errors else []
-        material, usual = report.of_study(study, runs, options.results), runs / "report"
+        material = report.of_study(study, runs, options.results)
         material = material._replace(problems=[*material.problems, *unmeasured])
     elif options.keep or options.errors:
         raise UsageError(f"--{'keep' if options.keep else 'errors'} is for a study; name its file")
     else:
-        material, usual = report.of_runs(paths), Path("report")
-    written = report.write_report(report.add_others(material, others), options.out or usual, options.metric)
+        out = options.out or Path("report")
+        report.check_out(out)
+        material = report.of_runs(paths)
+    written = report.write_report(report.add_others(material, others), out, options.metric)
     for note in written.notes:
         print(note, file=sys.stderr)
     print(written.table, end="")

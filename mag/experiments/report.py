@@ -87,6 +87,13 @@ def add_others(material: Material, others: dict[str, Path]) -> Material:
     return material._replace(records=[*material.records, *more])
 
 
+def check_out(out: Path, keep: Path | None = None) -> None:
+    """Raise UsageError where a report would be written into a folder of kept curves, or into `keep`, which may become
+    one: its tables would be read as runs of other methods."""
+    if (out / CURVES).is_file() or (keep is not None and out.resolve() == keep.resolve()):
+        raise UsageError(f"--out is {out}, a folder for kept curves; name another, such as {out / 'report'}")
+
+
 def write_report(material: Material, out: Path, metric: str | None = None) -> Report:
     """Write all files of a report into a folder, by default about the win rate, or the return where nothing can be won.
 

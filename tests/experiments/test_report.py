@@ -313,6 +313,20 @@ def test_wrong_words_are_told(swept, capsys, words, message):
     assert exit_.value.code == 2 and message in capsys.readouterr().err
 
 
+def test_a_report_is_not_written_among_kept_curves(swept, tmp_path, capsys):
+    folder, study = swept
+    out = tmp_path / study.name
+    words = [str(study.path), "--runs", str(folder / "runs"), "--results", str(tmp_path), "--keep"]
+    for sources in (words, [str(folder / "runs")]):  # before there are kept curves, and then
+        with pytest.raises(SystemExit) as exit_:
+            cli.main(["report", *sources, "--out", str(out)])
+        told = f"mag: --out is {out}, a folder for kept curves; name another, such as {out / 'report'}\n"
+        assert exit_.value.code == 2 and capsys.readouterr().err == told
+        cli.main(["report", *words, "--out", str(out / "report")])
+        capsys.readouterr()
+    assert {path.name for path in out.iterdir()} == {"curves.json", "figure.png", "report", "study.toml", "table.md"}
+
+
 @pytest.mark.slow
 def test_a_report_of_two_hundred_runs_takes_less_than_half_a_minute(swept, tmp_path):
     folder, study = swept
