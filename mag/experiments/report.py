@@ -35,7 +35,7 @@ class Material(NamedTuple):
     title: str
     records: list[Record]
     problems: list[str]
-    """A sentence about each thing that could not be read or measured."""
+    """A sentence about each thing that could not be read, measured or compared."""
     missing: list[str]
     """Runs of the study that are not finished."""
     panels: str
@@ -87,6 +87,20 @@ def add_others(material: Material, others: dict[str, Path]) -> Material:
     return material._replace(records=[*material.records, *more])
 
 
+def without_untrained(material: Material) -> Material:
+    """The material without runs that were tested only before their first step, which are named among the problems.
+
+    Runs are compared up to the steps that every one has reached.
+    """
+    trained = [record for record in material.records if record.env_steps]
+    named = [
+        f"{record.origin}, seed {record.seed}: left out, as its only test came before the first step"
+        for record in material.records
+        if not record.env_steps
+    ]
+    return material._replace(records=trained, problems=[*material.problems, *named])
+
+
 def check_out(out: Path, keep: Path | None = None) -> None:
     """Raise UsageError where a report would be written into a folder of kept curves, or into `keep`, which may become
     one: its tables would be read as runs of other methods."""
@@ -99,6 +113,7 @@ def write_report(material: Material, out: Path, metric: str | None = None) -> Re
 
     Raises UsageError where no run has the metric.
     """
+    material = without_untrained(material)
     table = to_table(material.records, material.panels, material.curves)
     metric = metric or (WIN if table[WIN].notna().any() else "eval/return")
     if metric not in METRICS or not table[metric].notna().any():

@@ -276,6 +276,19 @@ def test_runs_are_compared_up_to_what_every_run_has_reached(swept):
     assert analysis.scores("final")["CommNet"]["probe/relay"].tolist() == pytest.approx([0.1, 0.2])
 
 
+def test_a_run_that_has_not_learned_yet_does_not_shorten_the_comparison(swept, tmp_path):
+    folder, study = swept
+    run = shutil.copytree(folder / "runs" / study.cells[0].name, tmp_path / "fresh")
+    (run / "metrics.jsonl").write_text((run / "metrics.jsonl").read_text().partition("\n")[0] + "\n")
+    report = write_report(of_runs([folder / "runs", run]), tmp_path / "out")
+    assert report.notes == [
+        f"{run}, seed 0: left out, as its only test came before the first step",
+        "environment steps compared, which every run has reached: 500",
+    ]
+    with pytest.raises(UsageError, match=r"there is no curve to report; train first"):
+        write_report(of_runs([run]), tmp_path / "alone")
+
+
 def test_bands_of_win_rates_end_at_0_and_1(swept):
     folder, _ = swept
     table = to_table(load_records([folder / "runs"])[0])
