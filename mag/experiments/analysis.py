@@ -130,7 +130,7 @@ class Analysis:
         return grid, *statistics.interval(statistics.joined(statistics.iqm), samples)
 
 
-def columns(name: str, interval: Interval) -> dict[str, float]:
+def columns(name: str, interval: Interval) -> dict[str, Any]:
     """An interval as three columns of a table."""
     return {name: interval.value, f"{name} low": interval.low, f"{name} high": interval.high}
 
@@ -143,9 +143,10 @@ def summary(scores: Any) -> dict[str, int | float]:
     )
 
 
-def overall(scores: list[Any]) -> dict[str, int | float]:
+def overall(scores: list[Any]) -> dict[str, Any]:
     """Statistics over environments, with stratified intervals; every run has the same weight in the IQM."""
-    seeds = min(len(each) for each in scores)
+    fewest, most = (choose(len(each) for each in scores) for choose in (min, max))
+    seeds = str(most) if fewest == most else f"{fewest} to {most}"
     mean = columns("mean", statistics.mean_interval(scores))
     return {"envs": len(scores), "seeds": seeds} | mean | columns("IQM", statistics.iqm_interval(scores))
 

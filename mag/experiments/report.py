@@ -237,7 +237,8 @@ def write_summary(
     methods = len({record.algo for record in material.records})
     envs = len({record.env for record in material.records})
     lead = (
-        f"{runs} runs: {methods} methods on {envs} environments. IQM: interquartile mean, with bootstrap 95 % interval."
+        f"{runs} runs: {methods} methods on {envs} environments. IQM: interquartile mean. Intervals: bootstrap, 95 %; "
+        "none where a method has a single seed."
     )
     page.write_page(out / "index.html", material.title, [lead, *notes], sections)
 

@@ -20,7 +20,7 @@ Statistic = Callable[..., Any]
 
 
 class Interval(NamedTuple):
-    """A number and its 95 % interval, NaN where every environment has a single seed."""
+    """A number and its 95 % interval, NaN where a method has a single seed on an environment."""
 
     value: float
     low: float
@@ -44,22 +44,15 @@ def joined(statistic: Statistic) -> Statistic:
 def interval(statistic: Statistic, samples: Scores, *, resamples: int = RESAMPLES) -> tuple[Any, Any, Any]:
     """A statistic of several samples and the ends of its stratified bootstrap interval: value, low, high.
 
-    Each sample is resampled by itself, along its last axis, the seeds. Where no sample has two seeds, low and high are
-    NaN.
+    Each sample is resampled by itself, along its last axis, the seeds. Low and high are NaN where a sample has a single
+    seed: it would stand still, and the interval would tell of the other samples only.
     """
     value = np.asarray(statistic(*samples, axis=-1), float)
-    drawn = [place for place, sample in enumerate(samples) if np.shape(sample)[-1] > 1]
-    if not drawn:
+    if any(np.shape(sample)[-1] < 2 for sample in samples):
         return value, np.full_like(value, np.nan), np.full_like(value, np.nan)
-
-    def of_resamples(*resampled: Any, axis: int) -> Any:
-        every = dict(zip(drawn, resampled, strict=True))
-        like = resampled[0]
-        return statistic(*(every.get(place, fixed(each, like)) for place, each in enumerate(samples)), axis=axis)
-
     found = stats.bootstrap(
-        [np.asarray(samples[place]) for place in drawn],
-        of_resamples,
+        [np.asarray(sample) for sample in samples],
+        statistic,
         n_resamples=resamples,
         confidence_level=CONFIDENCE,
         method="percentile",
@@ -69,14 +62,6 @@ def interval(statistic: Statistic, samples: Scores, *, resamples: int = RESAMPLE
         rng=np.random.default_rng(0),
     ).confidence_interval
     return value, np.asarray(found.low), np.asarray(found.high)
-
-
-def fixed(sample: Any, like: Any) -> Any:
-    """A sample of one seed, repeated to stand beside the resamples of others: `[..., resamples, 1]`."""
-    sample = np.asarray(sample)
-    if sample.ndim < like.ndim:
-        sample = np.broadcast_to(sample[..., None, :], (*sample.shape[:-1], like.shape[-2], sample.shape[-1]))
-    return sample
 
 
 def iqm_interval(scores: Scores) -> Interval:

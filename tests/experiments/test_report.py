@@ -289,6 +289,18 @@ def test_a_run_that_has_not_learned_yet_does_not_shorten_the_comparison(swept, t
         write_report(of_runs([run]), tmp_path / "alone")
 
 
+def test_numbers_of_seeds_that_differ_are_a_range(swept, tmp_path):
+    folder, _ = swept
+    records = [
+        each
+        for each in load_records([folder / "runs"]).records
+        if (each.env, each.algo, each.seed) != ("probe/relay", "mamba", 1)
+    ]
+    table = Analysis(to_table(records), "eval/win_rate").overall_table("final").set_index("curve")
+    assert table.seeds.to_dict() == {"MAMBA": "1 to 2", "CommNet": "2"}
+    assert table["mean low"].isna().to_dict() == {"MAMBA": True, "CommNet": False}
+
+
 def test_bands_of_win_rates_end_at_0_and_1(swept):
     folder, _ = swept
     table = to_table(load_records([folder / "runs"])[0])

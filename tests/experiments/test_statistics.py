@@ -65,13 +65,20 @@ def test_one_seed_has_no_interval():
     assert value == pytest.approx(0.8) and np.isnan([low, high]).all()
 
 
-def test_an_environment_of_one_seed_stays_as_it_is():
-    # The first environment's only seed counts once in every resample of the IQM of all five runs, which leaves out one
-    # at each end: (0 + 0 + 0) / 3.
-    scores = [np.array([1.0]), np.array([0.0, 0.0, 0.0, 0.0])]
-    assert statistics.iqm_interval(scores) == (0.0, 0.0, 0.0)
-    # The mean of the environments' means: (1 + 0) / 2.
-    assert statistics.mean_interval(scores) == (0.5, 0.5, 0.5)
+def test_there_is_no_interval_where_any_sample_has_one_seed():
+    # The single seed would stand still: an interval of [0.5, 1] for a difference whose one side is one run.
+    several, one = [np.array([0.0, 0.5])], [np.array([1.0])]
+    for interval in (
+        statistics.difference(one, several)[0],
+        statistics.difference(several, one)[0],
+        statistics.improvement(one, several),
+        statistics.mean_interval([*several, *one]),
+        statistics.iqm_interval([*several, *one]),
+    ):
+        assert np.isfinite(interval.value) and np.isnan([interval.low, interval.high]).all()
+    # The values stay: 1 - 0.25, and over environments (0.25 + 1) / 2.
+    assert statistics.difference(one, several)[0].value == 0.75
+    assert statistics.mean_interval([*several, *one]).value == 0.625
 
 
 def test_a_performance_profile_is_the_share_of_runs_above_each_threshold():
