@@ -282,6 +282,18 @@ def check_bounds(config: Any, spell: Callable[[str], str] = str) -> None:
             raise UsageError(f"{spell(option.name)} is {value}; it must be {allowed}")
 
 
+def check_idle(config: Any, default: Any, spell: Callable[[str], str] = str) -> None:
+    """Raise UsageError for the first option without effect, as `number` describes, that differs from its default."""
+    given, usual = values(config), values(default)
+    for option in options(config):
+        if option.idle and option.value != usual.get(option.name):
+            set_to = {name: "not given" if given[name] is None else given[name] for name in option.idle}
+            why = " and ".join(f"{spell(name)} is {value}" for name, value in set_to.items())
+            raise UsageError(
+                f"{spell(option.name)} is {option.value}, but has no effect while {why}; change that or leave it out"
+            )
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """` (did you mean ...?)` if a known name is close as a whole, or without its groups; else empty."""
     names = list(known)

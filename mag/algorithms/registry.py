@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mag.algorithms.config import RunConfig
 from mag.algorithms.method import Method
 from mag.errors import UsageError
-from mag.options import did_you_mean, module_exists, options, values
+from mag.options import check_idle, did_you_mean, module_exists, values
 
 if TYPE_CHECKING:
     from mag.algorithms.contract import Algorithm
@@ -95,12 +95,7 @@ def check_used(config: RunConfig, default: RunConfig) -> None:
         for name in given:
             if name.startswith(beginning) and given[name] != usual.get(name):
                 raise UsageError(f"{config.algo} {why} and takes no option --{name.replace('_', '-')}; leave it out")
-    for option in options(config):
-        if option.idle and option.value != usual.get(option.name):
-            why = " and ".join(f"{name} is {given[name]}" for name in option.idle)
-            raise UsageError(
-                f"{option.name} is {option.value}, but has no effect while {why}; change that or leave it out"
-            )
+    check_idle(config, default)
 
 
 def make(config: RunConfig, spec: "EnvSpec") -> "Algorithm":

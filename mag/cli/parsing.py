@@ -9,7 +9,18 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from mag.errors import UsageError
-from mag.options import Bounds, Option, alternatives, check_bounds, convert, options, override, unknown, wanted
+from mag.options import (
+    Bounds,
+    Option,
+    alternatives,
+    check_bounds,
+    check_idle,
+    convert,
+    options,
+    override,
+    unknown,
+    wanted,
+)
 
 Options = TypeVar("Options")
 HELP = ("-h", "--help", "--help-all")
@@ -97,6 +108,7 @@ def parse_with_group(
     check_positionals(parts.positionals, positionals, prog)
     config = override(default, values)
     check_bounds(config, spell)
+    check_idle(config, default, spell)
     return parts.positionals, config, {name: text for name, text in parts.given.items() if name not in known}
 
 

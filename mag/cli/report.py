@@ -31,6 +31,10 @@ class Options:
     """Keep the study's finished curves, table and figure under results/<study>."""
 
 
+OF_STUDIES = ("keep", "errors", "runs", "results")
+"""Options that have no effect on run folders."""
+
+
 def run(words: list[str]) -> None:
     """Write the report and print its table."""
     sources, options = parse(words, Options(), "mag report", ("STUDY.toml|RUN...",))
@@ -51,8 +55,8 @@ def run(words: list[str]) -> None:
         unmeasured = report.measure_errors(study, runs, options.results) if options.errors else []
         material = report.of_study(study, runs, options.results)
         material = material._replace(problems=[*material.problems, *unmeasured])
-    elif options.keep or options.errors:
-        raise UsageError(f"--{'keep' if options.keep else 'errors'} is for a study; name its file")
+    elif given := [name for name in OF_STUDIES if getattr(options, name) != getattr(Options(), name)]:
+        raise UsageError(f"--{given[0]} is for a study; name its file")
     else:
         out = options.out or Path("report")
         report.check_out(out)

@@ -13,13 +13,13 @@ class Options:
     """Make the runs of the study in file STUDY.toml. The same command again continues after a stop: finished runs are
     skipped, interrupted ones resumed. Exit codes: 0 all runs are finished, 1 some failed, 130 stopped by Ctrl-C."""
 
-    jobs: int = number(1, least=1, source=None)
+    jobs: int = number(1, least=1, source=None, only_without="ray")
     """Runs trained at once on this machine, each with its share of the cores."""
     ray: str | None = choice(None, source=None)
     """Train on a Ray cluster instead: the address of its head, `auto` for this machine's, `local` for one made here."""
-    cpus: float = number(1.0, above=0, source=None)
+    cpus: float = number(1.0, above=0, source=None, only_with="ray")
     """CPUs of the cluster that a run takes."""
-    gpus: float = number(0.0, least=0, source=None)
+    gpus: float = number(0.0, least=0, source=None, only_with="ray")
     """GPUs of the cluster that a run takes: 0.25 puts four runs on each."""
     dry_run: bool = choice(False, source=None)
     """Print the commands of the runs that are not finished, and train nothing."""

@@ -327,6 +327,8 @@ def test_the_command_line(swept, tmp_path, capsys):
         (["{runs}", "--metric", "eval/speed"], "no run has the metric eval/speed; allowed are eval/win_rate"),
         (["{study}", "{runs}"], "is a study file: name it alone"),
         (["{runs}", "--keep"], "--keep is for a study; name its file"),
+        (["{runs}", "--runs", "{runs}"], "--runs is for a study; name its file"),
+        (["{runs}", "--results", "kept"], "--results is for a study; name its file"),
         (["{runs}", "--csv", "QMIX"], "--csv QMIX must be NAME=FILE"),
         ([], "STUDY.toml|RUN... is missing"),
     ],

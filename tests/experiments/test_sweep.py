@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from mag import cli
 from mag.experiments import jobs
 from mag.experiments.jobs import Processes, is_finished
 from mag.experiments.report import of_study
@@ -182,6 +183,20 @@ def test_a_run_in_use_elsewhere_is_waited_for(tmp_path, capsys):
     assert sweep(study, runs, tmp_path / "results", Processes(2)) == 0
     assert f"{other.name} is being trained by another process" in capsys.readouterr().out
     wait_for(lambda: pool.ended())
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["--gpus", "0.5"], "--gpus is 0.5, but has no effect while --ray is not given; change that or leave it out"),
+        (["--cpus", "2"], "--cpus is 2.0, but has no effect while --ray is not given; change that or leave it out"),
+        (["--jobs", "2", "--ray", "auto"], "--jobs is 2, but has no effect while --ray is auto; change that or leave"),
+    ],
+)
+def test_options_without_effect_are_refused(tmp_path, capsys, words, message):
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(["sweep", str(write_study(tmp_path).path), *words])
+    assert exit_.value.code == 2 and capsys.readouterr().err.startswith(f"mag: {message}")
 
 
 def test_a_damaged_folder_is_named_by_the_report_and_not_fatal(tmp_path):
