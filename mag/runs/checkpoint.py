@@ -21,6 +21,8 @@ import numpy as np
 from mag.errors import UsageError
 
 TEMPORARY = ".incomplete-"
+REPLACED = ".replaced-"
+"""Beginning of the name of a checkpoint that one of the same iteration is about to replace."""
 
 
 class Leaf(NamedTuple):
@@ -71,7 +73,7 @@ class Checkpoints:
         (draft / "progress.json").write_text(json.dumps(progress))
         (draft / "manifest.json").write_text(json.dumps(digests(draft)))
         if place.exists():
-            place.rename(self.folder / (TEMPORARY + "replaced"))
+            place.rename(self.folder / (REPLACED + place.name))
         draft.rename(place)
         self.remove_leftovers()
         saved = self.iterations()
@@ -81,7 +83,16 @@ class Checkpoints:
         return place
 
     def remove_leftovers(self) -> None:
-        """Remove what an interrupted save, or a replaced checkpoint, has left behind."""
+        """Remove what an interrupted save, or a replaced checkpoint, has left behind.
+
+        A checkpoint that was to be replaced has its place back where the new one had not taken it.
+        """
+        for replaced in self.folder.glob(REPLACED + "*"):
+            place = self.folder / replaced.name.removeprefix(REPLACED)
+            if place.exists():
+                shutil.rmtree(replaced)
+            else:
+                replaced.rename(place)
         for leftover in self.folder.glob(TEMPORARY + "*"):
             if leftover.is_dir():
                 shutil.rmtree(leftover)

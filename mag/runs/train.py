@@ -84,6 +84,9 @@ def train_in(path: Path, config: RunConfig, kept: RunFolder | None = None) -> di
         stack.callback(setup.player.close)
         has_wins = setup.player.spec.has_wins
         checkpoints = Checkpoints(kept.checkpoints, config.checkpoint.keep)
+        if kept is folder:  # other processes only read it
+            checkpoints.remove_leftovers()
+        hosts.wait("cleared")
         state, progress = resume(checkpoints, state, config, kept)
         hosts.wait("resumed")
         if progress.iteration and (news := note_resumed(folder)):

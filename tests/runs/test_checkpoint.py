@@ -1,5 +1,7 @@
 """Checkpoints: whole or absent, the newest usable one, the last n."""
 
+from pathlib import Path
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -143,6 +145,25 @@ def test_a_kill_while_the_replaced_one_is_removed_costs_nothing(tmp_path, monkey
         checkpoints.save(make_state(2.0), {}, 1)
     monkeypatch.undo()
     assert bits(checkpoints.restore(make_state()).state) == bits(make_state(2.0))
+    checkpoints.save(make_state(3.0), {}, 2)
+    assert [path.name for path in tmp_path.iterdir()] == ["2"]
+
+
+def test_a_kill_before_the_new_one_takes_its_place_costs_nothing(tmp_path, monkeypatch):
+    checkpoints, rename = Checkpoints(tmp_path, keep=1), Path.rename
+    checkpoints.save(make_state(1.0), {}, 1)
+
+    def killed(self, target):
+        if self.name.startswith(TEMPORARY):
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", killed)
+    with pytest.raises(KeyboardInterrupt):
+        checkpoints.save(make_state(2.0), {}, 1)
+    monkeypatch.undo()
+    checkpoints.remove_leftovers()  # as a run does when it starts
+    assert bits(checkpoints.restore(make_state()).state) == bits(make_state(1.0))
     checkpoints.save(make_state(3.0), {}, 2)
     assert [path.name for path in tmp_path.iterdir()] == ["2"]
 

@@ -171,6 +171,17 @@ def test_a_damaged_summary_is_written_again(tmp_path, content):
     assert train(fake_config(), tmp_path) == summary
 
 
+def test_a_run_killed_while_it_replaced_its_only_checkpoint_goes_on(tmp_path, capsys):
+    config = fake_config(checkpoint=CheckpointConfig(keep=1))
+    train(config, tmp_path)
+    (only,) = (tmp_path / "checkpoints").iterdir()
+    only.rename(only.with_name(f".replaced-{only.name}"))
+    (tmp_path / "summary.json").unlink()
+    capsys.readouterr()
+    train(config, tmp_path)
+    assert f"resuming {tmp_path} at iteration {only.name}" in capsys.readouterr().out
+
+
 def test_a_finished_run_without_checkpoints_is_not_begun_again(tmp_path):
     train(fake_config(), tmp_path)
     rows = read_metrics(tmp_path)
