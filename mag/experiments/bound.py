@@ -96,11 +96,6 @@ class Quantities(NamedTuple):
         return self.bound(0.0, self.model_term)
 
     @property
-    def theorem_of_steps(self) -> float:
-        """The bound with the constants to which the proof's steps via pi_D lead."""
-        return self.bound(4 * self.epsilon_policy, self.model_term)
-
-    @property
     def maximum_bound(self) -> float:
         """The bound with every epsilon_m_t replaced by the greatest."""
         return self.bound(2 * self.epsilon_policy, self.gamma * self.greatest_error)

@@ -49,11 +49,6 @@ class Record(NamedTuple):
         """Environment steps of the last test."""
         return int(self.curve["env_steps"][-1] or 0)
 
-    @property
-    def is_finished(self) -> bool:
-        """Whether the last test came after all steps."""
-        return self.env_steps >= self.steps
-
 
 class Loaded(NamedTuple):
     """Records, and a sentence about each thing that could not be read."""

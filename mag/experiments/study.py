@@ -102,7 +102,7 @@ class Cell:
         words += ["--seed", str(config.seed)] + (["--num-seeds", str(num_seeds)] if num_seeds > 1 else [])
         words += ["--steps", str(config.steps)]
         for name, value in self.options.items():
-            words += [f"--{name.rstrip('_').replace('_', '-')}", as_word(value)]
+            words += [f"--{name.replace('_', '-')}", as_word(value)]
         return [*words, "--run", str(run)]
 
 
@@ -420,8 +420,8 @@ def table(values: dict[str, Any], place: str) -> Options:
 
 def is_named(place: str, message: str) -> bool:
     """Whether an error message names the option at a place such as `grid.planner.horizon`."""
-    words = message.replace("-", "_").replace("--", "")
-    return any(place.replace("-", "_").endswith(f".{word.strip('_,;:')}") for word in words.split() if word.strip("_"))
+    words = (word.strip("_,;:") for word in message.replace("-", "_").split())
+    return any(place.replace("-", "_").endswith(f".{word}") for word in words if word)
 
 
 def steps_of(file: StudyFile, env: str) -> int:
@@ -436,9 +436,5 @@ def steps_of(file: StudyFile, env: str) -> int:
 
 def field_of(config: RunConfig, name: str) -> str:
     """The configuration's field for an option's name, spelled with `-` or `_`; empty where there is none."""
-    known = {plain(field): field for field in options_of(config)}
-    return known.get(plain(name), "")
-
-
-def plain(name: str) -> str:
-    return name.replace("-", "_").removesuffix("_")
+    field = name.replace("-", "_")
+    return field if field in options_of(config) else ""

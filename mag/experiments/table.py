@@ -8,7 +8,7 @@ import pandas as pd
 
 from mag.errors import UsageError
 from mag.experiments.records import CURVE, Record
-from mag.experiments.study import AXES, Options, Study, as_word
+from mag.experiments.study import AXES, Options, as_word
 
 METRICS = ("eval/win_rate", "eval/return", "train/win_rate", "train/return")
 """Metrics that can be compared."""
@@ -69,11 +69,6 @@ def name_part(field: str, value: Any) -> str:
     if field in ("env", "variant", *AXES):
         return str(value)
     return f"{field.rpartition('.')[2].replace('_', ' ')} {as_word(value)}"
-
-
-def study_table(study: Study, records: list[Record]) -> pd.DataFrame:
-    """The tidy table of a study, its curves named as the study file says."""
-    return to_table(records, study.panels, study.curves)
 
 
 def read_other(name: str, path: Path, envs: list[str]) -> list[Record]:
