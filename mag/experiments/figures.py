@@ -80,14 +80,19 @@ def decorate(axes: Any, title: str, metric: str) -> None:
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     axes.set_title(title, fontsize=9)
-    axes.grid(alpha=0.25, linewidth=0.6)
-    axes.tick_params(labelsize=8)
+    rule(axes)
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.xaxis.set_major_formatter(
         FuncFormatter(lambda value, _: f"{value / 1000:g}k" if value >= 1000 else f"{value:g}")
     )
     if is_rate(metric):
         axes.set_ylim(-0.03, 1.03)
+
+
+def rule(axes: Any) -> None:
+    """A light grid and small numbers, and no frame above and on the right."""
+    axes.grid(alpha=0.25, linewidth=0.6)
+    axes.tick_params(labelsize=8)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
 
@@ -110,10 +115,7 @@ def single(analysis: Analysis, x_label: str, y_label: str) -> tuple[Any, Any]:
     axes = figure.subplots()
     axes.set_xlabel(x_label, fontsize=9)
     axes.set_ylabel(y_label, fontsize=9)
-    axes.grid(alpha=0.25, linewidth=0.6)
-    axes.tick_params(labelsize=8)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    rule(axes)
     legend(figure, colours(analysis.curves))
     return figure, axes
 

@@ -4,7 +4,7 @@
 {"schema": 1,
  "configs": [{...}],             the runs' whole configurations
  "surroundings": [{...}],        versions, hardware and revision that the runs used
- "runs": [{"env": ..., "algo": ..., "preset": ..., "options": {...}, "seed": 0, "steps": 100000,
+ "runs": [{"env": ..., "algo": ..., "size": ..., "recipe": ..., "options": {...}, "seed": 0, "steps": 100000,
            "config": 0, "surroundings": 0, "wall_seconds": 470, "curve": {"env_steps": [...], "eval/win_rate": [...]}}]}
 ```
 """
@@ -17,6 +17,7 @@ from mag.errors import UsageError
 from mag.experiments.records import Loaded, Record, differences, distinguishes, holds_run, load_records, told_apart
 from mag.experiments.study import AXES, Cell, Options, Study, as_word
 from mag.options import to_json
+from mag.runs.folder import write_text
 
 SCHEMA = 1
 CURVES = "curves.json"
@@ -66,9 +67,7 @@ def write_records(folder: Path, records: list[Record]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     parts = {"configs": configs, "surroundings": surroundings, "runs": runs}
     lists = [listed(name, items) for name, items in parts.items()]
-    draft = folder / f".{CURVES}"
-    draft.write_text(f'{{"schema": {SCHEMA},\n' + ",\n".join(lists) + "}\n")
-    return draft.replace(folder / CURVES)
+    return write_text(folder / CURVES, f'{{"schema": {SCHEMA},\n' + ",\n".join(lists) + "}\n")
 
 
 def listed(name: str, items: list[Any]) -> str:

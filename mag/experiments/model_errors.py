@@ -16,6 +16,7 @@ import pandas as pd
 from mag.errors import UsageError
 from mag.experiments import statistics
 from mag.experiments.figures import COLOURS
+from mag.runs.folder import write_text
 
 ERRORS = "errors.json"
 KINDS = {"learned": "as the model reward estimates it", "true": "as the simulator measures it"}
@@ -43,13 +44,9 @@ def measure(path: Path, env: str, algo: str, seed: int) -> RolloutErrors:
 def write_errors(folder: Path, measured: Sequence[RolloutErrors]) -> Path:
     """Add errors to those kept in a folder, one run per line; of a run measured again the new ones count."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / ERRORS
     runs = {(each.env, each.algo, each.seed): each for each in (*read_errors(folder), *measured)}
     lines = ",\n ".join(json.dumps(each._asdict(), allow_nan=False) for each in runs.values())
-    draft = path.with_suffix(".new")
-    draft.write_text(f"[{lines}]\n")
-    draft.replace(path)
-    return path
+    return write_text(folder / ERRORS, f"[{lines}]\n")
 
 
 def read_errors(folder: Path) -> list[RolloutErrors]:

@@ -97,6 +97,11 @@ def take_lock(lock: Any, path: Path) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write indented JSON, whole or not at all."""
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write a file, whole or not at all; returns its path."""
     draft = path.with_name(f".{path.name}")
-    draft.write_text(json.dumps(value, indent=2) + "\n")
-    draft.replace(path)
+    draft.write_text(text)
+    return draft.replace(path)
