@@ -1,8 +1,9 @@
 """Running `mag train` for the cells of a study on a Ray cluster: `mag sweep --ray ADDRESS`.
 
 Every node needs `mag`. A run is trained in a scratch folder of its node, and the run folder is sent back when the run
-ends, also when it was asked to stop. If a worker or a node dies, Ray gives its run to another one, which resumes from
-the folder in that node's scratch or from the one that the sweep sent, whichever was trained further.
+ends, also when it was asked to stop; that of a finished run is removed once the sweep has it.
+If a worker or a node dies, Ray gives its run to another one, which resumes from the folder in that node's scratch or
+from the one that the sweep sent, whichever was trained further.
 """
 
 import contextlib
@@ -26,6 +27,8 @@ RETRIES = 5
 """How often Ray restarts a run whose worker died."""
 PAUSE = 0.5
 """Seconds between two checks of a process and of requests to stop."""
+PATIENCE = 5.0
+"""Seconds that a node has to remove a run's scratch folder."""
 
 
 class Trained(NamedTuple):
@@ -35,6 +38,8 @@ class Trained(NamedTuple):
     log: bytes
     folder: bytes
     """The run folder, as a tar file; empty where there is none."""
+    node: str
+    """The node's identity in the cluster."""
 
 
 class RayJobs:
@@ -95,7 +100,16 @@ class RayJobs:
         with job.log.open("ab") as log:
             log.write(trained.log)
         unpack(trained.folder, job.path)
+        if trained.code == 0:
+            self._forget(job, trained.node)
         return Outcome(job, trained.code, why(job.log, trained.code))
+
+    def _forget(self, job: Job, node: str) -> None:
+        """Have a node remove its copy of a run, now that the sweep has it; a node that is gone, or slow, keeps it."""
+        there = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(node_id=node, soft=False)
+        forget = self._ray.remote(num_cpus=0, max_retries=0)(forget_here)
+        done = forget.options(scheduling_strategy=there).remote(job.path.parent.name, job.name)
+        self._ray.wait([done], timeout=PATIENCE)
 
     def interrupt(self) -> None:
         if self._asked:  # the second request stops at once
@@ -110,6 +124,7 @@ def import_ray() -> Any:
     """The module `ray`. Raises UsageError where Ray is not installed."""
     try:
         import ray
+        import ray.util.scheduling_strategies
 
         return ray
     except ImportError as error:
@@ -152,11 +167,15 @@ def train_here(
             env=os.environ | memory_share(ray.get_runtime_context().get_assigned_resources().get("GPU", 0.0)),
         )
     wait_for(process, lambda: is_asked(ray, stop))
-    trained = Trained(process.returncode, log.read_bytes(), packed(path))
-    if process.returncode == 0:
-        shutil.rmtree(path)
-        log.unlink()
-    return trained
+    # The folder stays until the sweep has it (`forget_here`): a sweep that is killed meanwhile gets it the next time.
+    return Trained(process.returncode, log.read_bytes(), packed(path), ray.get_runtime_context().get_node_id())
+
+
+def forget_here(study: str, name: str) -> None:
+    """Remove a run's folder and log from this node's scratch."""
+    path = scratch() / study / name
+    shutil.rmtree(path, ignore_errors=True)
+    path.with_name(f"{name}.log").unlink(missing_ok=True)
 
 
 def wait_for(process: subprocess.Popen[bytes], is_to_stop: Any) -> None:
@@ -194,6 +213,7 @@ def scratch() -> Path:
 
 def adopt(folder: bytes, path: Path) -> None:
     """Put the folder that was sent at `path`, unless the run at `path` was trained at least as far."""
+    put_back(path)
     with tempfile.TemporaryDirectory(dir=path.parent) as place:
         sent = Path(place) / path.name
         unpack(folder, sent)
@@ -203,6 +223,7 @@ def adopt(folder: bytes, path: Path) -> None:
 
 def packed(path: Path) -> bytes:
     """A run folder as a tar file; empty where there is none."""
+    put_back(path)
     if not path.is_dir():
         return b""
     file = io.BytesIO()
@@ -212,12 +233,32 @@ def packed(path: Path) -> bytes:
 
 
 def unpack(folder: bytes, path: Path) -> None:
-    """Replace the folder at `path` by a tar file from `packed`; an empty one changes nothing."""
+    """Replace the folder at `path` by a tar file from `packed`; an empty one changes nothing.
+
+    Until the new folder is whole and in its place, the old one is kept (see `put_back`).
+    """
     if not folder:
         return
+    put_back(path)
     draft = path.with_name(f".{path.name}.incoming")
     shutil.rmtree(draft, ignore_errors=True)
     with tarfile.open(fileobj=io.BytesIO(folder)) as archive:
         archive.extractall(draft, filter="data")
-    shutil.rmtree(path, ignore_errors=True)
+    if path.exists():
+        path.rename(replaced(path))
     draft.rename(path)
+    shutil.rmtree(replaced(path), ignore_errors=True)
+
+
+def put_back(path: Path) -> None:
+    """Give a folder its place back after an `unpack` that was killed before the new one had it."""
+    old = replaced(path)
+    if path.exists():
+        shutil.rmtree(old, ignore_errors=True)
+    elif old.exists():
+        old.rename(path)
+
+
+def replaced(path: Path) -> Path:
+    """Where `unpack` lays a folder that it replaces."""
+    return path.with_name(f".{path.name}.replaced")

@@ -2,9 +2,11 @@
 
 import os
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -38,7 +40,7 @@ def table_of(study, runs):
 
 
 def test_without_ray_the_extra_is_named(tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    monkeypatch.setitem(sys.modules, "ray", None)
     study = write_study(tmp_path)
     with pytest.raises(SystemExit) as exit_:
         cli.main(["sweep", str(study.path), "--ray", "auto"])
@@ -64,6 +66,59 @@ def test_the_folder_that_came_further_is_gone_on_with(tmp_path):
     assert jobs.glance(tmp_path / "there").env_steps == 30
     ray_pool.adopt(ray_pool.packed(tmp_path / "there"), tmp_path / "sent")
     assert jobs.glance(tmp_path / "sent").env_steps == 30
+
+
+def test_a_kill_while_a_folder_is_replaced_costs_nothing(tmp_path, monkeypatch):
+    for name in ("sent", "there"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).touch()
+    sent, rename = ray_pool.packed(tmp_path / "sent"), Path.rename
+
+    def killed(self, target):
+        if self.name == ".there.incoming":
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", killed)
+    with pytest.raises(KeyboardInterrupt):
+        ray_pool.unpack(sent, tmp_path / "there")
+    monkeypatch.undo()
+    assert ray_pool.packed(tmp_path / "there") and (tmp_path / "there" / "there").exists()
+    ray_pool.unpack(sent, tmp_path / "there")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["sent", "there"]
+
+
+class NoRay:
+    """What a run on a node asks of Ray, without a cluster."""
+
+    exceptions = SimpleNamespace(RayError=RuntimeError)
+
+    @staticmethod
+    def get_runtime_context():
+        return SimpleNamespace(get_assigned_resources=dict, get_node_id=lambda: "node")
+
+    @staticmethod
+    def get(answer, timeout):
+        return answer
+
+
+def test_a_finished_run_stays_on_its_node_until_the_sweep_has_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", NoRay)
+    monkeypatch.setenv("MAG_SCRATCH", str(tmp_path / "scratch"))
+    cell = write_study(tmp_path).cells[0]
+    stop = SimpleNamespace(asked=SimpleNamespace(remote=lambda: False))
+    words = cell.command(tmp_path / "runs" / cell.name)
+
+    def train():
+        return ray_pool.train_here("runs", cell.name, words, b"", fake_program(tmp_path), stop)
+
+    trained = train()
+    assert (trained.code, trained.node) == (0, "node")
+    ray_pool.unpack(train().folder, tmp_path / "again")  # as the next sweep, if the first never got the folder
+    assert jobs.is_finished(tmp_path / "again", 500)
+    assert any((tmp_path / "scratch" / "runs").iterdir())
+    ray_pool.forget_here("runs", cell.name)
+    assert not any((tmp_path / "scratch" / "runs").iterdir())
 
 
 @pytest.fixture
@@ -124,6 +179,7 @@ def test_no_run_is_lost_when_one_is_killed_and_results_are_those_of_this_machine
     assert sweep(study, tmp_path / "cluster", tmp_path / "none", pool) == 0
     thread.join()
     assert table_of(study, tmp_path / "cluster").equals(expected)
+    assert victim == "node" or not list(tmp_path.glob("scratch/*/*"))
 
 
 def test_stopped_runs_are_saved_and_collected(local, cluster, tmp_path, monkeypatch):
