@@ -68,7 +68,7 @@ class Imagination(NamedTuple):
     The first step has no prediction; there it is the distance of the posterior's observation."""
 
 
-class Venture(NamedTuple):
+class ScoredRollout(NamedTuple):
     """A rollout of k steps in a world model from one real step; arrays `[k, ...]` belong to the states arrived at."""
 
     action: Int[Array, "k agents"]
@@ -115,7 +115,7 @@ class CompilesAhead(Protocol):
 
 
 @runtime_checkable
-class Venturing(ModelBased, Protocol):
+class RollsOut(ModelBased, Protocol):
     """A model-based algorithm whose rollouts can be compared with the simulator."""
 
     @property
@@ -130,7 +130,9 @@ class Venturing(ModelBased, Protocol):
         """
         ...
 
-    def venture(self, key: PRNGKeyArray, state: State, model_reward: Any, past: Arrival, *, length: int) -> Venture:
+    def scored_rollout(
+        self, key: PRNGKeyArray, state: State, model_reward: Any, past: Arrival, *, length: int
+    ) -> ScoredRollout:
         """A rollout of `length` steps, as in lines 8-14, from the last of the real steps `past`, `[time, ...]`.
 
         The key is consumed.

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from scipy import stats
 
-from mag.algorithms.contract import Venture, Venturing
+from mag.algorithms.contract import RollsOut, ScoredRollout
 from mag.envs import Env
 from mag.envs.view import View
 from mag.errors import UsageError
@@ -53,7 +53,7 @@ class Comparison(NamedTuple):
 
     past: Arrival
     """The real steps before a rollout, which starts from the last one, `[rollouts, PAST, ...]`."""
-    imagined: Venture
+    imagined: ScoredRollout
     repeated: Repeated
     decoded: Float[Array, "rollouts k agents obs"]
     """The simulator's observations once observed and decoded by the world model."""
@@ -67,7 +67,7 @@ class Comparison(NamedTuple):
 
 def can_be_compared(run: Trained) -> bool:
     """Whether a run has a world model to play in, a simulator that can be set to a state, and episodes to observe."""
-    if not (isinstance(run.algorithm, Venturing) and isinstance(run.player, JaxPlayer)):
+    if not (isinstance(run.algorithm, RollsOut) and isinstance(run.player, JaxPlayer)):
         return False
     return run.player.env.spec.episode_limit >= PAST
 
@@ -104,7 +104,7 @@ def rollout_errors(path: Path, seed: int, rollouts: int = 512) -> dict[str, list
 
 
 def compare_rollouts(
-    algorithm: Venturing, agent: Agent, env: Env, state: Any, seed: int, rollouts: int, length: int
+    algorithm: RollsOut, agent: Agent, env: Env, state: Any, seed: int, rollouts: int, length: int
 ) -> Comparison:
     """Rollouts of `length` steps from real episodes, and the simulator's steps under their joint actions."""
     key_reward, key_play = jax.random.split(jax.random.fold_in(jax.random.key(seed), STREAM))
@@ -176,7 +176,7 @@ def has_ended(episode: Episode) -> Bool[Array, ""]:
 
 
 def _compare(
-    algorithm: Venturing,
+    algorithm: RollsOut,
     env: Env,
     state: Any,
     model_reward: Any,
@@ -186,11 +186,11 @@ def _compare(
     length: int,
 ) -> Comparison:
     """One rollout from a step of a real episode, drawn uniformly. The key is consumed."""
-    key_time, key_venture, key_repeat, key_decode = jax.random.split(key, 4)
+    key_time, key_rollout, key_repeat, key_decode = jax.random.split(key, 4)
     steps = (~played.over).sum()  # those before the end
     time = jax.random.randint(key_time, (), PAST - 1, jnp.maximum(steps, PAST))
     past = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, time - PAST + 1, PAST), played.arrivals)
-    imagined = algorithm.venture(key_venture, state, model_reward, past, length=length)
+    imagined = algorithm.scored_rollout(key_rollout, state, model_reward, past, length=length)
     episode = jax.tree.map(lambda x: x[time], played.episodes)
     repeated = repeat(key_repeat, env, episode, imagined.action)
     whole = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), past, repeated.arrivals)

@@ -9,7 +9,7 @@ import pytest
 
 from mag import envs
 from mag.algorithms import registry
-from mag.algorithms.contract import Venture
+from mag.algorithms.contract import ScoredRollout
 from mag.play.episode import arrival
 from mag.play.jax_player import JaxPlayer
 from mag.reports import classifier
@@ -48,7 +48,7 @@ def comparison():
     ended = np.array([[False, False], [False, True]])
     found = Comparison(
         past=arrivals(np.zeros((2, PAST, 2, 1)), past, np.zeros((2, PAST))),
-        imagined=Venture(
+        imagined=ScoredRollout(
             action=np.zeros((2, 2, 2)),
             obs=seen,
             alive=guess,

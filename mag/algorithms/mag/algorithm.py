@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import jax
 from jaxtyping import Array, Key, PRNGKeyArray
 
-from mag.algorithms.contract import Imagination, Play, Venture
+from mag.algorithms.contract import Imagination, Play, ScoredRollout
 from mag.algorithms.mag import footprint
 from mag.algorithms.mag.config import MAGConfig, ReplayConfig
-from mag.algorithms.mag.imagination import imagine, venture
+from mag.algorithms.mag.imagination import imagine, scored_rollout
 from mag.algorithms.mag.local_models import LocalModels
 from mag.algorithms.mag.model_reward import ModelReward
 from mag.algorithms.mag.policy import Actor, ModelAgent, imagine_action
@@ -254,7 +254,7 @@ class MAG:
         at_once = self.spec.n_agents * self.config.planner.predictions_at_once
         return resolve_chunk_size(self.config.rollout.chunk_size, starts, at_once)
 
-    # The contracts `ModelBased` and `Venturing`, for watching and diagnosing.
+    # The contracts `ModelBased` and `RollsOut`, for watching and diagnosing.
 
     def can_learn(self, state: MAGState) -> bool:
         """See `ModelBased.can_learn`."""
@@ -281,16 +281,16 @@ class MAG:
 
     @property
     def discount(self) -> float:
-        """See `Venturing.discount`."""
+        """See `RollsOut.discount`."""
         return self.config.ppo.gamma
 
     def model_reward(self, key: PRNGKeyArray, state: MAGState) -> ModelReward | RatioReward:
-        """See `Venturing.model_reward`. The key is consumed."""
+        """See `RollsOut.model_reward`. The key is consumed."""
         fitted = state.model_reward
         if fitted is None:
             keys = jax.random.split(key, (2, self.num_seeds))
             fitted = self.init_model_reward(keys[0], state.models.weights)
-            for each in jax.vmap(lambda key: jax.random.split(key, MEASURING), out_axes=1)(keys[1]):
+            for each in jax.vmap(lambda key: jax.random.split(key, FITS_TO_MEASURE), out_axes=1)(keys[1]):
                 fitted, _ = self.fit_model_reward(each, fitted, state.models.weights, state.data)
         return first_seed(fitted.params)
 
@@ -299,7 +299,7 @@ class MAG:
         """An untrained R_m hat on the states of a world model. The key is consumed."""
         return Trainable.create(make_model_reward(key, models, self.config), self.model_reward_optimiser)
 
-    def venture(
+    def scored_rollout(
         self,
         key: PRNGKeyArray,
         state: MAGState,
@@ -307,11 +307,11 @@ class MAG:
         past: Arrival,
         *,
         length: int,
-    ) -> Venture:
-        """See `Venturing.venture`. The key is consumed."""
+    ) -> ScoredRollout:
+        """See `RollsOut.scored_rollout`. The key is consumed."""
         models: Any = state.models.weights
         actor = state.policy.actor.params
-        return venture(
+        return scored_rollout(
             key,
             past,
             models=models,
@@ -324,7 +324,7 @@ class MAG:
         )
 
 
-MEASURING = 100
+FITS_TO_MEASURE = 100
 """Calls of line 5 that fit a model reward to a world model trained without one, only to measure the world model."""
 
 

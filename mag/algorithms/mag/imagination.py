@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
-from mag.algorithms.contract import Imagination, Venture
+from mag.algorithms.contract import Imagination, ScoredRollout
 from mag.algorithms.mag.model_reward import ModelReward
 from mag.algorithms.mag.policy import Actor, Critic
 from mag.algorithms.mag.ratio import RatioReward
@@ -54,7 +54,7 @@ def imagine(
     )
 
 
-def venture(
+def scored_rollout(
     key: PRNGKeyArray,
     past: Arrival,
     *,
@@ -65,13 +65,13 @@ def venture(
     predict: Predict,
     length: int,
     reward_scale: float,
-) -> Venture:
+) -> ScoredRollout:
     """A rollout from the last of the real steps `past`, `[time, ...]`. The key is consumed."""
     key_observe, key_rollout = jax.random.split(key)
     start = jax.tree.map(lambda x: x[-1], models.observe_sequence(key_observe, past))
     imagined = rollout(key_rollout, start, models=models, actor=actor, predict=predict, length=length)
     arrived = jax.tree.map(lambda x, y: jnp.concatenate([x[1:], y[None]]), imagined.state, imagined.last)
-    return Venture(
+    return ScoredRollout(
         action=imagined.action,
         obs=jax.vmap(models.decode)(arrived),
         alive=None if imagined.alive is None else jax.vmap(models.alive)(arrived),
