@@ -7,15 +7,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from mag import envs
 from mag.algorithms.config import EvaluationConfig
 from mag.algorithms.mag.local_models import one_step_predictions
 from mag.algorithms.mag.model_reward import ModelReward
 from mag.algorithms.mag.replayed import replayed
-from mag.algorithms.registry import default_config
+from mag.algorithms.registry import default_config, make
 from mag.errors import UsageError
 from mag.options import override
 from mag.reports.evaluate import evaluate_run, format_result
 from mag.runs.train import train
+from tests.support import by_agent
 from tests.support.small import SPEC, filled, random_batch, random_state, small_models
 
 FIRSTS = [[1, 0, 0, 0, 1, 0], [0, 0, 1, 0, 0, 0]]
@@ -77,6 +79,19 @@ def test_agents_that_cannot_choose_for_themselves_are_told_why(changes, message)
     groups = {name: dataclasses.replace(getattr(config, name), **values) for name, values in changes.items()}
     with pytest.raises(UsageError, match=message):
         dataclasses.replace(config, **groups).check()
+
+
+def test_a_planner_of_ones_own_is_given_a_score_of_each_agent():
+    spec = envs.spec("probe/rivals")
+    config = default_config("mag", "probe/rivals", "debug", "paper", planner="tests.support.by_agent")
+    algorithm = make(config, spec)
+    state = jax.eval_shape(algorithm.init.of_one_seed, jax.random.key(0))
+    score = state.model_reward.params
+    by_agent.SHAPES.clear()
+    jax.eval_shape(
+        algorithm.rollouts.of_one_seed, state.key, state.models.weights, score, state.policy.actor.params, state.data
+    )
+    assert set(by_agent.SHAPES) == {(2, spec.n_agents)}
 
 
 EXPLORE = {"ppo.entropy": 0.1, "ppo.entropy_decay": 1.0}
