@@ -66,6 +66,8 @@ def place(tmp_path_factory):
                 (folder / block.file).write_text(block.text)
             elif block.language == "toml" and "allies" in block.text:
                 (folder / ("3m.toml" if "[starcraft]" in block.text else "my_map.toml")).write_text(block.text)
+            elif block.language == "toml" and "my_method" in block.text:
+                (folder / "mine.toml").write_text(block.text)
     (folder / "studies").mkdir()
     for study in ("figure2", "figure4"):
         (folder / "studies" / f"{study}.toml").write_text(FEW)
@@ -88,6 +90,7 @@ def runs(place):
 @pytest.fixture
 def swept(here, tmp_path, monkeypatch):
     """Runs of a study are made in milliseconds, and those of one are there."""
+    write_study(tmp_path, (here / "mine.toml").read_text())
     write_study(tmp_path, FEW)
     monkeypatch.setattr(jobs, "PROGRAM", fake_program(tmp_path))
     monkeypatch.setattr("mag.experiments.sweep.PAUSE", 0.02)

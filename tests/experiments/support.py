@@ -23,10 +23,12 @@ def write_study(folder, text=STUDY, name="small.toml"):
     path.write_text(text)
     study = load_study(path)
     configs = {f"{cell.config.env} {cell.config.algo}": dataclasses.asdict(cell.config) for cell in study.cells}
-    (folder / "configs.json").write_text(json.dumps(configs))
+    file = folder / "configs.json"
+    known = json.loads(file.read_text()) if file.exists() else {}
+    file.write_text(json.dumps(known | configs))
     return study
 
 
 def fake_program(folder):
-    """The command in place of `mag`, for the latest study of `folder`."""
+    """The command in place of `mag`, for the studies of `folder`, with the latest one's configurations."""
     return (sys.executable, str(Path(__file__).with_name("fake_train.py")), str(folder / "configs.json"))
