@@ -1,6 +1,7 @@
 """Runs of environments on the host, from the first step to the summary."""
 
 import dataclasses
+import itertools
 import json
 import os
 import signal
@@ -230,19 +231,22 @@ def test_a_run_on_the_game_survives_that_its_games_are_killed(folder, monkeypatc
     killed = []
 
     def kill():
-        while not done.wait(20.0):
-            alive = [pid for pid in launches(folder / "game") if psutil.pid_exists(pid)]
-            if alive:
-                os.kill(alive[-1], signal.SIGKILL)
-                killed.append(alive[-1])
+        # Soon enough for a quick machine; longer and longer, so that games also start on a loaded one.
+        pauses = (4.0 * 1.5**k for k in itertools.count())
+        while not done.wait(next(pauses)):
+            for pid in filter(
+                psutil.pid_exists, launches(folder / "game")
+            ):  # those of tests among them, which may idle
+                os.kill(pid, signal.SIGKILL)
+                killed.append(pid)
 
     killer = threading.Thread(target=kill, daemon=True)
     killer.start()
     # On a loaded machine several games in a row are killed while they start: how many says nothing here.
-    train(config_of("starcraft/3s_vs_3z", steps=2000, host=HostConfig(failures=100)), folder / "run")
+    train(config_of("starcraft/3s_vs_3z", steps=4000, host=HostConfig(failures=100)), folder / "run")
     done.set()
     killer.join()
     last = rows_of(folder / "run")[-1]
-    assert last["env_steps"] >= 2000 and 0 < last["play/dropped_episodes"] <= last["play/restarts"] <= len(killed)
+    assert last["env_steps"] >= 4000 and 0 < last["play/dropped_episodes"] <= last["play/restarts"] <= len(killed)
     assert not read_rows(RunFolder(folder / "run"))[1]
     assert not is_any_process_left(folder)
