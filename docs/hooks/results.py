@@ -107,7 +107,7 @@ def steps(study: dict[str, Any], env: str) -> str:
     """A study's environment steps on an environment."""
     given = study["steps"]
     number = given.get(env, given.get("default")) if isinstance(given, dict) else given
-    return f"{number:,}".replace(",", " ")
+    return spaced(number)
 
 
 MODEL_BASED = ("MAG", "MAMBA")
@@ -116,7 +116,11 @@ PUBLISHED = RESULTS / "published.csv"
 
 def win_rates() -> str:
     """Fig. 2 as a table: MAG, MAMBA and the best model-free method on each map, with their numbers of seeds."""
-    rows = [[env, *(cells.get(name, "not run") for name in MODEL_BASED), best] for env, cells, best in figure2()]
+    rows = []
+    for name, scores in figure2().items():
+        own = ("not run" if method not in scores else rate(scores[method]) for method in MODEL_BASED)
+        best = max((score for method, score in scores.items() if method not in MODEL_BASED), key=mean)
+        rows.append([name, *own, f"{best['curve']} {rate(best)}" if mean(best) else rate(best)])
     return table(("map", *MODEL_BASED, "best model-free method"), rows)
 
 
@@ -124,12 +128,12 @@ def beside_published() -> str:
     """Win rates in percent that others publish of StarCraft II, beside those of Fig. 2."""
     with PUBLISHED.open() as file:
         published = list(csv.DictReader(line for line in file if not line.startswith("#")))
-    ours = {name: cells for name, cells, _ in figure2()}
+    ours = figure2()
     methods = [name for name in published[0] if name not in ("map", "steps")]
     rows = (
         [
-            *(row["map"], f"{int(row['steps']):,}".replace(",", " "), *map(row.get, methods)),
-            *(percent(ours[row["map"]].get(name)) for name in MODEL_BASED),
+            *(row["map"], spaced(int(row["steps"])), *map(row.get, methods)),
+            *(percent(ours[row["map"]].get(method)) for method in MODEL_BASED),
         ]
         for row in published
     )
@@ -137,23 +141,34 @@ def beside_published() -> str:
     return table(head, rows)
 
 
-def percent(cell: str | None) -> str:
-    """A cell of Fig. 2's table, such as `0.53 (2)`, with the rate in percent and the word seeds."""
-    if cell is None:
-        return "not run"
-    rate, seeds = cell.rstrip(")").split(" (")
-    return f"{100 * float(rate):.0f} ({seeds} {'seed' if seeds == '1' else 'seeds'})"
-
-
-def figure2() -> Iterator[tuple[str, dict[str, str], str]]:
-    """Each map of Fig. 2 with its mean win rate and number of seeds by method, and those of the best model-free one."""
+def figure2() -> dict[str, dict[str, dict[str, str]]]:
+    """The rows of Fig. 2's table by map and method."""
     found: dict[str, dict[str, dict[str, str]]] = {}
     for row in table_of_curves(RESULTS / "figure2/table.md"):
         found.setdefault(row["env"].removeprefix("smac_jax/"), {})[row["curve"]] = row
-    for env, rows in found.items():
-        cells = {name: f"{row['mean']} ({row['seeds']})" for name, row in rows.items()}
-        best = max((name for name in rows if name not in MODEL_BASED), key=lambda name: float(rows[name]["mean"]))
-        yield env, cells, f"{best} {cells[best]}" if float(rows[best]["mean"]) else cells[best]
+    return found
+
+
+def mean(score: dict[str, str]) -> float:
+    """The mean of a row as a number."""
+    return float(score["mean"])
+
+
+def rate(score: dict[str, str]) -> str:
+    """The mean of a row and, in brackets, its number of seeds."""
+    return f"{score['mean']} ({score['seeds']})"
+
+
+def percent(score: dict[str, str] | None) -> str:
+    """The same in percent."""
+    if score is None:
+        return "not run"
+    return f"{100 * mean(score):.0f} ({score['seeds']} {'seed' if score['seeds'] == '1' else 'seeds'})"
+
+
+def spaced(number: int) -> str:
+    """A number with a space between thousands."""
+    return f"{number:,}".replace(",", " ")
 
 
 def table_of_curves(path: Path) -> Iterator[dict[str, str]]:

@@ -13,8 +13,10 @@ from typing import Any
 from mag.algorithms.registry import ALGORITHMS, BUILT_IN, default_config, find
 from mag.cli.main import COMMANDS, dispatch
 from mag.cli.parsing import HelpAsked
-from mag.options import Option, alternatives, options, wanted
+from mag.experiments.records import distinguishes
+from mag.options import Option, alternatives, options, override, wanted
 from mag.runs.metrics import METRICS
+from mag.runs.resolve import changed_options
 
 messages = importlib.import_module("messages")  # beside this file, which is no package
 
@@ -183,23 +185,10 @@ def zoo() -> str:
     return table((*head, "to add with today's recipe"), rows) if entries else "None is kept yet."
 
 
-NOT_LEARNED = ("steps", "seed", "num_seeds", "workers", "evaluation.", "checkpoint.", "host.", "logger")
-"""Beginnings of options that are no part of a recipe."""
-
-
 def since_changed(entry: Any) -> list[str]:
     """The options of an entry's run that neither its command names nor today's recipe sets, as they are typed."""
-    from mag import envs
-
-    config = entry.config
     told = json.loads((entry.folder / "config.json").read_text())["options"]
     older = {} if "collect.time_limit" in told else {"collect.time_limit": "cut"}  # the only kind before that option
-    was = {each.name: each.value for each in options(config)} | older
-    today = default_config(config.algo, config.env, config.size, config.recipe, spec=envs.spec(config.env))
-    now = list(options(today))
-    typed = {each.name: f"--{each.name.replace('_', '-')}" for each in now if not each.name.startswith(NOT_LEARNED)}
-    return [
-        f"{typed[each.name]} {word(was[each.name])}"
-        for each in now
-        if each.name in typed and was[each.name] != each.value and typed[each.name] not in entry.made["command"]
-    ]
+    changed = changed_options(override(entry.config, older)).items()
+    typed = {f"--{name.replace('_', '-')}": value for name, value in changed if distinguishes(name)}
+    return [f"{name} {word(value)}" for name, value in typed.items() if name not in entry.made["command"]]

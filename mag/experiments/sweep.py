@@ -36,12 +36,8 @@ def plan_jobs(study: Study, runs: Path, kept: set[str], *, seeds_together: bool)
     done = finished_in(study, runs)
     cells = [cell for cell in study.cells if cell.name not in kept]
     if not seeds_together:
-        return [
-            Job(cell.name, (cell,), own)
-            for cell in cells
-            for own in [runs / cell.name]
-            if done.get(cell.name, own) == own
-        ]
+        elsewhere = {name for name, folder in done.items() if folder != runs / name}
+        return [Job(cell.name, (cell,), runs / cell.name) for cell in cells if cell.name not in elsewhere]
     return [
         Job(name, tuple(group), runs / name)
         for group in neighbours([cell for cell in cells if cell.name not in done])
