@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 from mag.errors import UsageError
 from mag.experiments import jobs
 from mag.experiments.jobs import Job, Outcome, glance, is_in_use, why
+from mag.runs.folder import put_back, replace
 
 RETRIES = 5
 """How often Ray restarts a run whose worker died."""
@@ -235,30 +236,12 @@ def packed(path: Path) -> bytes:
 def unpack(folder: bytes, path: Path) -> None:
     """Replace the folder at `path` by a tar file from `packed`; an empty one changes nothing.
 
-    Until the new folder is whole and in its place, the old one is kept (see `put_back`).
+    Until the new folder is whole and in its place, the old one is kept (`mag.runs.folder.replace`).
     """
     if not folder:
         return
-    put_back(path)
     draft = path.with_name(f".{path.name}.incoming")
     shutil.rmtree(draft, ignore_errors=True)
     with tarfile.open(fileobj=io.BytesIO(folder)) as archive:
         archive.extractall(draft, filter="data")
-    if path.exists():
-        path.rename(replaced(path))
-    draft.rename(path)
-    shutil.rmtree(replaced(path), ignore_errors=True)
-
-
-def put_back(path: Path) -> None:
-    """Give a folder its place back after an `unpack` that was killed before the new one had it."""
-    old = replaced(path)
-    if path.exists():
-        shutil.rmtree(old, ignore_errors=True)
-    elif old.exists():
-        old.rename(path)
-
-
-def replaced(path: Path) -> Path:
-    """Where `unpack` lays a folder that it replaces."""
-    return path.with_name(f".{path.name}.replaced")
+    replace(path, draft)

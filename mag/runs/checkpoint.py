@@ -19,10 +19,9 @@ import jax
 import numpy as np
 
 from mag.errors import UsageError
+from mag.runs.folder import REPLACED, put_back, replace
 
 TEMPORARY = ".incomplete-"
-REPLACED = ".replaced-"
-"""Beginning of the name of a checkpoint that one of the same iteration is about to replace."""
 
 
 class Leaf(NamedTuple):
@@ -72,10 +71,7 @@ class Checkpoints:
         (draft / "structure.json").write_text(json.dumps(structure(state)))
         (draft / "progress.json").write_text(json.dumps(progress))
         (draft / "manifest.json").write_text(json.dumps(digests(draft)))
-        if place.exists():
-            place.rename(self.folder / (REPLACED + place.name))
-        draft.rename(place)
-        self.remove_leftovers()
+        replace(place, draft)
         saved = self.iterations()
         older = [number for number in saved if number <= iteration]
         for number in set(saved) - set(older[-self.keep :]):
@@ -88,11 +84,7 @@ class Checkpoints:
         A checkpoint that was to be replaced has its place back where the new one had not taken it.
         """
         for replaced in self.folder.glob(REPLACED + "*"):
-            place = self.folder / replaced.name.removeprefix(REPLACED)
-            if place.exists():
-                shutil.rmtree(replaced)
-            else:
-                replaced.rename(place)
+            put_back(replaced.with_name(replaced.name.removeprefix(REPLACED)))
         for leftover in self.folder.glob(TEMPORARY + "*"):
             if leftover.is_dir():
                 shutil.rmtree(leftover)

@@ -5,6 +5,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from mag.errors import UsageError
 from mag.runs.resolve import changed_options
 
 LOCK = ".lock"
+REPLACED = ".replaced-"
+"""Beginning of the name of a folder that another is about to replace (`replace`)."""
 CHANGEABLE = ("steps", "checkpoint", "host", "logger")
 """Fields and groups that may differ when a run is resumed: none but `host.overlap` changes what is learned."""
 
@@ -105,3 +108,29 @@ def write_text(path: Path, text: str) -> Path:
     draft = path.with_name(f".{path.name}")
     draft.write_text(text)
     return draft.replace(path)
+
+
+def replace(place: Path, draft: Path) -> None:
+    """Put the folder `draft` at `place`, beside it, where another may lie.
+
+    If the process is killed meanwhile, `put_back` gives the other its place back.
+    """
+    put_back(place)
+    old = _replaced(place)
+    if place.exists():
+        place.rename(old)
+    draft.rename(place)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def put_back(place: Path) -> None:
+    """Undo a `replace` that was killed before the new folder had its place; remove what a later kill has left."""
+    old = _replaced(place)
+    if old.exists() and place.exists():
+        shutil.rmtree(old, ignore_errors=True)
+    elif old.exists():
+        old.rename(place)
+
+
+def _replaced(place: Path) -> Path:
+    return place.with_name(REPLACED + place.name)

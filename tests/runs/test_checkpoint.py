@@ -137,10 +137,10 @@ def test_a_kill_while_the_replaced_one_is_removed_costs_nothing(tmp_path, monkey
     checkpoints = Checkpoints(tmp_path, keep=1)
     checkpoints.save(make_state(1.0), {}, 1)
 
-    def killed(path):
+    def killed(path, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("mag.runs.checkpoint.shutil.rmtree", killed)
+    monkeypatch.setattr("mag.runs.folder.shutil.rmtree", killed)
     with pytest.raises(KeyboardInterrupt):
         checkpoints.save(make_state(2.0), {}, 1)
     monkeypatch.undo()
