@@ -118,8 +118,21 @@ def record_identity(record: Record) -> tuple[Any, ...]:
 
 
 def united(older: list[Record], newer: list[Record]) -> list[Record]:
-    """All records, of those of the same `identity` the newer one."""
-    return list({record_identity(record): record for record in (*older, *newer)}.values())
+    """All records, of those of the same `identity` the newer one, unless the older one is a longer run of the same."""
+    records = {record_identity(record): record for record in older}
+    for record in newer:
+        place = record_identity(record)
+        if place not in records or not is_longer(records[place], record):
+            records[place] = record
+    return list(records.values())
+
+
+def is_longer(record: Record, other: Record) -> bool:
+    """Whether a run was to train for more steps than another, with the same options."""
+    one, another = record.about.get("config"), other.about.get("config")
+    if record.steps <= other.steps or one is None or another is None:
+        return False
+    return not differences(one, another)
 
 
 def cell_identity(cell: Cell) -> tuple[Any, ...]:

@@ -181,6 +181,14 @@ def test_kept_curves_stay_when_the_study_asks_for_others(swept, written, tmp_pat
     ]
     keep(material._replace(records=shorter), written[1], tmp_path)
     assert sorted(len(each.curve["env_steps"]) for each in kept.kept_records(place)) == [3, 3] + [6] * 6
+    # A run of fewer steps does not, unless it was trained with other options.
+    fewer = [each._replace(steps=400, curve={"env_steps": [0], "eval/win_rate": [0.0]}) for each in shorter]
+    keep(material._replace(records=fewer), written[1], tmp_path)
+    assert sorted(len(each.curve["env_steps"]) for each in kept.kept_records(place)) == [3, 3] + [6] * 6
+    for each in fewer:
+        each.about["config"] = {**each.about["config"], "collect": {"steps": 7}}
+    keep(material._replace(records=fewer), written[1], tmp_path)
+    assert sorted(len(each.curve["env_steps"]) for each in kept.kept_records(place)) == [1, 1] + [6] * 6
 
 
 def test_a_kept_curve_that_is_too_short_or_of_other_options_does_not_count(swept, tmp_path):
