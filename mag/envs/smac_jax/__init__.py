@@ -1,4 +1,4 @@
-"""Family `smac_jax`: SMAC's eight maps in pure JAX, with SMAC's rules, observations, state, masks and reward.
+"""Family `smac_jax`: the paper's eight SMAC maps in pure JAX, with SMAC's rules, observations, state, masks and reward.
 
 No StarCraft II is needed: the game itself is simulated (`units`, `maps`, `terrain`, `movement`, `combat`, `rules`), as
 is what SMAC shows of it (`observe`). `env.SMAC` is a plain JaxMARL environment of any map, clock or unit table, maps

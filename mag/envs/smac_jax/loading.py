@@ -14,8 +14,8 @@ A map file:
     units = "units.toml"            # beside the map file; leave out if all units are the package's own
 
 `mag train --env smac_jax/path/to/map.toml` plays it. A run stores the content of its map: it refuses to resume with a
-changed file, and can be tested and watched even if the file is gone. SMAC's eight maps, in `maps/`, are further
-examples.
+changed file, and can be tested and watched even if the file is gone. The paper's eight SMAC maps, in `maps/`, are
+further examples.
 
 A unit file adds to the units of `units.toml` or replaces them:
 
