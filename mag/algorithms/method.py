@@ -21,14 +21,18 @@ Changes = Mapping[str, Any]
 """New values of options, by dotted name."""
 
 
-MANY_ENEMIES = 9
+SEVERAL_ENEMIES = 4
 """Enemies from which on the built-in methods' recipe `tuned` shows each agent its nearest one first."""
 
 
-def nearest_of_many(config: Any, spec: "EnvSpec") -> Changes:
-    """Each agent's nearest enemy first, where enemies are many: what to do depends on distances, not on numbers."""
-    many = spec.enemies is not None and spec.enemies.count >= MANY_ENEMIES
-    return {"collect.nearest_first": True} if many else {}
+def nearest_of_several(config: Any, spec: "EnvSpec") -> Changes:
+    """Each agent's nearest enemy first, where there are several: what to do depends on distances, not on numbers."""
+    return {"collect.nearest_first": True} if enemies_of(spec) >= SEVERAL_ENEMIES else {}
+
+
+def enemies_of(spec: "EnvSpec") -> int:
+    """The number of enemies; 0 where the spec does not tell which features are an enemy's."""
+    return 0 if spec.enemies is None else spec.enemies.count
 
 
 def no_changes(about: Any, spec: "EnvSpec | None") -> Changes:

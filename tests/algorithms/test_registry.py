@@ -102,13 +102,20 @@ def test_table_1_and_the_scale_of_rewards_belong_to_the_environment():
 
 @pytest.mark.parametrize(
     ("env", "enemies", "team"),
-    [("corridor", 24, 6), ("2c_vs_64zg", 64, 2), ("3s5z_vs_3s6z", 9, 8), ("2s3z", 5, 5), ("3s_vs_5z", 5, 3)],
+    [
+        ("corridor", 24, 6),
+        ("2c_vs_64zg", 64, 2),
+        ("3s5z_vs_3s6z", 9, 8),
+        ("2s3z", 5, 5),
+        ("3s_vs_4z", 4, 3),
+        ("3s_vs_3z", 3, 3),
+    ],
 )
 def test_the_tuned_recipe_follows_the_numbers_of_units(env, enemies, team):
     spec = envs.spec(f"smac_jax/{env}")
     for algo in ALGORITHMS:
         tuned, published = (default_config(algo, spec.name, "small", each, spec=spec) for each in RECIPES[::-1])
-        assert tuned.collect.nearest_first is (enemies >= 9) and not published.collect.nearest_first
+        assert tuned.collect.nearest_first is (enemies >= 4) and not published.collect.nearest_first
         if algo in ("mag", "mamba"):
             batches = (8, 144, 32, 240) if team >= 6 else (16, 288, 64, 500)
             names = ("replay.batch_size", "rollout.windows", "rollout.replayed", "ppo.minibatch")

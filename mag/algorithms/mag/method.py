@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from mag.algorithms.mag.config import MAGConfig, ModelsConfig
-from mag.algorithms.method import Changes, Method, nearest_of_many
+from mag.algorithms.method import Changes, Method, enemies_of, nearest_of_several
 from mag.planners.config import NoPlanner
 
 if TYPE_CHECKING:
@@ -130,6 +130,8 @@ SMALL_FOR_LARGE_TEAMS: Changes = {
 """Batches of half as many joint states, because the work for a joint state grows with the team."""
 
 
+CROWD = 9
+"""Enemies from which on learning is `SLOWER`."""
 SLOWER: Changes = {
     "steps": 200_000,
     "models.learning_rate_decay": 0.999965,
@@ -140,10 +142,10 @@ SLOWER: Changes = {
 
 
 def tuned_for(config: MAGConfig, spec: "EnvSpec") -> Changes:
-    """Where enemies are many, each agent's nearest comes first and learning takes longer; in size `small` large teams
-    have smaller batches."""
-    changes = dict(nearest_of_many(config, spec))
-    if changes and config.size != "debug":
+    """Where there are several enemies, each agent's nearest comes first; with a crowd of them learning takes longer; in
+    size `small` large teams have smaller batches."""
+    changes = dict(nearest_of_several(config, spec))
+    if enemies_of(spec) >= CROWD and config.size != "debug":
         changes |= SLOWER
     if config.size == "small" and spec.n_agents >= LARGE_TEAM:
         changes |= SMALL_FOR_LARGE_TEAMS

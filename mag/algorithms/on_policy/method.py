@@ -5,7 +5,7 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 from mag.algorithms.config import CollectConfig
-from mag.algorithms.method import Changes, Method, nearest_of_many
+from mag.algorithms.method import Changes, Method, nearest_of_several
 from mag.algorithms.on_policy.config import (
     CommNetNetworksConfig,
     G2ANetworksConfig,
@@ -128,7 +128,7 @@ ATTENTION_PPO = Method(
     recipes={"tuned": TUNED},
     facts=facts,
     unused=no_models,
-    tuned_for=nearest_of_many,
+    tuned_for=nearest_of_several,
 )
 COMMNET = Method(
     name="commnet",
@@ -138,7 +138,7 @@ COMMNET = Method(
     recipes={"tuned": TUNED},
     facts=facts,
     unused=one_network,
-    tuned_for=nearest_of_many,
+    tuned_for=nearest_of_several,
 )
 G2A = Method(
     name="g2a",
@@ -157,5 +157,5 @@ G2A = Method(
     recipes={"tuned": TUNED},
     facts=facts,
     unused=no_models,
-    tuned_for=nearest_of_many,
+    tuned_for=nearest_of_several,
 )
