@@ -238,6 +238,10 @@ def realism_measures(found: Comparison, view: View | None) -> dict[str, Any]:
         result["deaths"] = float((_deaths(real) * ~ended).sum(1).mean())
         result["deaths_imagined"] = float((_deaths(guess) * goes_on).sum(1).mean())
     if view is not None:
+        start = _health(view, found.past.obs[:, -1:])
+        lost, lost_imagined = (start - _health(view, x.obs) for x in (repeated.arrivals, imagined))
+        result["health_lost"] = _plain(_means(lost, ~ended)[-1])
+        result["health_lost_imagined"] = _plain((lost_imagined * goes_on)[:, -1].sum() / goes_on[:, -1].sum())
         result["views_disagree"] = _disagreement(view, imagined.obs[:, -1], ~ended[:, -1])
         result["views_disagree_observed"] = _disagreement(view, found.decoded[:, -1], ~ended[:, -1])
     return result
@@ -264,6 +268,14 @@ def _rank_correlation(x: Array, y: Array) -> float | None:
 def _deaths(alive: Array) -> Array:
     """Number of agents that died in each step, `[rollouts, k]`, from `alive` `[rollouts, 1 + k, agents]`."""
     return (alive[:, :-1] & ~alive[:, 1:]).sum(-1)
+
+
+def _health(view: View, obs: Array) -> Array:
+    """The agents' own health and shield as observed, mean over agents, `[rollouts, k]`: 1 for a fresh unit's health, 1
+    for its shield, 0 for the dead."""
+    sight = jax.vmap(jax.vmap(view.sight))(obs)
+    points = jnp.where(sight.seen, sight.health + sight.shield, 0.0)
+    return jnp.diagonal(points, axis1=-2, axis2=-1).mean(-1)
 
 
 def _told_apart(real: Array, imagined: Array, used: Array) -> Array:
@@ -325,6 +337,11 @@ def format_realism(found: dict[str, Any]) -> list[str]:
     if "deaths" in found:
         lines.append(
             f"agents that die within a rollout: {found['deaths']:.3f}, imagined {found['deaths_imagined']:.3f}"
+        )
+    if found.get("health_lost") is not None:
+        lines.append(
+            "health and shield that an agent loses within a rollout, 1 each for a fresh unit's: "
+            f"{found['health_lost']:.3f}, imagined {share(found['health_lost_imagined'], 1, 3)}"
         )
     if found.get("views_disagree") is not None:
         lines.append(

@@ -10,6 +10,7 @@ import pytest
 from mag import envs
 from mag.algorithms import registry
 from mag.algorithms.contract import ScoredRollout
+from mag.envs.view import Sight
 from mag.play.episode import arrival
 from mag.play.jax_player import JaxPlayer
 from mag.reports import classifier
@@ -84,6 +85,32 @@ def test_the_measures_by_hand():
     # ends is not counted. Imagined: two in the first battle, at a step that is reached with probability 0.5.
     assert found["deaths"] == (1 + 1) / 2
     assert found["deaths_imagined"] == 0.5 * 2 / 2
+
+
+class OwnHealth:
+    """A view of observations of one number, the agent's own health; an agent sees itself alone."""
+
+    scene = None
+
+    def frame(self, state):
+        raise NotImplementedError
+
+    def sight(self, obs):
+        seen = jnp.eye(len(obs), dtype=bool) & (obs > 0)
+        return Sight(seen, jnp.zeros((*seen.shape, 2)), jnp.where(seen, obs, jnp.nan), jnp.zeros(seen.shape), None)
+
+
+def test_the_health_lost_by_hand():
+    found = comparison()
+    found = found._replace(past=found.past._replace(obs=jnp.full((2, PAST, 2, 1), 10.0)))
+    measured = realism_measures(found, OwnHealth())
+    # Of the simulator's battles only the first goes on after two steps; there each agent has 2 of 10 left.
+    assert measured["health_lost"] == 8.0
+    # Imagined: (5 + 2) / 2 and 9 are left, in battles that go on with probability 0.5 and 0.25.
+    assert measured["health_lost_imagined"] == pytest.approx((0.5 * 6.5 + 0.25 * 1.0) / 0.75)
+    assert "loses within a rollout, 1 each for a fresh unit's: 8.000, imagined 4.667" in "\n".join(
+        format_realism(measured)
+    )
 
 
 def test_the_estimate_is_ranked_against_the_error():
