@@ -27,7 +27,7 @@ EVERYWHERE = ("random", "attack_nearest", "focus_weakest", "kite")
 PLANS = {
     "2s_vs_1sc": ("alternate", "swap_target"),
     "2s3z": ("protect_wounded",),
-    "2c_vs_64zg": ("hold_corner", "hold_corner_attack_nearest"),
+    "2c_vs_64zg": ("hold_corner", "hold_corner_attack_nearest", "hold_cliff"),
     "corridor": ("hold_neck", "walk_north"),
     "3s5z_vs_3s6z": ("protect_wounded",),
 }

@@ -35,7 +35,7 @@ Prefer = Callable[[PRNGKeyArray, SMAC, State, Float[Array, "agents enemies"]], F
 
 def hold(prefer: Prefer, key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " agents"]:
     """Hold the corner, and attack the enemy that is preferred most."""
-    return players._hold_corner(env, state, prefer(key, env, state, players._distances(env, state)))
+    return players._hold(env, state, players.CORNER_POSTS, prefer(key, env, state, players._distances(env, state)))
 
 
 def rank(distances: Float[Array, "agents enemies"]) -> Int[Array, "agents enemies"]:

@@ -28,6 +28,8 @@ NECK_POSTS = ((10.6, 11.4), (11.4, 10.6), (10.9, 10.9), (9.6, 11.4), (11.4, 9.6)
 """Positions in an arc behind the neck of the map corridor."""
 CORNER_POSTS = ((9.0, 19.0), (11.2, 19.0))
 """Positions side by side in the upper left corner of the map 2c_vs_64zg."""
+CLIFF_POSTS = ((16.0, 10.5), (13.8, 10.5))
+"""Positions beyond the cliff of 2c_vs_64zg on paths that cross: Colossi on the way push each other onto the cliff."""
 
 
 def play_random(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " agents"]:
@@ -140,21 +142,34 @@ def hold_corner(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " agen
     Written for 2c_vs_64zg: in the corner, few Zerglings at a time reach a Colossus.
     """
     del key
-    return _hold_corner(env, state, sweeps(env.battle, state.units) - 0.3 * _distances(env, state))
+    return _hold(env, state, CORNER_POSTS, sweeps(env.battle, state.units) - 0.3 * _distances(env, state))
 
 
 def hold_corner_attack_nearest(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " agents"]:
     """`hold_corner`, but attack the nearest enemy: what the choice of the target is worth."""
     del key
-    return _hold_corner(env, state, -_distances(env, state))
+    return _hold(env, state, CORNER_POSTS, -_distances(env, state))
 
 
-def _hold_corner(env: SMAC, state: State, preference: Float[Array, "agents enemies"]) -> Int[Array, " agents"]:
+def hold_cliff(key: PRNGKeyArray, env: SMAC, state: State) -> Int[Array, " agents"]:
+    """Push each other onto the cliff while reloading, and attack the nearest enemy: a plan that need not aim.
+
+    Written for 2c_vs_64zg: on the cliff, few Zerglings at a time reach a Colossus. No action leads onto it from beside
+    (see `available_actions`).
+    """
+    del key
+    return _hold(env, state, CLIFF_POSTS, -_distances(env, state))
+
+
+def _hold(
+    env: SMAC, state: State, posts: tuple[tuple[float, float], ...], preference: Float[Array, "agents enemies"]
+) -> Int[Array, " agents"]:
+    """Walk to the posts while reloading and no enemy is near; attack the preferred enemy in range."""
     units, count = state.units, env.num_agents
-    posts = _posts(env, CORNER_POSTS)
+    goals = _posts(env, posts)
     walks = (units.cooldown[:count] > 0.3) & (jnp.min(_distances(env, state), axis=1) > 2.0)
-    walks &= jnp.linalg.norm(posts - units.position[:count], axis=-1) > 0.8
-    go = _go(env, state, posts)
+    walks &= jnp.linalg.norm(goals - units.position[:count], axis=-1) > 0.8
+    go = _go(env, state, goals)
     return _first_of(env, state, jnp.where(walks[:, None], go, NEVER), _attack(env, preference), go)
 
 
@@ -242,4 +257,5 @@ PLAYERS: dict[str, Player] = {
     "walk_north": walk_north,
     "hold_corner": hold_corner,
     "hold_corner_attack_nearest": hold_corner_attack_nearest,
+    "hold_cliff": hold_cliff,
 }

@@ -199,6 +199,7 @@ def test_victory_pays() -> None:
         ("3s5z_vs_3s6z", "protect_wounded"),
         ("corridor", "hold_neck"),
         ("2c_vs_64zg", "hold_corner"),
+        ("2c_vs_64zg", "hold_cliff"),
     ],
 )
 def test_some_plans_win(name: str, player: str) -> None:
