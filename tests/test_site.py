@@ -87,8 +87,8 @@ def test_scores_have_fig_2_first_and_no_runs_twice(monkeypatch, tmp_path):
     rows = [[cell.strip() for cell in row.split("|")[1:6]] for row in results.scores("mag").splitlines()[2:]]
     assert [row[0].partition("]")[0][1:] for row in rows] == ["figure2", "planning", "easy"]
     assert [row[2:] for row in rows] == [
-        ["100 000", "29 November", "7"],
-        ["40 000", "29 November", "8"],
+        ["100 000", "30 November", "7"],
+        ["40 000", "30 November", "8"],
         ["40 000", "23 November", "4"],
     ]
 
