@@ -238,10 +238,10 @@ def realism_measures(found: Comparison, view: View | None) -> dict[str, Any]:
         result["deaths"] = float((_deaths(real) * ~ended).sum(1).mean())
         result["deaths_imagined"] = float((_deaths(guess) * goes_on).sum(1).mean())
     if view is not None:
-        start = _health(view, found.past.obs[:, -1:])
-        lost, lost_imagined = (start - _health(view, x.obs) for x in (repeated.arrivals, imagined))
-        result["health_lost"] = _plain(_means(lost, ~ended)[-1])
-        result["health_lost_imagined"] = _plain((lost_imagined * goes_on)[:, -1].sum() / goes_on[:, -1].sum())
+        start, end, guess = (_health(view, x.obs[:, -1]) for x in (found.past, repeated.arrivals, imagined))
+        going_on = goes_on[:, -1]
+        result["health_lost"] = _plain(_means(start - end, ~ended[:, -1]))
+        result["health_lost_imagined"] = _plain(((start - guess) * going_on).sum() / going_on.sum())
         result["views_disagree"] = _disagreement(view, imagined.obs[:, -1], ~ended[:, -1])
         result["views_disagree_observed"] = _disagreement(view, found.decoded[:, -1], ~ended[:, -1])
     return result
@@ -271,9 +271,9 @@ def _deaths(alive: Array) -> Array:
 
 
 def _health(view: View, obs: Array) -> Array:
-    """The agents' own health and shield as observed, mean over agents, `[rollouts, k]`: 1 for a fresh unit's health, 1
+    """The agents' own health and shield as observed, mean over agents, `[rollouts]`: 1 for a fresh unit's health, 1
     for its shield, 0 for the dead."""
-    sight = jax.vmap(jax.vmap(view.sight))(obs)
+    sight = jax.vmap(view.sight)(obs)
     points = jnp.where(sight.seen, sight.health + sight.shield, 0.0)
     return jnp.diagonal(points, axis1=-2, axis2=-1).mean(-1)
 

@@ -234,9 +234,8 @@ def test_a_run_on_the_game_survives_that_its_games_are_killed(folder, monkeypatc
         # Soon enough for a quick machine; longer and longer, so that games also start on a loaded one.
         pauses = (4.0 * 1.5**k for k in itertools.count())
         while not done.wait(next(pauses)):
-            for pid in filter(
-                psutil.pid_exists, launches(folder / "game")
-            ):  # those of tests among them, which may idle
+            # Those of tests are among them, which may idle.
+            for pid in filter(psutil.pid_exists, launches(folder / "game")):
                 os.kill(pid, signal.SIGKILL)
                 killed.append(pid)
 
