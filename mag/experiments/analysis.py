@@ -96,22 +96,34 @@ class Analysis:
         return pd.DataFrame([{"curve": c} | overall([scores[c][e] for e in envs]) for c in self.curves])
 
     def improvement_table(self, kind: str) -> pd.DataFrame:
-        """A row for each pair of curves: probability of improvement, difference of means, p value."""
-        scores, rows = self.scores(kind), []
+        """A row for each pair of curves: probability of improvement, difference of means, p value, over the
+        environments that both share."""
+        rows = []
         for first, second in itertools.combinations(self.curves, 2):
-            envs = self.shared_envs([first, second])
-            x, y = ([scores[curve][env] for env in envs] for curve in (first, second))
-            if not envs:
-                continue
-            better = statistics.improvement(x, y)
-            gap, p = statistics.difference(x, y)
-            rows.append(
-                {"first": first, "second": second, "envs": len(envs)}
-                | columns("P(first > second)", better)
-                | columns("difference", gap)
-                | {"p": p}
-            )
+            if envs := self.shared_envs([first, second]):
+                found = self.compared((first, second), envs, kind)
+                rows.append({"first": first, "second": second, "envs": len(envs)} | found)
         return pd.DataFrame(rows)
+
+    def improvement_on_each(self, kind: str) -> pd.DataFrame:
+        """The same on each environment alone; empty where there is only one."""
+        if len(self.envs) == 1:
+            return pd.DataFrame()
+        rows = [
+            {"env": env, "first": first, "second": second} | self.compared((first, second), [env], kind)
+            for env in self.envs
+            for first, second in itertools.combinations(self.curves, 2)
+            if env in self.shared_envs([first, second])
+        ]
+        return pd.DataFrame(rows)
+
+    def compared(self, pair: tuple[str, str], envs: list[str], kind: str) -> dict[str, Any]:
+        """How the first of two curves does against the second on some environments, as columns of a table."""
+        scores = self.scores(kind)
+        x, y = ([scores[curve][env] for env in envs] for curve in pair)
+        gap, p = statistics.difference(x, y)
+        better = columns("P(first > second)", statistics.improvement(x, y))
+        return better | columns("difference", gap) | {"p": p}
 
     def efficiency(self, curve: str) -> tuple[Any, Any, Any, Any] | None:
         """IQM over shared environments and all seeds against the share of the budget: shares, IQM, low, high.

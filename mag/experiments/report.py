@@ -25,7 +25,8 @@ from mag.experiments.study import Study
 from mag.experiments.table import KEYS, METRICS, read_other, to_table
 
 WIN = "eval/win_rate"
-LONG = (FINAL, AREA)
+ON_EACH = "improvement_on_each"
+LONG = (FINAL, AREA, ON_EACH)
 """Tables that the page keeps closed until the reader opens them."""
 
 
@@ -152,6 +153,10 @@ def make_tables(analysis: Analysis) -> dict[str, tuple[str, pd.DataFrame]]:
         AREA: (f"{name}, {SCORES[AREA]}", analysis.score_table(AREA)),
         "overall": (f"{name}, {SCORES[FINAL]}, over environments", analysis.overall_table(FINAL)),
         "improvement": (f"Pairs of methods, by the {SCORES[FINAL]}", analysis.improvement_table(FINAL)),
+        ON_EACH: (
+            f"Pairs of methods on each environment, by the {SCORES[FINAL]}",
+            analysis.improvement_on_each(FINAL),
+        ),
     }
 
 

@@ -126,6 +126,9 @@ def test_every_file_of_a_report(written):
     assert area["mean"].tolist() == pytest.approx([(0.125 + 0.25) / 2] * 4)
     pairs = pd.read_csv(out / "improvement.csv")
     assert pairs["P(first > second)"].tolist() == [0.5] and pairs.difference.tolist() == [0.0]
+    on_each = pd.read_csv(out / "improvement_on_each.csv")
+    assert on_each.env.tolist() == ["probe/two-step", "probe/relay"]
+    assert on_each["P(first > second)"].tolist() == [0.5, 0.5] and on_each["difference low"].lt(0).all()
     for name in ("curves", "curves_iqm", "training", "efficiency", "profile", "improvement"):
         assert np.asarray(Image.open(out / f"{name}.png").convert("L")).std() > 5  # something is drawn
         assert ElementTree.parse(out / f"{name}.svg").getroot().tag.endswith("svg")
