@@ -51,18 +51,18 @@ def test_win_rates_are_those_of_the_results(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(ROOT / "docs/hooks")
     results = importlib.import_module("results")
     (tmp_path / "figure2").mkdir()
-    rows = ["smac_jax/a | MAG | 3 | 0.53", "smac_jax/a | G2A | 1 | 0.10", "smac_jax/a | CommNet | 5 | 0.20"]
-    rows += ["smac_jax/b | MAMBA | 1 | 0.05", "smac_jax/b | G2A | 2 | 0.00"]
+    rows = ["a | MAG | 3 | 0.53 | 0.39 0.60 0.60", "a | G2A | 1 | 0.10 | 0.10", "a | CommNet | 5 | 0.20 | 0.20"]
+    rows += ["b | MAMBA | 1 | 0.05 | 0.05", "b | G2A | 2 | 0.00 | 0.00 0.00"]
     (tmp_path / "figure2/table.md").write_text(
-        "## Of environments\n\n| env |\n| --- |\n| a |\n\n## Of curves\n\n| env | curve | seeds | mean |\n"
-        + "| --- | --- | --- | --- |\n"
-        + "".join(f"| {row} |\n" for row in rows)
+        "## Of environments\n\n| env |\n| --- |\n| a |\n\n## Of curves\n\n| env | curve | seeds | mean | by seed |\n"
+        + "| --- | --- | --- | --- | --- |\n"
+        + "".join(f"| smac_jax/{row} |\n" for row in rows)
     )
     (tmp_path / "published.csv").write_text("# A source.\nmap,steps,MARIE\nb,200000,78 (11)\na,1000,9\n")
     monkeypatch.setattr(results, "RESULTS", tmp_path)
     monkeypatch.setattr(results, "PUBLISHED", tmp_path / "published.csv")
     assert results.win_rates().splitlines()[2:] == [
-        "| a | 0.53 (3) | not run | CommNet 0.20 (5) |",
+        "| a | 0.53 (3; median 0.60) | not run | CommNet 0.20 (5) |",
         "| b | not run | 0.05 (1) | 0.00 (2) |",
     ]
     assert results.beside_published().splitlines()[2:] == [

@@ -2,6 +2,7 @@
 
 import csv
 import re
+import statistics
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -71,11 +72,18 @@ def studies() -> str:
             f"[{study.get('title', name)}](../../results/{name}/table.md)",
             ", ".join(f"`{env}`" for env in study["envs"]),
             ", ".join(LABELS.get(method, method) for method in study["methods"]),
-            study["seeds"] if isinstance(study["seeds"], int) else len(study["seeds"]),
+            seeds_run(name, study),
         ]
         for name, study in found().items()
     )
-    return table(("study", "environments", "methods", "seeds"), rows)
+    return table(("study", "environments", "methods", "seeds run, of those asked for"), rows)
+
+
+def seeds_run(name: str, study: dict[str, Any]) -> str:
+    """The numbers of seeds that a study's curves have, and the number that it asks for."""
+    asked = study["seeds"] if isinstance(study["seeds"], int) else len(study["seeds"])
+    run = sorted({int(row["seeds"]) for row in table_of_curves(RESULTS / name / "table.md")})
+    return f"{' to '.join(str(number) for number in dict.fromkeys((run[0], run[-1])))} of {asked}"
 
 
 NEWEST = "30 November"
@@ -118,7 +126,7 @@ def win_rates() -> str:
     """Fig. 2 as a table: MAG, MAMBA and the best model-free method on each map, with their numbers of seeds."""
     rows = []
     for name, scores in figure2().items():
-        own = ("not run" if method not in scores else rate(scores[method]) for method in MODEL_BASED)
+        own = ("not run" if method not in scores else rate_and_median(scores[method]) for method in MODEL_BASED)
         best = max((score for method, score in scores.items() if method not in MODEL_BASED), key=mean)
         rows.append([name, *own, f"{best['curve']} {rate(best)}" if mean(best) else rate(best)])
     return table(("map", *MODEL_BASED, "best model-free method"), rows)
@@ -157,6 +165,12 @@ def mean(score: dict[str, str]) -> float:
 def rate(score: dict[str, str]) -> str:
     """The mean of a row and, in brackets, its number of seeds."""
     return f"{score['mean']} ({score['seeds']})"
+
+
+def rate_and_median(score: dict[str, str]) -> str:
+    """The same, with the median where there are three seeds or more: one seed that fails moves the mean by far."""
+    seeds = [float(each) for each in score["by seed"].split()]
+    return rate(score) if len(seeds) < 3 else rate(score)[:-1] + f"; median {statistics.median(seeds):.2f})"
 
 
 def percent(score: dict[str, str] | None) -> str:
