@@ -281,8 +281,8 @@ def measure_errors(study: Study, runs: Path, results: Path) -> list[str]:
     found, _ = read_cells(study, runs)
     if not found:
         raise UsageError(
-            f"{runs} holds no run of {study.path}; `mag sweep {study.path} --results none` makes them, also those whose "
-            "curves are kept"
+            f"{runs} holds no run of {study.path}; `mag sweep {study.path} --results none` makes them, also "
+            "those whose curves are kept"
         )
     problems = []
     for each in (found[cell.name] for cell in study.cells if cell.name in found):
