@@ -60,7 +60,8 @@ class Imagination(NamedTuple):
     reward: Float[Array, " time"]
     """Predicted reward of the transition arriving at the step, mean over agents; 0 at the start."""
     continues: Float[Array, " time"]
-    """Predicted probability that the episode goes on after that transition, mean over agents."""
+    """Predicted probability that the episode goes on after that transition, mean over agents; where the models draw
+    ends, 1 before an end and 0 from it on."""
     error: Float[Array, " time"]
     """Distance of `obs` from the real observation: smooth L1 summed over features, mean over agents."""
     one_step: Float[Array, " time"]
@@ -80,7 +81,7 @@ class ScoredRollout(NamedTuple):
     reward: Float[Array, " k"]
     """Predicted reward of the transition, mean over agents."""
     continues: Float[Array, " k"]
-    """Predicted probability that the episode goes on after the transition, mean over agents."""
+    """The same of the transition, as in `Imagination.continues`."""
     estimate: Float[Array, " k"]
     """Minus the model reward, mean over agents: the model's error as it predicts it or, with `model_reward.kind ratio`,
     the log ratio of the state's predicted and true probability."""

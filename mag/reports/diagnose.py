@@ -113,7 +113,8 @@ def compare(real: Arrival, imagined: Imagination, observed: int) -> dict[str, An
 
     `..._unexplained` is the squared error over the variance: 0 is perfect, 1 as good as predicting the mean, None if
     real values are constant. `worst_features` are the observation's features with most of its squared error one step
-    ahead. Steps after the end of an episode inside a sequence are left out. Raises UsageError if no step is left.
+    ahead. Steps after the end of an episode inside a sequence are left out; an imagined end counts once, as the rate of
+    imagined ends is that of the steps that imagination reaches. Raises UsageError if no step is left.
     """
     first, obs, continues = (np.asarray(x) for x in (real.first, real.obs, real.continues))
     reward = np.asarray(real.rewards.mean(-1))
@@ -137,7 +138,10 @@ def compare(real: Arrival, imagined: Imagination, observed: int) -> dict[str, An
         )
     ahead = inside[:, 0]
     worst = _worst_features(obs[ahead, observed], seen[ahead, observed])
-    reward, guess, continues, goes_on = (x[:, observed:][inside] for x in (reward, guess, continues, goes_on))
+    goes_on = goes_on[:, observed:]
+    reached = np.cumprod(np.concatenate([np.ones_like(goes_on[:, :1]), goes_on[:, :-1]], 1), axis=1)[inside]
+    goes_on = goes_on[inside]
+    reward, guess, continues = (x[:, observed:][inside] for x in (reward, guess, continues))
     high, ended = np.argsort(reward)[-max(1, round(HIGH * len(reward))) :], continues == 0
     return {
         "by_steps_ahead": rows,
@@ -145,9 +149,14 @@ def compare(real: Arrival, imagined: Imagination, observed: int) -> dict[str, An
         "high_reward": float(reward[high].mean()),
         "high_reward_imagined": float(guess[high].mean()),
         "ends": float(ended.mean()),
-        "ends_imagined": float(1 - goes_on.mean()),
-        "ends_imagined_there": float(1 - goes_on[ended].mean()) if ended.any() else None,
+        "ends_imagined": float(np.average(1 - goes_on, weights=reached)),
+        "ends_imagined_there": _mean(1 - goes_on[ended], reached[ended]),
     }
+
+
+def _mean(values: np.ndarray, weights: np.ndarray) -> float | None:
+    """The weighted mean; None where no value has a weight."""
+    return float(np.average(values, weights=weights)) if weights.sum() > 0 else None
 
 
 def _unexplained(real: np.ndarray, guess: np.ndarray) -> float | None:

@@ -72,6 +72,16 @@ def test_accuracy_by_hand():
     assert found["ends_imagined_there"] == pytest.approx((0.5 + 0.2) / 2)
 
 
+def test_an_imagined_end_counts_once():
+    # Drawn ends stay ends: the first sequence's comes one step ahead, so its second step, with 0 again, is not reached.
+    # The second sequence's first step reaches the second with probability 0.8, where it ends with 0.5.
+    drawn = [[1, 1, 0, 0, 0], [1, 1, 0.8, 0.5, 0], [1, 1, 1, 0, 0]]
+    found = compare(*made(np.zeros((3, 5)), np.zeros((3, 5)), drawn), OBSERVED)
+    assert found["ends_imagined"] == pytest.approx((1 + 0.2 + 0.8 * 0.5 + 0) / (1 + 1 + 0.8 + 1))
+    # The real ends: the second sequence's second step, and the third's first, which imagination does not foresee.
+    assert found["ends_imagined_there"] == pytest.approx((0.8 * 0.5 + 0) / (0.8 + 1))
+
+
 def test_the_worst_features_are_named():
     real, imagined = made(np.zeros((3, 5)), np.zeros((3, 5)), np.ones((3, 5)))
     # One step ahead: errors of 1, 0 and 2 in the first feature (2, 4, 9 have squares 26), of 1, 1 and 4 in the second.

@@ -29,7 +29,7 @@ class Outcome(NamedTuple):
     reward: Float[Array, " agents"]
     """Each agent's prediction of the team's reward, or of its own, times `models.reward_scale`."""
     continues: Float[Array, " agents"]
-    """Each agent's predicted probability that the episode goes on."""
+    """Each agent's predicted probability that the episode goes on; 0 or 1 where the models draw ends (joint events)."""
 
 
 class OneStep(NamedTuple):
