@@ -24,7 +24,7 @@ class Rollout(NamedTuple):
     reward: Float[Array, " k #agents"]
     """Predicted reward of the step: each agent's own, or one for the team, the mean of the agents' predictions."""
     continues: Float[Array, "k agents"]
-    """Predicted probability that the episode goes on after the step."""
+    """Predicted probability that the episode goes on after the step; 0 or 1 where ends are drawn, and of real steps."""
     alive: Bool[Array, "k agents"] | None
     """Which agents are alive in the states acted in; None if the world model does not know."""
     imagined: Bool[Array, " k"] | None
@@ -105,8 +105,13 @@ CACHED_ROWS = 600
 def resolve_chunk_size(chunk_size: int, starts: int, rows_per_start: int) -> int:
     """Number of start states rolled out at once, each with `rows_per_start` agents' states (L x N).
 
-    A `chunk_size` of 0 means as many as fit the cache on a CPU, and all on an accelerator.
+    A `chunk_size` of 0 means as many as fit the cache on a CPU, and all on an accelerator. If a number above half of
+    what fits divides the start states, that number is taken: for a smaller last chunk the rollout would be compiled
+    once more.
     """
     if chunk_size:
         return chunk_size
-    return max(1, CACHED_ROWS // rows_per_start) if jax.default_backend() == "cpu" else starts
+    if jax.default_backend() != "cpu":
+        return starts
+    fits = max(1, CACHED_ROWS // rows_per_start)
+    return next((size for size in range(fits, fits // 2, -1) if starts % size == 0), fits)

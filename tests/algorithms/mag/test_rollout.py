@@ -13,7 +13,7 @@ from mag.algorithms.mag.algorithm import MAG
 from mag.algorithms.mag.local_models import ModelState
 from mag.algorithms.mag.model_reward import ModelReward
 from mag.algorithms.mag.policy import Actor
-from mag.algorithms.mag.rollout import rollout, rollouts, start_states
+from mag.algorithms.mag.rollout import CACHED_ROWS, resolve_chunk_size, rollout, rollouts, start_states
 from mag.algorithms.registry import default_config
 from tests.support import reference
 from tests.support.small import NETWORKS, SPEC, filled, float64, random_batch, random_state, small_models
@@ -148,6 +148,21 @@ def test_start_states_roll_out_alike_however_many_at_once():
     some, one = run(2), run(99)
     assert some.reward.shape == (5, 3, 1) and some.last.deter.shape == (5, 3, 6)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), some, one)
+
+
+@pytest.mark.parametrize(
+    ("chunk_size", "starts", "rows", "chosen"),
+    [
+        (7, 288, 9, 7),  # as asked for
+        (0, 288, 9, 48),  # 66 fit; 48 is the largest divisor of 288 above half of that
+        (0, 288, 600, 1),
+        (0, 10, 9, 10),  # all of a few
+        (0, 293, 9, 66),  # a prime number has no such divisor
+    ],
+)
+def test_the_start_states_rolled_out_at_once_on_a_cpu(chunk_size, starts, rows, chosen):
+    assert CACHED_ROWS == 600
+    assert min(starts, resolve_chunk_size(chunk_size, starts, rows)) == chosen
 
 
 def test_rollouts_start_from_every_posterior_but_the_first_and_the_last():
