@@ -325,8 +325,8 @@ def test_seed(key: PRNGKeyArray, number: int) -> int:
 
 def begin_trial(key: PRNGKeyArray, agent: Agent) -> Trial:
     """A test episode at its start, with the keys of `mag.play.testing.start_trial`. The key is consumed."""
-    key_reset, key = jax.random.split(key)
-    return Trial(key, agent.initial_carry(key_reset))
+    _, key, key_carry = jax.random.split(key, 3)
+    return Trial(key, agent.initial_carry(key_carry))
 
 
 def act_in_trial(trial: Trial, agent: Agent, timestep: TimeStep) -> tuple[Int[Array, " agents"], Trial]:

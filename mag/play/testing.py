@@ -72,8 +72,8 @@ def play_through(
 
 def start_trial(key: PRNGKeyArray, env: Env, agent: Agent) -> Trial:
     """A test episode at its start. The key is consumed."""
-    key_reset, key = jax.random.split(key)
-    return Trial(key, start_episode(key_reset, env, agent.initial_carry(key_reset)))
+    key_reset, key, key_carry = jax.random.split(key, 3)
+    return Trial(key, start_episode(key_reset, env, agent.initial_carry(key_carry)))
 
 
 def is_running(env: Env, trial: Trial) -> Bool[Array, ""]:

@@ -112,7 +112,7 @@ class ModelRewardConfig:
 
     kind: Literal["error", "ratio"] = choice("error")
     """What is learned: `error`, each local model's own error, as in the official code, or `ratio`, the log ratio of
-    the true and the predicted joint probability, as in Definition 1."""
+    the true and the predicted joint probability (Definition 1, with the sign that makes its maximum the best)."""
     optimiser: Literal["adam", "muon"] = choice("adam")
     """Optimiser; muon updates weight matrices by Muon and all other parameters by Nadam."""
     learning_rate: float = number(5e-4, least=0)
@@ -224,7 +224,7 @@ class MAGConfig(RunConfig):
     ppo: PPOConfig = field(default_factory=PPOConfig)
 
     def check(self) -> None:
-        """Raise UsageError where workers cannot share the batches, options conflict or D_e is too small."""
+        """Raise UsageError where workers cannot share the batches, options conflict, or as `check_replay`."""
         super().check()
         for name, size in (
             ("replay.batch_size", self.replay.batch_size),
@@ -246,19 +246,30 @@ class MAGConfig(RunConfig):
                 f"models.end_factor is {self.models.end_factor} and networks.joint_events false: ends are drawn "
                 "only with joint events; give --networks.joint-events true"
             )
-        kept, asked = self.replay.capacity // self.collect.num_envs, self.replay.sequence_length
-        if kept < max(asked, self.collect.steps):
+        self.check_replay()
+
+    def check_replay(self) -> None:
+        """Raise UsageError where D_e, or what counts as its newest steps, is too small for what is drawn from it."""
+        envs = f"each of {self.collect.num_envs} envs"
+        kept = self.replay.capacity // self.collect.num_envs
+        if kept < self.collect.steps:
             raise UsageError(
-                f"replay.capacity is {self.replay.capacity}, {kept} steps for each of {self.collect.num_envs} envs; "
-                f"each must hold a sequence ({asked}) and what one iteration collects ({self.collect.steps})"
+                f"replay.capacity is {self.replay.capacity}, {kept} steps for {envs}; each must hold what one "
+                f"iteration collects ({self.collect.steps})"
             )
         for name, length in self.lengths_drawn().items():
             if kept < length:
                 raise UsageError(
-                    f"replay.capacity is {self.replay.capacity}, {kept} steps for each of {self.collect.num_envs} "
-                    f"envs, and {name} draws sequences of {length}; raise replay.capacity, or shorten the sequences "
-                    "(rollout.burn_in, rollout.length)"
+                    f"replay.capacity is {self.replay.capacity}, {kept} steps for {envs}, and {name} draws sequences "
+                    f"of {length}; raise replay.capacity, or shorten the sequences (replay.sequence_length, "
+                    "rollout.burn_in, rollout.length)"
                 )
+        newest = self.rollout.newest // self.collect.num_envs
+        if self.rollout.replayed and newest < self.rollout.replayed_length:
+            raise UsageError(
+                f"rollout.newest is {self.rollout.newest}, {newest} steps for {envs}, and rollout.replayed draws "
+                f"sequences of {self.rollout.replayed_length}; raise rollout.newest"
+            )
         if kept * self.collect.num_envs < self.replay.learning_starts:
             raise UsageError(
                 f"replay.capacity is {self.replay.capacity} and replay.learning_starts {self.replay.learning_starts}; "

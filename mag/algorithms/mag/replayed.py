@@ -32,14 +32,16 @@ def newest_sequences(key: PRNGKeyArray, data: ReplayState, *, count: int, length
 def replayed(key: PRNGKeyArray, models: Any, sequences: Arrival, *, burn_in: int, reward_scale: float) -> Rollout:
     """Real sequences `[count, burn_in + k + 1, ...]` as rollouts `[count, k, ...]`. The key is consumed.
 
-    A sequence in which a time limit cuts an episode gets weight 0, by counting all of its agents as dead.
+    A sequence whose transitions come to a time limit that cuts the episode gets weight 0, by counting all of its agents
+    as dead.
     """
     keys = jax.random.split(key, len(sequences.first))
     states = jax.vmap(models.observe_sequence)(keys, sequences)
     here, after = slice(burn_in, -1), slice(burn_in + 1, None)
     agents = sequences.alive.shape[-1]
     continues = sequences.continues[:, after]
-    cut = (sequences.first[:, after] & (jnp.cumprod(continues, 1) > 0)).any(1)
+    goes_on = (sequences.continues[:, here][:, :1] > 0) & (jnp.cumprod(continues, 1) > 0)
+    cut = (sequences.first[:, after] & goes_on).any(1)
     action = jnp.maximum(sequences.previous_action[:, after], 0)
     return Rollout(
         state=jax.tree.map(lambda x: x[:, here], states),
