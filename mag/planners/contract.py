@@ -51,10 +51,7 @@ class Planner(Protocol):
 
 
 def check_at_least_one(**sizes: int) -> None:
-    """Raise ValueError, naming the sizes given, where one of them is below 1."""
-    if min(sizes.values()) < 1:
-        *names, last = sizes
-        values = [str(value) for value in sizes.values()]
-        raise ValueError(
-            f"{', '.join(names)} and {last} must be at least 1, got {', '.join(values[:-1])} and {values[-1]}"
-        )
+    """Raise ValueError, naming the size, where one is below 1."""
+    for name, size in sizes.items():
+        if size < 1:
+            raise ValueError(f"{name} must be at least 1, got {size}")

@@ -155,10 +155,10 @@ def test_the_same_under_jit():
 @pytest.mark.parametrize(
     ("sizes", "message"),
     [
-        ((0, 1, 1, 1), "at least 1, got 0, 1, 1 and 1"),
-        ((2, 0, 1, 1), "at least 1, got 2, 0, 1 and 1"),
-        ((2, 1, 0, 1), "at least 1, got 2, 1, 0 and 1"),
-        ((2, 1, 1, 0), "at least 1, got 2, 1, 1 and 0"),
+        ((0, 1, 1, 1), "num_trajectories must be at least 1, got 0"),
+        ((2, 0, 1, 1), "horizon must be at least 1, got 0"),
+        ((2, 1, 0, 1), "num_elites must be at least 1, got 0"),
+        ((2, 1, 1, 0), "num_rounds must be at least 1, got 0"),
         ((2, 1, 3, 1), "num_elites is 3; it can be at most num_trajectories, 2"),
     ],
 )

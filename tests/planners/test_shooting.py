@@ -154,9 +154,12 @@ def test_the_same_under_jit():
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), plain, compiled)
 
 
-@pytest.mark.parametrize(("num_trajectories", "horizon"), [(0, 1), (1, 0), (-1, 3)])
-def test_bad_sizes_are_named(num_trajectories, horizon):
-    with pytest.raises(ValueError, match=f"at least 1, got {num_trajectories} and {horizon}"):
+@pytest.mark.parametrize(
+    ("num_trajectories", "horizon", "named"),
+    [(0, 1, "num_trajectories must be at least 1, got 0"), (1, -3, "horizon must be at least 1, got -3")],
+)
+def test_bad_sizes_are_named(num_trajectories, horizon, named):
+    with pytest.raises(ValueError, match=named):
         planned(KEY, start(), lambda s: s["place"], num_trajectories, horizon)
 
 

@@ -1,4 +1,4 @@
-"""Algorithm 1 (Sec. 3.3): `MAG.iteration` runs its lines in order, each in a method of its own."""
+"""Algorithm 1 (Sec. 3.3): `MAG.iteration` runs its lines, each in a method of its own."""
 
 import dataclasses
 from collections.abc import Callable
@@ -108,7 +108,7 @@ class MAG:
             key_rollouts, key_rollout, key_policy, *_ = self.split(key_rollouts)
             score = None if model_reward is None else model_reward.params
             model_data = self.rollouts(key_rollout, models.weights, score, policy.actor.params, data)  # lines 7-15
-            policy, more = self.fit_policy(key_policy, policy, model_data)  # lines 16-18
+            policy, more = self.fit_policy(key_policy, policy, model_data)  # lines 16-18, after each rollout
         return state._replace(models=models, model_reward=model_reward, policy=policy), metrics | more
 
     def compile_ahead(self, threads: Executor, keys: Key[Array, " seeds"]) -> None:

@@ -24,7 +24,7 @@ TABLE_1 = {
     "corridor": (4, 6),
     "3s5z_vs_3s6z": (4, 7),
 }
-"""L and H of each of SMAC's maps (paper, Appendix B, Table 1)."""
+"""L and H of each of the paper's maps (Appendix B, Table 1)."""
 
 SMALL: Changes = {
     "workers": 2,
@@ -105,17 +105,17 @@ TUNED: Changes = {
 }
 """What learns best from few steps and updates.
 
-Many environments play, and D_e keeps every step. Deaths and ends are drawn jointly for the team. Rollouts start from
-the last posteriors of many windows, and imagined steps after an end do not count. The critic also learns from real
-sequences, because small errors of the models accumulate in the values of rollouts. The models' loss favours what the
-policy needs most: the observation, whose features are small, and rewards, learned as a distribution. The mean of the
-distribution includes the rare win, whose squared error would outweigh all others. Muon needs less than half of Adam's
-updates, but its steps are so large that the damage predicted by the models fluctuates by half; the moving average of
-their weights does not fluctuate. Play fluctuates too, so the actor has a moving average as well. Learning rates decay
-so that at the end neither models nor policy change faster than the other can follow. In half of the training episodes
-the team leans towards some actions, and the discount is long: both let it find wins that take long, such as retreats
-between shots, which the models cannot imagine before they have been seen. Dropout takes a quarter of the
-models' training time and does not improve the fit to the same D_e.
+Many environments play, and D_e keeps every step, or nearly every one of 200 000. Deaths and ends are drawn jointly
+for the team. Rollouts start from the last posteriors of many windows, and imagined steps after an end do not count.
+The critic also learns from real sequences, because small errors of the models accumulate in the values of rollouts.
+The models' loss favours what the policy needs most: the observation, whose features are small, and rewards, learned
+as a distribution. The mean of the distribution includes the rare win, whose squared error would outweigh all others.
+Muon needs less than half of Adam's updates, but its steps are so large that the damage predicted by the models
+fluctuates by half; the moving average of their weights does not fluctuate. Play fluctuates too, so the actor has a
+moving average as well. Learning rates decay so that at the end neither models nor policy change faster than the other
+can follow. In half of the training episodes the team leans towards some actions, and the discount is long: both let
+it find wins that take long, such as retreats between shots, which the models cannot imagine before they have been
+seen. Dropout takes a quarter of the models' training time and does not improve the fit to the same D_e.
 """
 
 
@@ -153,7 +153,7 @@ def tuned_for(config: MAGConfig, spec: "EnvSpec") -> Changes:
 
 
 def facts(env: str, spec: "EnvSpec | None") -> Changes:
-    """Table 1's L and H on SMAC's maps, and the environment's reward scale."""
+    """Table 1's L and H on the paper's maps, and the environment's reward scale."""
     family, _, map_name = env.partition("/")
     changes: dict[str, Any] = {} if spec is None else {"models.reward_scale": spec.reward_scale}
     if family in SMAC_FAMILIES and map_name in TABLE_1:

@@ -64,7 +64,7 @@ def init_policy(
 def actor_loss(
     actor: Actor, batch: PolicyBatch, entropy_coefficient: Float[Array, ""], clip: float
 ) -> tuple[Float[Array, ""], Metrics]:
-    """Clipped surrogate minus the entropy bonus, mean over joint states and agents."""
+    """Clipped surrogate minus the entropy bonus, weighted mean over joint states and agents."""
     return policy_loss(
         mask_logits(jax.vmap(actor)(batch.state), batch.avail),
         batch.action,

@@ -1,4 +1,7 @@
-"""The model reward as Definition 1 writes it: the log ratio of the true and the predicted joint probability.
+"""The model reward of Definition 1: the log ratio of the true and the predicted joint probability.
+
+Definition 1 prints the ratio the other way round, predicted over true; but Sec. 3.1 makes minus the models' error the
+reward, and the printed ratio would be highest where predictions are worst.
 
 A classifier that tells real from predicted arrivals, all agents at once, learns this ratio: at the optimum, the
 classifier's logit is the ratio. Unlike errors of single agents, the ratio detects predictions that are likely for each
