@@ -95,16 +95,18 @@ class PettingZooEnv:
             team_reward=team_reward,
         )
         self._time = 0
+        self._playing: list[str] = []  # agents that acted in the last step
 
     def reset(self, seed: int) -> TimeStep:
         """See `HostEnv.reset`."""
         observations, infos = self._env.reset(seed=seed)
-        self._time = 0
+        self._time, self._playing = 0, list(self._env.agents)
         return self._show(observations, infos, first=True)
 
     def step(self, action: Int[np.ndarray, " agents"]) -> TimeStep:
         """See `HostEnv.step`."""
-        actions = {agent: int(action[self._agents.index(agent)]) for agent in self._env.agents}
+        self._playing = list(self._env.agents)
+        actions = {agent: int(action[self._agents.index(agent)]) for agent in self._playing}
         observations, rewards, _, truncations, infos = self._env.step(actions)
         self._time += 1
         is_cut = any(truncations.values())
@@ -125,8 +127,8 @@ class PettingZooEnv:
         return sum(each) / len(each) if self.spec.team_reward else np.array(each, np.float32)
 
     def _show(self, observations: dict[str, Any], infos: dict[str, Any], **rest: Any) -> TimeStep:
-        # An agent that stops in this step observes zeros; if all stop, they still observe the last state.
-        there = [agent in self._env.agents or not self._env.agents for agent in self._agents]
+        # An agent that stops in this step observes zeros; if the last ones stop, those still observe the last state.
+        there = [agent in (self._env.agents or self._playing) for agent in self._agents]
         obs = np.zeros((self.spec.n_agents, self.spec.obs_dim), np.float32)
         obs[:, self.spec.obs_dim - self._roles.shape[1] :] = self._roles
         avail = np.zeros((self.spec.n_agents, self.spec.n_actions), bool)

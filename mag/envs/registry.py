@@ -44,9 +44,12 @@ def spec(name: str, content: dict[str, Any] | None = None) -> EnvSpec:
     """The spec of `make(name, content)`, without making it (no simulator is imported). Raises as `make`."""
     family, map_name = _find(name)
     content = _content(name, family, map_name) if content is None else content
-    if content is None:
-        return family.specs()[map_name]
-    return _takes_files(name, family).spec_from_content(map_name, content)
+    if content is not None:
+        return _takes_files(name, family).spec_from_content(map_name, content)
+    found = family.specs()[map_name]
+    if found.name != name:  # a process on the host makes the environment that the spec names
+        raise UsageError(f"the family's specs() call {name} {found.name!r}; set `name={name!r}` in that spec")
+    return found
 
 
 def content(name: str) -> dict[str, Any] | None:

@@ -156,3 +156,13 @@ def test_a_module_of_ones_own_is_a_family(tmp_path, monkeypatch):
     assert mag.envs.make("tasks_of_a_user/mine").spec.n_actions == 3
     with pytest.raises(UsageError, match=r"no map 'yours'. Allowed: mine"):
         mag.envs.make("tasks_of_a_user/yours")
+
+
+def test_a_spec_of_another_name_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "borrowed_tasks.py").write_text(
+        "from mag.envs import probe\nspecs, make, host = probe.specs, probe.make, True\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    # A process on the host would play probe/relay, and whatever `make` changes about it would be lost.
+    with pytest.raises(UsageError, match=r"call borrowed_tasks/relay 'probe/relay'; set `name='borrowed_tasks/relay'`"):
+        mag.envs.spec("borrowed_tasks/relay")

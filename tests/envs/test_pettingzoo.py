@@ -98,8 +98,9 @@ def test_agents_that_compete_keep_their_rewards_and_see_their_roles():
 def test_the_last_agents_that_are_truncated_are_a_time_limit():
     *_, last = played(PettingZooEnv("mine/queue", Queue("truncated"), episode_limit=10), [0, 1], 4)
     assert last.truncated and not last.terminated
-    # The last observation is what a value is bootstrapped from.
-    np.testing.assert_array_equal(last.obs[1], [4, 4, 4])
+    # The last observation is what a value is bootstrapped from. The agent that had left before stays dead.
+    np.testing.assert_array_equal(last.obs, [[0, 0, 0], [4, 4, 4]])
+    assert last.alive.tolist() == [False, True]
 
 
 def test_the_limit_truncates_a_task_that_has_none():
