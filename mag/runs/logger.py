@@ -62,8 +62,6 @@ class Logger:
         self._metrics.close()
         for writer in self._writers.values():
             writer.close()
-        if self._more:
-            self._more.close()
 
     def rows(self, rows: list[Row]) -> int:
         """Write one iteration's metrics, one row per seed; returns the new size of metrics.jsonl."""
@@ -72,8 +70,9 @@ class Logger:
         self._metrics.flush()
         for row in rows:
             self._events(row)
-            if self._more:
-                self._more.row(row)
+            if self._more and (complaint := self._more.row(row)):
+                self.say(complaint)
+                self._more = None
         self._terminal.rows(rows)
         return self._metrics.tell()
 

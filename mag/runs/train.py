@@ -72,7 +72,10 @@ def train_in(path: Path, config: RunConfig, kept: RunFolder | None = None) -> di
         if finished := read_summary(kept, config):
             print(f"{format_summary(finished, folder)}; more --steps extend it")
             return finished
-        more = WandbLogger(folder, config) if config.logger == "wandb" and hosts.leads() else None
+        more = None
+        if config.logger == "wandb" and hosts.leads():
+            more = WandbLogger(folder, config)
+            stack.callback(more.close)
         if sentence := envs.caution(config.env):
             print(sentence)
         ahead = None
@@ -158,10 +161,11 @@ class Run:
         """
         try:
             self.play_and_learn(stop)
-        except PlayError:
-            if self.progress.iteration:
-                self.save()
-            raise
+        except PlayError as error:
+            if not self.progress.iteration:
+                raise
+            self.save()
+            raise PlayError(f"{error}; the run is saved, and the same command resumes it") from error
 
     def play_and_learn(self, stop: StopRequest) -> None:
         """`until_done`, but nothing is saved where the environment fails."""

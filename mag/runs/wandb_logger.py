@@ -5,6 +5,7 @@ The package `wandb` reads its own settings from the environment: with `WANDB_MOD
 them, the oldest first. Environment steps are the steps there, too, so parts follow each other.
 """
 
+import contextlib
 import json
 import os
 import secrets
@@ -23,10 +24,10 @@ X_AXIS = "env_steps"
 
 
 class WandbLogger:
-    """The seeds' runs at Weights & Biases, begun when they are first written to."""
+    """The seeds' runs at Weights & Biases, open until `close`."""
 
     def __init__(self, folder: RunFolder, config: RunConfig) -> None:
-        """Raises UsageError where the package is missing."""
+        """Begin the runs. Raises UsageError where the package is missing, or the service refuses them."""
         try:
             import wandb
         except ImportError as error:
@@ -36,19 +37,33 @@ class WandbLogger:
             ) from error
         self._wandb, self._folder, self._config = wandb, folder, config
         self._runs: dict[int, Any] = {}
+        try:
+            for seed in range(config.seed, config.seed + config.num_seeds):
+                self._runs[seed] = self._start_run(seed)
+        except wandb.Error as error:
+            self.close()
+            raise UsageError(
+                f"Weights & Biases cannot be used ({error}); call `wandb login`, keep metrics here with "
+                "WANDB_MODE=offline, or leave out --logger wandb"
+            ) from error
 
-    def row(self, row: dict[str, Any]) -> None:
-        """One seed's metrics at one iteration. After a resume, Weights & Biases ignores steps that it has already."""
-        seed = row["seed"]
-        if seed not in self._runs:
-            self._runs[seed] = self._start_run(seed)
+    def row(self, row: dict[str, Any]) -> str | None:
+        """One seed's metrics at one iteration; a sentence where they can no longer be told.
+
+        After a resume, Weights & Biases ignores steps that it has already.
+        """
         told = {name: value for name, value in row.items() if value is not None and name != "seed"}
-        self._runs[seed].log(told, step=row[X_AXIS])
+        try:
+            self._runs[row["seed"]].log(told, step=row[X_AXIS])
+        except self._wandb.Error as error:
+            return f"Weights & Biases is told no more ({error}); metrics.jsonl goes on"
+        return None
 
     def close(self) -> None:
         """End all runs."""
         for run in self._runs.values():
-            run.finish()
+            with contextlib.suppress(self._wandb.Error):
+                run.finish()
 
     def _start_run(self, seed: int) -> Any:
         path = self._folder.path.resolve()

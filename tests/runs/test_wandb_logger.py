@@ -15,6 +15,10 @@ from mag.runs.wandb_logger import IDS
 from tests.support.fake import fake_config
 
 
+class ServiceError(Exception):
+    """The package's own error, `wandb.Error`."""
+
+
 class Run:
     """One of the service's runs."""
 
@@ -40,7 +44,7 @@ def wandb(monkeypatch):
         runs.append(Run(options))
         return runs[-1]
 
-    monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(init=init))
+    monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(init=init, Error=ServiceError))
     monkeypatch.delenv("WANDB_PROJECT", raising=False)
     return runs
 
@@ -68,6 +72,27 @@ def test_each_seed_has_a_run_that_goes_on_when_resumed(tmp_path, wandb):
     told_again = first[0].rows + again[0].rows
     assert {row["env_steps"] for row in told} <= {row["env_steps"] for row in told_again}
     assert told_again[-1] == told[-1]
+
+
+def test_a_service_that_refuses_the_run_is_told_before_anything_is_trained(tmp_path, wandb, monkeypatch):
+    def init(**options):
+        raise ServiceError("No API key configured")
+
+    monkeypatch.setattr(sys.modules["wandb"], "init", init)
+    with pytest.raises(UsageError, match=r"cannot be used \(No API key configured\); call `wandb login`"):
+        train(dataclasses.replace(fake_config(), logger="wandb"), tmp_path / "run")
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_training_goes_on_where_the_service_fails(tmp_path, wandb, monkeypatch, capsys):
+    def log(self, row, step):
+        raise ServiceError("the service is gone")
+
+    monkeypatch.setattr(Run, "log", log)
+    config = dataclasses.replace(fake_config(), logger="wandb")
+    assert train(config, tmp_path / "run")["env_steps"]
+    assert capsys.readouterr().out.count("is told no more (the service is gone); metrics.jsonl goes on") == 1
+    assert all(run.finished for run in wandb)
 
 
 def test_a_missing_package_is_told_and_nothing_is_begun(tmp_path, monkeypatch):
