@@ -12,7 +12,7 @@ class UsageError(Exception):
 
 
 class PlayError(UsageError):
-    """The environment cannot be played any further; what was learned so far is intact and is saved."""
+    """The environment cannot be played any further; training saves what was learned so far."""
 
 
 def discard(output: IO[str]) -> None:

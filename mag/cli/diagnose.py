@@ -7,6 +7,7 @@ from pathlib import Path
 from mag.cli.parsing import announce, parse_with_group
 from mag.errors import UsageError
 from mag.options import choice, number
+from mag.runs.folder import check_writable
 from mag.runs.zoo import config_at
 from mag.runtime import setup
 
@@ -59,6 +60,5 @@ def picture_file(options: Options) -> Path | None:
         raise UsageError(f"--out is {out}; a picture's name ends in one of {', '.join(PICTURES)}")
     if options.rollouts == 0:
         raise UsageError("--out asks for a picture of rollouts and --rollouts 0 for none; leave one of them out")
-    if not out.parent.is_dir():
-        raise UsageError(f"--out is {out}, but {out.parent} is not a folder; make it, or choose another")
+    check_writable(out)
     return out

@@ -48,7 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit.
 
     Exit codes: 0 done; 1 the output was closed, or a check or run failed; 2 a mistake of the user. Training that was
-    saved and stopped: 130 (Ctrl-C), 143 (SIGTERM), 141 (the output was closed). Stopped at once: 130.
+    saved and stopped: 130 (Ctrl-C), 143 (SIGTERM), 129 (the terminal was closed), 141 (the output was closed). Stopped
+    at once: 130.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     if "" not in sys.path:
@@ -57,7 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         try:
             dispatch(words)
         finally:
-            sys.stdout.flush()
+            if sys.stdout is not None:  # None where the output was closed before the start
+                sys.stdout.flush()
     except UsageError as error:
         fail(str(error))
     except KeyboardInterrupt:

@@ -205,8 +205,7 @@ class Seat:
         self.stop()
         if self._failures >= self.config.failures:
             raise PlayError(
-                f"{self._spec.name} failed {self._failures} times in a row, the last time because {why}; what was "
-                "saved is kept: fix the cause, and the same command resumes the run"
+                f"{self._spec.name} failed {self._failures} times in a row, the last time because {why}; fix the cause"
             )
         pause = 0.0 if self._failures == 1 else min(2.0 ** (self._failures - 2), LONGEST_PAUSE)
         self.until, self.recovering = time.monotonic() + pause, True

@@ -86,7 +86,7 @@ def main() -> None:
     parser.add_argument(
         "maps", nargs="*", metavar="MAP", help=f"one or several of {', '.join(MAP_NAMES)}; default: all"
     )
-    parser.add_argument("--battles", type=int, default=200, help="battles per player (default 200)")
+    parser.add_argument("--battles", type=int, default=200, help="battles per player, at least 1 (default 200)")
     parser.add_argument(
         "--gamma", type=float, default=GAMMA, help="discount of discounted_return (default %(default)s)"
     )
@@ -96,6 +96,8 @@ def main() -> None:
     options = parser.parse_args()
     if unknown := set(options.maps) - set(MAP_NAMES):
         parser.error(f"unknown map {', '.join(sorted(unknown))}; there are {', '.join(MAP_NAMES)}")
+    if options.battles < 1:
+        parser.error(f"--battles is {options.battles}; it must be at least 1")
     setup()
     for name in options.maps or MAP_NAMES:
         battles = battles_on(name, 16, reload_varies=False) if options.smaclite_clock else battles_on(name)

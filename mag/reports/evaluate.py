@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Int, Key, PRNGKeyArray
 
 from mag import envs
-from mag.algorithms.config import RunConfig
+from mag.algorithms.config import SEED_LIMIT, RunConfig
 from mag.envs import EnvSpec
 from mag.errors import UsageError
 from mag.play.episode import Agent, Carry
@@ -61,6 +61,8 @@ def evaluate_run(
     sizes differ.
     """
     config, algorithm, player, state, progress, warnings = load_run(path)
+    if seed is not None and seed + config.num_seeds > SEED_LIMIT:
+        raise UsageError(f"seed is {seed}; with {config.num_seeds} seeds it must stay below {SEED_LIMIT}")
     name = config.env if env is None else env
     if env is not None or envs.is_host(name):
         content = map_at(path) if env is None else None
@@ -68,7 +70,8 @@ def evaluate_run(
     agent = algorithm.agent(state.learner)
     keys = evaluation_keys(config.seed if seed is None else seed, config.num_seeds, progress.iteration)
     at_once = episodes if batch is None or envs.is_host(name) else batch
-    check_memory({"episodes": min(at_once, episodes) * player.footprint()["episode"]}, config.num_seeds)
+    held = {"episodes": min(at_once, episodes) * player.footprint()["episode"]}
+    check_memory(held, config.num_seeds, what="playing", advice="lower --episodes or --batch")
     try:
         played = play_in_batches(player, keys, Sampled(agent) if sampled else agent, episodes, at_once)
     finally:

@@ -94,17 +94,23 @@ class Checkpoints:
     def restore(self, template: Any) -> Restored | None:
         """The newest usable checkpoint; None if there are no checkpoints at all.
 
-        `template` is a state of the same structure (its values are not used). Raises UsageError where every
-        checkpoint is damaged, or where the newest whole one holds a state of another structure.
+        `template` is a state of the same structure (its values are not used). The run may be training meanwhile, and
+        replace the checkpoints. Raises UsageError where every checkpoint is damaged, or where the newest whole one
+        holds a state of another structure.
         """
         damaged: list[str] = []
-        for iteration in reversed(self.iterations()):
+        saved = self.iterations()
+        for iteration in reversed(saved):
             path = self.folder / str(iteration)
             try:
                 progress = verified_progress(path)
                 check_structure(template, path)
                 return Restored(load_arrays(template, path / "state"), progress, damaged)
-            except Damaged as problem:
+            except (Damaged, OSError, ValueError) as problem:
+                if self.iterations()[-1:] != saved[-1:]:  # read while training replaced it
+                    return self.restore(template)
+                if not isinstance(problem, Damaged):
+                    raise
                 damaged.append(f"checkpoint {path} is damaged ({problem}) and was left out")
         if damaged:
             raise UsageError(
@@ -183,6 +189,8 @@ def verified_progress(path: Path) -> dict[str, Any]:
     """The progress stored in a checkpoint whose files all match the manifest; raises Damaged otherwise."""
     try:
         expected = read_json(path / "manifest.json")
+        if not isinstance(expected, dict):
+            raise Damaged("manifest.json is no manifest")
         found = digests(path)
         wrong = sorted(name for name in expected | found if expected.get(name) != found.get(name))
         if wrong:

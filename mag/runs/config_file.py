@@ -154,6 +154,7 @@ def read_file(file: Path) -> dict[str, Any]:
         values = json.loads(file.read_text())
         config = values["config"]
         texts = all(isinstance(config[name], str) for name in DECIDING)
+        texts &= isinstance(config.get("planner", {}), dict)
         earlier = values.get("resumed", [{}])
         maps = all(isinstance(values.get(name, {}), dict) for name in NOTED)
         lists = isinstance(earlier, list) and earlier and all(isinstance(each, dict) for each in earlier)
@@ -162,7 +163,7 @@ def read_file(file: Path) -> dict[str, Any]:
         return values
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
-            f"{file} is not a run's configuration; restore it, delete the folder, or choose another with --run"
+            f"{file} is not a run's configuration; restore it from a copy, or choose another run"
         ) from error
 
 

@@ -6,13 +6,14 @@ python -m mag.runs.export RUN NAME [SEED]
 import dataclasses
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from mag.algorithms.config import RunConfig
 from mag.errors import UsageError
 from mag.options import values
 from mag.runs import zoo
-from mag.runs.folder import write_json
+from mag.runs.folder import replace, write_json
 from mag.runs.resolve import changed_options
 from mag.runs.trained import Trained, load_run, place_of
 from mag.runs.weights import weights, write_weights
@@ -26,19 +27,22 @@ ALWAYS_NAMED = ("env", "algo", "size", "recipe", "seed", "steps")
 def export(run: Path, name: str, seed: int | None = None, into: Path = zoo.FOLDER) -> Path:
     """Make an entry from one seed of a run, by default the first; returns the entry's folder.
 
-    Raises UsageError if there is no such run or seed, or if its weights are too large in value or in bytes.
+    An entry of that name is replaced. Raises UsageError if there is no such run or seed, or if its weights are too
+    large in value or in bytes.
     """
     loaded = load_run(run)
     index = place_of(seed, loaded.config, run)
-    folder = into / name
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "weights.npz"
-    write_weights(file, weights(loaded.state.learner, index))
-    if (size := file.stat().st_size) > LARGEST:
-        file.unlink()
-        raise UsageError(f"the weights of {run} take {size} bytes; an entry of the zoo has at most {LARGEST}")
-    write_json(folder / "config.json", described(loaded, index, zoo.map_at(run)))
-    return folder
+    into.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=into) as parent:
+        draft = Path(parent) / name
+        draft.mkdir()
+        file = draft / "weights.npz"
+        write_weights(file, weights(loaded.state.learner, index))
+        if (size := file.stat().st_size) > LARGEST:
+            raise UsageError(f"the weights of {run} take {size} bytes; an entry of the zoo has at most {LARGEST}")
+        write_json(draft / "config.json", described(loaded, index, zoo.map_at(run)))
+        replace(into / name, draft)
+    return into / name
 
 
 def described(run: Trained, index: int, content: dict[str, Any] | None) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -87,11 +88,15 @@ def take_lock(lock: Any, path: Path) -> None:
     """Lock the open file for this process; the system frees it however the process ends."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
+    except BlockingIOError as error:
         lock.seek(0)
         owner = lock.read().strip() or "unknown"
         raise UsageError(
             f"the run folder {path} is in use by process {owner}; wait for it or choose another with --run"
+        ) from error
+    except OSError as error:
+        raise UsageError(
+            f"the run folder {path} cannot be locked ({error.strerror}); put it on a file system that has locks"
         ) from error
     lock.truncate(0)
     lock.write(str(os.getpid()))
@@ -108,6 +113,19 @@ def write_text(path: Path, text: str) -> Path:
     draft = path.with_name(f".{path.name}")
     draft.write_text(text)
     return draft.replace(path)
+
+
+def check_writable(out: Path) -> None:
+    """Raise UsageError where the file cannot be written, before anything is computed."""
+    problem = "it is a folder"
+    if not out.is_dir():
+        try:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            with out.open("ab") if out.exists() else tempfile.TemporaryFile(dir=out.parent):
+                return
+        except OSError as error:
+            problem = error.strerror or str(error)
+    raise UsageError(f"cannot write {out} ({problem}); choose another file with --out")
 
 
 def replace(place: Path, draft: Path) -> None:

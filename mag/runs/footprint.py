@@ -23,15 +23,21 @@ ADVICE = {
 """What to change, by the part that takes the most memory; a method may have parts of its own."""
 
 
-def check_memory(parts: dict[str, int], num_seeds: int, workers: int = 1) -> int:
-    """Bytes that a run takes; `parts` are bytes of one seed. Raises UsageError if the machine has fewer."""
+def check_memory(
+    parts: dict[str, int], num_seeds: int, workers: int = 1, *, what: str = "this run", advice: str | None = None
+) -> int:
+    """Bytes that a run takes; `parts` are bytes of one seed. Raises UsageError if the machine has fewer.
+
+    The message says `what` takes them and gives `advice`, by default which options of training to change.
+    """
     needed, limit = num_seeds * sum(parts.values()), available(num_seeds, workers)
     if needed > limit:
         largest = max(parts, key=lambda part: parts[part])
-        advice = ADVICE.get(largest, "lower the options that set its size")
+        if advice is None:
+            advice = f"{ADVICE.get(largest, 'lower the options that set its size')}, or num_seeds ({num_seeds})"
         raise UsageError(
-            f"this run would take about {gib(needed)} of memory, most of it ({gib(num_seeds * parts[largest])}) "
-            f"for {largest}, but there are only {gib(limit)}; {advice}, or num_seeds ({num_seeds})"
+            f"{what} would take about {gib(needed)} of memory, most of it ({gib(num_seeds * parts[largest])}) "
+            f"for {largest}, but there are only {gib(limit)}; {advice}"
         )
     return needed
 

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a request to stop after the current iteration."""
+"""Ctrl-C, SIGTERM and a closed terminal as a request to stop after the current iteration."""
 
 import contextlib
 import signal
@@ -17,12 +17,13 @@ class Interrupted(Exception):  # noqa: N818 - asked for by the user, not an erro
 
 
 class StopRequest:
-    """While entered, the first SIGINT or SIGTERM is noted in `signum`; a second one ends the work at once.
+    """While entered, the first SIGINT, SIGTERM or SIGHUP is noted in `signum`; a second one ends the work at once.
 
-    Outside the main thread, which alone may handle signals, nothing is noted.
+    A SIGHUP that is ignored already, as under `nohup`, stays so. Outside the main thread, which alone may handle
+    signals, nothing is noted.
     """
 
-    SIGNALS = (signal.SIGINT, signal.SIGTERM)
+    SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
     def __init__(self, notify: Callable[[str], None]) -> None:
         self.signum: int | None = None
@@ -31,7 +32,9 @@ class StopRequest:
 
     def __enter__(self) -> "StopRequest":
         if threading.current_thread() is threading.main_thread():
-            self._previous = {signum: signal.signal(signum, self._handle) for signum in self.SIGNALS}
+            ignored = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else set()
+            noted = [signum for signum in self.SIGNALS if signum not in ignored]
+            self._previous = {signum: signal.signal(signum, self._handle) for signum in noted}
         return self
 
     def __exit__(
@@ -44,5 +47,5 @@ class StopRequest:
         if self.signum is not None:
             raise KeyboardInterrupt
         self.signum = signum
-        with contextlib.suppress(BrokenPipeError):
+        with contextlib.suppress(OSError):
             self._notify(f"{signal.Signals(signum).name}: finishing this iteration, then saving; again to stop at once")

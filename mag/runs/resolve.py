@@ -166,11 +166,15 @@ def carried(base: RunConfig, identity: Identity) -> dict[str, Any]:
 
 def usable(kept: Given, default: RunConfig, chosen: Given) -> Given:
     """Of the options that a run takes from another run's those that its own method has, and that have an effect."""
+    from mag import envs
+
     known = values(default)
     kept = {name: value for name, value in kept.items() if name in known}
     config = override(default, {**kept, **chosen})
     idle = [option.name for option in options(config) if option.idle]
     unused = tuple(find(config.algo).unused(config))
+    if not envs.is_host(config.env):
+        unused += ("host.",)
     return {name: value for name, value in kept.items() if name not in idle and not name.startswith(unused)}
 
 

@@ -44,19 +44,25 @@ class RunState(NamedTuple):
 
 
 def set_up(
-    config: RunConfig, content: dict[str, Any] | None = None, *, ahead: Executor | None = None
+    config: RunConfig,
+    content: dict[str, Any] | None = None,
+    *,
+    ahead: Executor | None = None,
+    to_read: bool = False,
 ) -> tuple[Setup, RunState]:
     """Algorithm, player and their state before the first iteration; UsageError where sizes are impossible.
 
     `content` is a map file's content as the run stored it, used instead of the file. In the threads `ahead` the
-    algorithm begins to compile its learning.
+    algorithm begins to compile its learning. A run `to_read` is not trained, so its sizes are as they are.
     """
     validate(config)
     set_precision(config.precision)
     player = make_player(config, content)
     algorithm = registry.make(config, player.spec)
     episodes = config.evaluation.episodes * player.footprint()["episode"]
-    size = check_memory({**algorithm.footprint(), "episodes": episodes}, config.num_seeds, config.workers)
+    parts = {**algorithm.footprint(), "episodes": episodes}
+    told = {"what": "reading this run", "advice": "it takes a machine with more"} if to_read else {}
+    size = check_memory(parts, config.num_seeds, config.workers, **told)
     keys = seed_keys(config.seed, config.num_seeds)
     if ahead is not None and isinstance(algorithm, CompilesAhead):
         algorithm.compile_ahead(ahead, keys)

@@ -42,7 +42,7 @@ def load_run(path: Path) -> Trained:
         return load_entry(path)
     folder = RunFolder(path)
     config = load_config(folder)
-    setup, state = set_up(dataclasses.replace(config, workers=1), noted_map(folder))
+    setup, state = set_up(dataclasses.replace(config, workers=1), noted_map(folder), to_read=True)
     restored = Checkpoints(folder.checkpoints, config.checkpoint.keep).restore(state)
     if restored is None:
         raise UsageError(f"{path} has no checkpoint yet; give the `mag train` command that began it again")
@@ -77,7 +77,7 @@ def load_seed(path: Path, seed: int | None = None) -> Trained:
 def load_entry(path: Path) -> Trained:
     """An entry of the zoo as a run of one seed, whose D_e and optimisers are empty."""
     entry = zoo.entry(path)
-    setup, state = set_up(entry.config, entry.content)
+    setup, state = set_up(entry.config, entry.content, to_read=True)
     state = state._replace(learner=with_weights(state.learner, entry.weights))
     progress = Progress.start(1)
     progress.iteration, progress.env_steps = entry.made["iteration"], [entry.made["env_steps"]]

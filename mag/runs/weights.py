@@ -1,6 +1,7 @@
 """The weights that a learner's state acts and predicts with, in one file of arrays in half precision."""
 
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +52,9 @@ def with_weights(learner: Any, file: Path) -> Any:
     Raises UsageError if the file cannot be read or holds other networks.
     """
     try:
-        with np.load(file, allow_pickle=False) as stored:
+        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as stored:
             arrays = dict(stored)
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise UsageError(f"{file} cannot be read ({error}); restore it from a copy") from error
 
     def put(path: Any, part: Any) -> Any:

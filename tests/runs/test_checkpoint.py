@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from mag.errors import UsageError
+from mag.runs import checkpoint
 from mag.runs.checkpoint import TEMPORARY, Checkpoints
 
 
@@ -93,7 +94,11 @@ def spoil_progress(path):
     (path / "progress.json").write_text("{}")
 
 
-SPOILERS = [spoil_bytes, spoil_length, spoil_manifest, spoil_progress]
+def spoil_kind(path):
+    (path / "manifest.json").write_text("[]")
+
+
+SPOILERS = [spoil_bytes, spoil_length, spoil_manifest, spoil_progress, spoil_kind]
 
 
 @pytest.mark.parametrize("spoil", SPOILERS)
@@ -105,6 +110,22 @@ def test_a_damaged_newest_is_told_and_the_one_before_used(tmp_path, spoil):
     assert restored.progress == {"iteration": 1}
     assert bits(restored.state) == bits(make_state(1.0))
     assert len(restored.damaged) == 1 and str(tmp_path / "2") in restored.damaged[0]
+
+
+def test_a_checkpoint_that_training_replaces_while_it_is_read_costs_nothing(tmp_path, monkeypatch):
+    checkpoints = Checkpoints(tmp_path, keep=1)
+    checkpoints.save(make_state(1.0), {"iteration": 1}, 1)
+    load = checkpoint.load_arrays
+
+    def load_late(template, folder):
+        if folder.parent.name == "1":
+            checkpoints.save(make_state(2.0), {"iteration": 2}, 2)  # removes the one that is being read
+        return load(template, folder)
+
+    monkeypatch.setattr(checkpoint, "load_arrays", load_late)
+    restored = checkpoints.restore(make_state())
+    assert restored.progress == {"iteration": 2} and restored.damaged == []
+    assert bits(restored.state) == bits(make_state(2.0))
 
 
 def test_the_next_save_replaces_what_was_damaged(tmp_path):

@@ -1,6 +1,8 @@
 """The run folder: who may use it, what it says about a run."""
 
 import dataclasses
+import errno
+import fcntl
 import json
 from pathlib import Path
 
@@ -205,6 +207,15 @@ def test_one_process_at_a_time(tmp_path):
     ):
         pass
     take(tmp_path, fake_config())
+
+
+def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch):
+    def flock(file, operation):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(UsageError, match=r"cannot be locked \(Function not implemented\)"):
+        take(tmp_path, fake_config())
 
 
 def test_loading_needs_a_run(tmp_path):

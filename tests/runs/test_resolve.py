@@ -69,6 +69,9 @@ def test_what_another_method_cannot_take_from_a_run_is_left_out_and_told():
     assert resolve({"algo": "mamba"}, base, note=told.append).exploration.strength == 1.5
     assert resolve({"recipe": "paper"}, base, note=told.append).exploration.strength != 1.5
     assert [text.partition(": ")[2] for text in told[1:]] == ["planner.horizon 7", "exploration.strength 1.5"]
+    hosted = resolve({**SMALL, "env": "pettingzoo/mpe.simple_spread_v3", "host.step_seconds": 30.0})
+    assert resolve({"env": "probe/relay"}, hosted, note=told.append).host.step_seconds == 60.0
+    assert told[-1].endswith("host.step_seconds 30.0")
     with pytest.raises(UsageError, match=r"commnet does not plan and takes no option planner\.horizon; leave it out"):
         resolve({"algo": "commnet", "planner.horizon": 5}, base)
 

@@ -92,7 +92,7 @@ def test_fewer_steps_than_played_but_not_evaluated_there(tmp_path):
     assert summary["eval_win_rate"] == [row["eval/win_rate"] for row in read_metrics(tmp_path)[-2:]]
 
 
-@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_signals_finish_the_iteration_and_save(tmp_path, signum, code, capsys):
     handler = signal.getsignal(signum)
     with pytest.raises(Interrupted) as stopped, signal_in_iteration(3, signum):
@@ -103,6 +103,18 @@ def test_signals_finish_the_iteration_and_save(tmp_path, signum, code, capsys):
     assert f"saved in {tmp_path}" in capsys.readouterr().out
     assert not (tmp_path / "summary.json").exists()
     assert (tmp_path / "curve.png").exists()
+
+
+def test_a_hangup_that_is_ignored_stays_so(tmp_path):
+    """As under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with signal_in_iteration(3, signal.SIGHUP):
+            train(fake_config(), tmp_path)
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert (tmp_path / "summary.json").exists()
 
 
 @pytest.mark.parametrize("every", [0.0, 1e9])

@@ -1,5 +1,6 @@
 """Trained policies in small files."""
 
+import contextlib
 import json
 
 import jax
@@ -13,6 +14,7 @@ from mag.cli.train import base_config
 from mag.envs import spec
 from mag.errors import UsageError
 from mag.options import override
+from mag.runs import export as exporting
 from mag.runs import zoo
 from mag.runs.checkpoint import Checkpoints
 from mag.runs.config_file import claim
@@ -87,6 +89,25 @@ def test_what_cannot_be_is_told(run, kept):
         dispatch(["diagnose", "zoo/mine"])
     with pytest.raises(UsageError, match=r"seed is 7; the run in .* has the seeds 0 to 1"):
         export(run, "other", seed=7, into=kept.parent)
+
+
+def test_a_refused_entry_leaves_the_one_before(run, kept, monkeypatch):
+    before = {file.name: file.read_bytes() for file in kept.iterdir()}
+    monkeypatch.setattr(exporting, "LARGEST", 100)
+    with pytest.raises(UsageError, match=r"an entry of the zoo has at most 100"):
+        export(run, "mine", seed=0, into=kept.parent)
+    assert {file.name: file.read_bytes() for file in kept.iterdir()} == before
+    assert [path.name for path in kept.parent.iterdir()] == ["mine"]
+
+
+def test_weights_with_a_flipped_bit_are_told(kept):
+    data = bytearray((kept / "weights.npz").read_bytes())
+    for place in range(100, len(data) - 200, 150):
+        spoiled = data.copy()
+        spoiled[place] ^= 0x55
+        (kept / "weights.npz").write_bytes(spoiled)
+        with contextlib.suppress(UsageError):  # told, or harmless
+            mag.load("zoo/mine")
 
 
 def test_an_entrys_options_begin_a_run(kept):

@@ -1,7 +1,6 @@
 """`mag watch`: battles of a trained run, to be looked at in a browser or as a film."""
 
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from mag.reports.watch.film import write_film
 from mag.reports.watch.page import page
 from mag.reports.watch.record import battles, outcome
 from mag.runs import zoo
+from mag.runs.folder import check_writable
 from mag.runs.trained import Trained, load_run
 
 ENDINGS = (".html", ".gif", ".mp4")
@@ -42,7 +42,7 @@ def watch(path: Path, episodes: int, out: Path | None = None) -> str:
         if isinstance(env, HostEnv):
             env.close()
     title = f"{config.algo} on {config.env}"
-    subtitle = f"seed {config.seed} after {run.progress.slowest} environment steps, playing greedily"
+    subtitle = f"seed {config.seed} after {run.progress.env_steps[0]} environment steps, playing greedily"
     if out.suffix.lower() == ".html":
         out.write_text(page(played, scene, title, subtitle), encoding="utf-8")
     else:
@@ -83,16 +83,3 @@ def check_ending(out: Path) -> None:
         )
     if out.suffix.lower() == ".mp4" and shutil.which("ffmpeg") is None:
         raise UsageError(f"--out is {out}, but films of that kind need the program ffmpeg; install it or write .gif")
-
-
-def check_writable(out: Path) -> None:
-    """Raise UsageError where the file cannot be written, before the battles are played."""
-    problem = "it is a folder"
-    if not out.is_dir():
-        try:
-            out.parent.mkdir(parents=True, exist_ok=True)
-            with out.open("ab") if out.exists() else tempfile.TemporaryFile(dir=out.parent):
-                return
-        except OSError as error:
-            problem = error.strerror or str(error)
-    raise UsageError(f"cannot write {out} ({problem}); choose another file with --out")
