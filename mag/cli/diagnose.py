@@ -41,7 +41,7 @@ def run(words: list[str]) -> None:
     announce(f"predicting and playing with the models of {path}")
     setup()
     from mag.reports.diagnose import diagnose_run, format_result
-    from mag.reports.realism import write_picture
+    from mag.reports.realism.show import write_picture
 
     result = diagnose_run(
         Path(path), options.batches, options.rollouts, planner, options.seed, simulator=out is not None

@@ -14,7 +14,8 @@ from mag.algorithms.contract import Imagination, ModelBased
 from mag.errors import UsageError
 from mag.learning.parallel import first_seed
 from mag.options import values
-from mag.reports.realism import can_be_compared, check_compared, format_realism, realism
+from mag.reports.realism import can_be_compared, check_compared, realism
+from mag.reports.realism.show import format_realism
 from mag.runs.resolve import with_planner
 from mag.runs.trained import Trained, load_seed
 from mag.runs.zoo import is_entry

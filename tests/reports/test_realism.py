@@ -14,18 +14,11 @@ from mag.envs.view import Sight
 from mag.play.episode import arrival
 from mag.play.jax_player import JaxPlayer
 from mag.reports import classifier
-from mag.reports.realism import (
-    PAST,
-    Comparison,
-    Repeated,
-    can_be_compared,
-    format_realism,
-    play,
-    realism_measures,
-    repeat,
-    write_picture,
-)
-from mag.reports.realism import _disagreement as disagreement
+from mag.reports.realism import can_be_compared
+from mag.reports.realism.measures import _disagreement as disagreement
+from mag.reports.realism.measures import realism_measures
+from mag.reports.realism.rollouts import PAST, Comparison, Repeated, play, repeat
+from mag.reports.realism.show import format_realism, write_picture
 from mag.runs.trained import Trained
 from mag.types import Arrival
 from tests.support.random_agent import RandomAgent

@@ -20,7 +20,7 @@ import numpy as np
 from mag.algorithms.mag.policy import imagine_action
 from mag.learning.parallel import first_seed
 from mag.play.episode import arrival
-from mag.reports.realism import play
+from mag.reports.realism.rollouts import play
 from mag.runs.trained import load_run
 from mag.runtime import setup
 from mag.types import TimeStep

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mag.reports.realism import play
+from mag.reports.realism.rollouts import play
 from mag.runtime import compile_options, setup
 from tests.support.crossed import HEALTH, agent_of
 
