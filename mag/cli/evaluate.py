@@ -19,8 +19,8 @@ class Options:
     """Another environment whose agents, observations and actions have the run's sizes (default: the run's own)."""
     sampled: bool = choice(False, source=None)
     """Draw actions as in training, exploration included; without it play is greedy."""
-    seed: int | None = number(None, least=0, source=None)
-    """Random seed of the episodes (default: that of training's tests)."""
+    test_seed: int | None = number(None, least=0, source=None)
+    """Random seed of the episodes, the same ones for every run (default: the episodes of training's last test)."""
     batch: int | None = number(None, least=1, source=None)
     """Episodes played at once (default: all or, of environments on the host, one per core)."""
     json: bool = choice(False, source=None)
@@ -43,7 +43,7 @@ def run(words: list[str]) -> None:
         options.episodes,
         env=options.env,
         sampled=options.sampled,
-        seed=options.seed,
+        test_seed=options.test_seed,
         batch=options.batch,
     )
     print(json.dumps(result) if options.json else format_result(result))

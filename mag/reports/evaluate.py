@@ -50,25 +50,26 @@ def evaluate_run(
     *,
     env: str | None = None,
     sampled: bool = False,
-    seed: int | None = None,
+    test_seed: int | None = None,
     batch: int | None = None,
 ) -> dict[str, Any]:
     """Results per seed and per episode, of greedy play or `sampled` actions.
 
-    Without `seed` the keys are those of the test in training at this checkpoint, so as many episodes give the same
-    results. `batch` episodes are played at once, by default all (on the host as many as there are cores). `env` is
-    another environment of the same sizes. Raises UsageError where `path` holds no run or no usable checkpoint, or where
-    sizes differ.
+    Without `test_seed` the keys are those of the test in training at this checkpoint, so as many episodes give the same
+    results; with it they depend on nothing else, so that runs are compared in the same episodes. `batch` episodes are
+    played at once, by default all (on the host as many as there are cores). `env` is another environment of the same
+    sizes. Raises UsageError where `path` holds no run or no usable checkpoint, or where sizes differ.
     """
     config, algorithm, player, state, progress, warnings = load_run(path)
-    if seed is not None and seed + config.num_seeds > SEED_LIMIT:
-        raise UsageError(f"seed is {seed}; with {config.num_seeds} seeds it must stay below {SEED_LIMIT}")
+    if test_seed is not None and test_seed > (most := SEED_LIMIT - config.num_seeds):
+        raise UsageError(f"test_seed is {test_seed}; for a run of {config.num_seeds} seeds it can be at most {most}")
     name = config.env if env is None else env
     if env is not None or envs.is_host(name):
         content = map_at(path) if env is None else None
         player = player_elsewhere(config, player.spec, name, content, min(batch or own_cores(), episodes))
     agent = algorithm.agent(state.learner)
-    keys = evaluation_keys(config.seed if seed is None else seed, config.num_seeds, progress.iteration)
+    first, iteration = (config.seed, progress.iteration) if test_seed is None else (test_seed, 0)
+    keys = evaluation_keys(first, config.num_seeds, iteration)
     at_once = episodes if batch is None or envs.is_host(name) else batch
     held = {"episodes": min(at_once, episodes) * player.footprint()["episode"]}
     check_memory(held, config.num_seeds, what="playing", advice="lower --episodes or --batch")
@@ -87,7 +88,7 @@ def evaluate_run(
         "env_steps": progress.slowest,
         "episodes": episodes,
         "play": "sampled" if sampled else "greedy",
-        "test_seed": seed,
+        "test_seed": test_seed,
         "seeds": [config.seed + index for index in range(config.num_seeds)],
         "eval_win_rate": win_rate if player.spec.has_wins else None,
         "eval_return": returns,

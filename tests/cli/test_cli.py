@@ -13,6 +13,7 @@ from mag import cli, envs
 from mag.algorithms.registry import default_config
 from mag.cli import bench
 from mag.cli.main import COMMANDS
+from mag.errors import UsageError
 from mag.reports.bench import BENCHMARKS
 from mag.reports.evaluate import evaluate_run
 from mag.runs.config_file import claim
@@ -409,6 +410,17 @@ def test_evaluation_of_a_run_repeats_its_last_test(tmp_path):
     assert result["eval_win_rate"] == summary["eval_win_rate"]
     assert result["eval_return"] == summary["eval_return"]
     assert json.loads(json.dumps(result)) == result
+
+
+def test_a_test_seed_gives_the_same_episodes_at_every_checkpoint(tmp_path):
+    config = fake_config()
+    played = []
+    for steps in (config.steps // 2, config.steps):
+        train(dataclasses.replace(config, steps=steps), tmp_path)
+        played.append(evaluate_run(tmp_path, 16, test_seed=5)["each_won"])
+    assert played[0] == played[1] != evaluate_run(tmp_path, 16, test_seed=6)["each_won"]
+    with pytest.raises(UsageError, match=r"test_seed is 2147483647; for a run of 2 seeds it can be at most 2147483646"):
+        evaluate_run(tmp_path, 3, test_seed=2**31 - 1)
 
 
 def test_signals_give_their_exit_codes(capsys, monkeypatch):

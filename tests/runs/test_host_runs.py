@@ -74,10 +74,10 @@ def test_a_run_plays_elsewhere_where_sizes_are_the_same(folder):
     # The twin on the host is the same task, and greedy play is the same.
     there = evaluate_run(path, 4, env=f"{FAMILY}/counter", batch=2)
     assert there["each_return"] == own["each_return"] and there["env"] != there["trained_on"]
-    sampled = evaluate_run(path, 5, sampled=True, seed=3, batch=2)
+    sampled = evaluate_run(path, 5, sampled=True, test_seed=3, batch=2)
     assert sampled["play"] == "sampled" and len(sampled["each_return"][0]) == 5
-    assert sampled == evaluate_run(path, 5, sampled=True, seed=3, batch=2)
-    assert len({*sampled["each_return"][0], *evaluate_run(path, 5, sampled=True, seed=4)["each_return"][0]}) > 2
+    assert sampled == evaluate_run(path, 5, sampled=True, test_seed=3, batch=2)
+    assert len({*sampled["each_return"][0], *evaluate_run(path, 5, sampled=True, test_seed=4)["each_return"][0]}) > 2
     with pytest.raises(
         UsageError, match=r"cannot play .*wide, which has 15 features of an observation \(the run: 14\)"
     ):
