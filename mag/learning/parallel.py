@@ -141,8 +141,7 @@ def over_seeds(
     def in_turn(*args: Any) -> Any:
         return jax.lax.map(lambda args: function(*args), args)
 
-    on_cpu = jax.default_backend() == "cpu"
-    many = in_turn if on_cpu else jax.vmap(function)
+    many = in_turn if jax.default_backend() == "cpu" else jax.vmap(function)
     part = one if grid.seeds == num_seeds else many
     part.__name__ = title  # in profiles
     options: dict[str, Any] = {
@@ -151,13 +150,20 @@ def over_seeds(
     }
     if grid.seeds * grid.workers == 1:
         return jax.jit(part, **options)
+    return _over_devices(part, grid, tuple(name in divided for name in names), divides, options)
+
+
+def _over_devices(
+    part: Callable[..., Any], grid: Grid, divided: tuple[bool, ...], divides: bool, options: dict[str, Any]
+) -> Wrapped:
+    """Compile a function of one device's seeds and worker over a grid of devices, with `jax.jit`'s options."""
     axes = (AxisType.Auto, AxisType.Auto)
     mesh = jax.make_mesh(grid, ("seeds", AXIS), axes, devices=jax.devices()[: grid.seeds * grid.workers])
     whole, parted = PartitionSpec("seeds"), PartitionSpec("seeds", AXIS)
-    takes = tuple(parted if name in divided else whole for name in names)
+    takes = tuple(parted if split else whole for split in divided)
     gives = parted if divides else whole
     seeds = jax.shard_map(part, mesh=mesh, in_specs=takes, out_specs=gives, check_vma=False)
-    if on_cpu:
+    if jax.default_backend() == "cpu":
         options["compiler_options"]["xla_cpu_multi_thread_eigen"] = False  # seeds and workers fill the cores
     placed = jax.tree.map(
         lambda spec: NamedSharding(mesh, spec), (takes, gives), is_leaf=lambda x: isinstance(x, PartitionSpec)
