@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -54,34 +54,11 @@ def diagnose_run(
     run = load_seed(path, seed)
     if planner:
         run = planned(run, planner, path)
-    config, algorithm, _, states, progress, warnings = run
-    if not isinstance(algorithm, ModelBased):
-        raise UsageError(f"{path} is a run of {config.algo}, which has no models; give one of mag or mamba")
-    length = jax.eval_shape(
-        algorithm.draw_sequences, jax.random.key(0), jax.eval_shape(first_seed, states.learner)
-    ).first.shape[1]
-    if length <= OBSERVED:
-        raise UsageError(f"{path} was trained on sequences of {length} steps; more than {OBSERVED} are needed")
-    if is_entry(path):
-        raise UsageError(f"{path} holds weights and no data to compare with; give the folder of a run")
-    if not algorithm.can_learn(states.learner):
-        raise UsageError(f"{path} has not collected enough to learn from yet; train it for longer")
+    check_diagnosed(run, path)
     if simulator:
         check_compared(run)
-
-    def batch(key: PRNGKeyArray, states: Any) -> tuple[Arrival, Imagination]:
-        state = first_seed(states)
-        key_sample, key_imagine = jax.random.split(key)
-        sequences = algorithm.draw_sequences(key_sample, state)
-        keys = jax.random.split(key_imagine, sequences.first.shape[0])
-        return sequences, jax.vmap(lambda key, each: algorithm.imagine(key, state, each, observed=OBSERVED))(
-            keys, sequences
-        )
-
-    key = jax.random.fold_in(jax.random.key(config.seed), STREAM)
-    compiled = jax.jit(batch, compiler_options=compile_options())
-    found = [compiled(key, states.learner) for key in jax.random.split(key, batches)]
-    real, imagined = jax.tree.map(lambda *parts: np.concatenate(parts), *found)
+    real, imagined = predicted(run, batches)
+    config = run.config
     return {
         "run": str(path),
         "env": config.env,
@@ -90,12 +67,12 @@ def diagnose_run(
         "recipe": config.recipe,
         "planner": values(config.planner) if hasattr(config, "planner") else None,
         "seed": config.seed,
-        "env_steps": progress.env_steps[0],
+        "env_steps": run.progress.env_steps[0],
         "sequences": len(real.first),
         "observed": OBSERVED,
         **compare(real, imagined, OBSERVED),
         "realism": realism(run, rollouts=rollouts) if rollouts and can_be_compared(run) else None,
-        "warnings": warnings,
+        "warnings": run.warnings,
     }
 
 
@@ -107,6 +84,39 @@ def planned(run: Trained, planner: Mapping[str, Any], path: Path) -> Trained:
     config = with_planner(run.config, planner, spec, lambda name: "--" + name.replace("_", "-"))
     whole = dataclasses.replace(config, workers=1)  # as `load_run`: the same sequences with every planner
     return run._replace(config=config, algorithm=registry.make(whole, spec))
+
+
+def check_diagnosed(run: Trained, path: Path) -> None:
+    """Raise UsageError where a run has no models, or no data that they could be compared with."""
+    if not isinstance(run.algorithm, ModelBased):
+        raise UsageError(f"{path} is a run of {run.config.algo}, which has no models; give one of mag or mamba")
+    learner = run.state.learner
+    drawn = jax.eval_shape(run.algorithm.draw_sequences, jax.random.key(0), jax.eval_shape(first_seed, learner))
+    if (length := drawn.first.shape[1]) <= OBSERVED:
+        raise UsageError(f"{path} was trained on sequences of {length} steps; more than {OBSERVED} are needed")
+    if is_entry(path):
+        raise UsageError(f"{path} holds weights and no data to compare with; give the folder of a run")
+    if not run.algorithm.can_learn(learner):
+        raise UsageError(f"{path} has not collected enough to learn from yet; train it for longer")
+
+
+def predicted(run: Trained, batches: int) -> tuple[Arrival, Imagination]:
+    """Sequences of D_e `[sequences, time, ...]`, and how the models predict them after the first `OBSERVED` steps."""
+    algorithm = cast(ModelBased, run.algorithm)
+
+    def batch(key: PRNGKeyArray, states: Any) -> tuple[Arrival, Imagination]:
+        state = first_seed(states)
+        key_sample, key_imagine = jax.random.split(key)
+        sequences = algorithm.draw_sequences(key_sample, state)
+        keys = jax.random.split(key_imagine, sequences.first.shape[0])
+        return sequences, jax.vmap(lambda key, each: algorithm.imagine(key, state, each, observed=OBSERVED))(
+            keys, sequences
+        )
+
+    key = jax.random.fold_in(jax.random.key(run.config.seed), STREAM)
+    compiled = jax.jit(batch, compiler_options=compile_options())
+    found = [compiled(key, run.state.learner) for key in jax.random.split(key, batches)]
+    return jax.tree.map(lambda *parts: np.concatenate(parts), *found)
 
 
 def compare(real: Arrival, imagined: Imagination, observed: int) -> dict[str, Any]:
