@@ -106,8 +106,8 @@ class SplitLinear(eqx.Module):
 
 
 def look_up(
-    table: Float[Array, "latent outputs"], classes: Int[Array, "agents categoricals"]
-) -> Float[Array, "agents outputs"]:
+    table: Float[Array, "latent outputs"], classes: Int[Array, "*batch categoricals"]
+) -> Float[Array, "*batch outputs"]:
     """`one_hot(classes) @ table` as a sum of rows: on a CPU seven times as fast, forwards and backwards.
 
     The loop takes one variable at a time, so each step reads (backwards: adds to) a table that fits the cache.

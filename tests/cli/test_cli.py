@@ -155,6 +155,7 @@ BAD_INPUT = [
     ("train --env ./my_tasks/corridor", "there is no family '.'"),
     ("train --env smac_jax/no.toml", "cannot read the map file no.toml (No such file or directory)"),
     ("train --seed 2147483647 --num-seeds 2", "seeds must stay below 2147483648"),
+    ("train --size small --networks.stages 3", "networks.stages is 3 and networks.categoricals 16; the stages must"),
     ("train --size small --rollout.newest 300", "rollout.newest is 300, 18 steps for each of 16 envs, and"),
     ("train --size small --replay.capacity 1500", "replay.capacity is 1500 and replay.learning_starts 2000"),
     (

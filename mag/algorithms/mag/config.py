@@ -50,12 +50,20 @@ class NetworksConfig:
     joint_events: bool = choice(False)
     """Whether the prior first draws the episode's end, deaths and a mixture component for the whole team, then each
     agent's latent given these; if not, all variables are drawn independently."""
+    stages: int = number(1, least=1)
+    """Groups of a latent's variables that the prior draws one after another, each given the groups before, of all
+    agents; 1 draws all variables independently."""
     components: int = number(1, least=1)
     """Mixture components of the prior; one is drawn for the whole team. More than one need `joint_events`."""
 
     def check(self) -> None:
-        """Raise UsageError where the heads do not divide the width, or a mixture lacks joint events."""
+        """Raise UsageError where heads or stages do not divide what they share, or a mixture lacks joint events."""
         check_heads(self.hidden, self.heads)
+        if self.categoricals % self.stages:
+            raise UsageError(
+                f"networks.stages is {self.stages} and networks.categoricals {self.categoricals}; the stages must "
+                "divide the variables"
+            )
         if self.components > 1 and not self.joint_events:
             raise UsageError(
                 f"networks.components is {self.components}; more than 1 needs networks.joint_events true, which draws "

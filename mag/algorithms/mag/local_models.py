@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from mag.algorithms.mag.config import ModelsConfig, NetworksConfig
 from mag.algorithms.mag.joint_events import Event, JointEvents, mixture_kl
+from mag.algorithms.mag.stages import Stages
 from mag.algorithms.mag.world_model import OneStep, Outcome, Reader, WorldModel
 from mag.envs import EnvSpec
 from mag.learning.distributions import (
@@ -95,13 +96,14 @@ class LocalModels(WorldModel):
     action_features: MLP
     action_output: Linear
     events: JointEvents | None
+    stages: Stages | None
     spec: EnvSpec = eqx.field(static=True)
     networks: NetworksConfig = eqx.field(static=True)
     config: ModelsConfig = eqx.field(static=True)
 
     def __init__(self, key: PRNGKeyArray, spec: EnvSpec, networks: NetworksConfig, config: ModelsConfig):
         keys = iter(jax.random.split(key, 14))
-        key_events = jax.random.fold_in(key, 14)
+        key_events, key_stages = (jax.random.fold_in(key, number) for number in (14, 15))
         hidden, deterministic = networks.hidden, networks.deterministic
         latent = networks.categoricals * networks.classes
 
@@ -122,6 +124,7 @@ class LocalModels(WorldModel):
         self.action_features = MLP(next(keys), (hidden, hidden, hidden), "elu")
         self.action_output = Linear(next(keys), hidden, spec.n_actions)
         self.events = JointEvents(key_events, spec.n_agents, networks) if networks.joint_events else None
+        self.stages = Stages(key_stages, networks) if networks.stages > 1 else None
         self.spec, self.networks, self.config = spec, networks, config
 
     def initial(self) -> ModelState:
@@ -137,12 +140,12 @@ class LocalModels(WorldModel):
         """
         deter = self.recur(state, action)
         if self.events is None:
-            return ModelState(sample_categorical(key, self.prior_logits(deter)), deter)
+            return ModelState(self.draw_prior(key, self.prior_hidden(deter)), deter)
         key_event, key_latent = jax.random.split(key)
         continuation = self.continuation(ModelState(state.stoch, deter))[..., 0]
         assert state.alive is not None
         event = self.events.draw(key_event, state.alive, deter, continuation, self.config.end_factor)
-        return ModelState(sample_categorical(key_latent, self.prior_given(deter, event)), deter, event.alive)
+        return ModelState(self.draw_prior(key_latent, self.prior_hidden(deter, event)), deter, event.alive)
 
     def observe(self, key: PRNGKeyArray, state: ModelState, arrival: Arrival) -> ModelState:
         """The next joint state, corrected by what was observed (posterior). The key is consumed."""
@@ -170,17 +173,33 @@ class LocalModels(WorldModel):
         x = jax.nn.relu(latent + action_part + self.recurrent_input.bias)
         return self.recurrence(self.attention(x, key=key, rate=self.networks.dropout), deter)
 
-    def prior_logits(self, deter: Float[Array, "agents deterministic"]) -> Float[Array, "agents variables classes"]:
-        """Logits of the latent before the observation."""
-        return self._logits(self.prior(deter))
-
-    def prior_given(
-        self, deter: Float[Array, "agents deterministic"], event: Event
-    ) -> Float[Array, "agents variables classes"]:
-        """Logits of the latent before the observation, given a joint event."""
+    def prior_hidden(
+        self, deter: Float[Array, "agents deterministic"], event: Event | None = None
+    ) -> Float[Array, "agents hidden"]:
+        """The prior's hidden layer before its activation; with joint events given one of them."""
+        hidden = self.prior.layers[0](deter)
+        if event is None:
+            return hidden
         assert self.events is not None
-        first, last = self.prior.layers
-        return self._logits(last(jax.nn.relu(first(deter) + self.events.given(event))))
+        return hidden + self.events.given(event)
+
+    def prior_logits(
+        self, hidden: Float[Array, "*time agents hidden"], drawn: Int[Array, "*time agents variables"]
+    ) -> Float[Array, "*time agents variables classes"]:
+        """Logits of the latent before the observation; in stages, each group's given the variables `drawn` before."""
+        output = self.prior.layers[1]
+        if self.stages is None:
+            return self._logits(output(jax.nn.relu(hidden)))
+        return self.stages.logits(output, hidden, drawn)
+
+    def draw_prior(
+        self, key: PRNGKeyArray, hidden: Float[Array, "*time agents hidden"]
+    ) -> Int[Array, "*time agents variables"]:
+        """The latent before the observation: one sample. The key is consumed."""
+        output = self.prior.layers[1]
+        if self.stages is None:
+            return sample_categorical(key, self._logits(output(jax.nn.relu(hidden))))
+        return self.stages.draw(key, output, hidden)
 
     def stored_alive(self, alive: Bool[Array, "*time agents"]) -> Bool[Array, "*time agents"] | None:
         """`alive` as a model state stores it: None without joint events."""
@@ -342,8 +361,8 @@ def one_step_predictions(models: LocalModels, key: PRNGKeyArray, sequence: Arriv
     """Every one-step prediction of the local models on one sequence, and its error. The key is consumed."""
     key_observe, key_prior = jax.random.split(key)
     posterior_logits, posterior = observe_sequence(models, key_observe, sequence, training=training)
-    prior_logits, kl, life = expectations(models, posterior_logits, posterior.deter, sequence)
-    prior = posterior._replace(stoch=sample_categorical(key_prior, jax.lax.stop_gradient(prior_logits)))
+    hidden, kl, life = expectations(models, posterior_logits, posterior, sequence)
+    prior = posterior._replace(stoch=models.draw_prior(key_prior, jax.lax.stop_gradient(hidden)))
     obs, action_logits = jax.vmap(models.decode_all)(posterior)
     # stoch_{t-1} for deter_t: rolled by one; what wraps around at t = 0 is not `known`.
     before = jax.tree.map(lambda x: jnp.roll(x, 1, axis=0), posterior.stoch)
@@ -369,8 +388,8 @@ def one_step_predictions(models: LocalModels, key: PRNGKeyArray, sequence: Arriv
 class Expectations(NamedTuple):
     """The prior along a sequence, and its errors."""
 
-    logits: Float[Array, "time agents variables classes"]
-    """Prior logits; with joint events, given which agents are alive and the likeliest component."""
+    hidden: Float[Array, "time agents hidden"]
+    """The prior's hidden layer; with joint events, given which agents are alive and the likeliest component."""
     kl: Float[Array, "time agents"]
     """KL from the posterior to the prior, mean over variables."""
     life: Float[Array, "time agents"]
@@ -380,15 +399,19 @@ class Expectations(NamedTuple):
 def expectations(
     models: LocalModels,
     posterior_logits: Float[Array, "time agents variables classes"],
-    deter: Float[Array, "time agents deterministic"],
+    posterior: ModelState,
     sequence: Arrival,
 ) -> Expectations:
-    """The prior along a sequence, the posterior's KL to it, and the negative log-likelihood of who survives."""
-    events, balance = models.events, models.config.kl_balance
+    """The prior along a sequence, the posterior's KL to it, and the negative log-likelihood of who survives.
+
+    In stages, the KL of a group is that given the posterior's draws of the groups before (the chain rule).
+    """
+    events, balance, deter = models.events, models.config.kl_balance, posterior.deter
+    drawn = posterior.stoch.classes if isinstance(posterior.stoch, Draw) else posterior.stoch
     if events is None:
-        logits = jax.vmap(models.prior_logits)(deter)
-        kl = balanced_kl(posterior_logits, logits, balance)
-        return Expectations(logits, kl, jnp.zeros_like(kl))
+        hidden = jax.vmap(models.prior_hidden)(deter)
+        kl = balanced_kl(posterior_logits, models.prior_logits(hidden, drawn), balance)
+        return Expectations(hidden, kl, jnp.zeros_like(kl))
     was_alive = jnp.roll(sequence.alive, 1, axis=0)
     is_open = was_alive & ((sequence.continues > 0) & ~sequence.first.at[0].set(True))[:, None]
     logs = jax.vmap(events.component_logs)(deter) + jax.vmap(events.life_logs)(deter, sequence.alive, is_open)
@@ -397,10 +420,11 @@ def expectations(
 
     def given(deter: Array, alive: Array) -> Array:
         components = jnp.arange(events.components)
-        return jax.vmap(lambda component: models.prior_given(deter, Event(alive, component)))(components)
+        return jax.vmap(lambda component: models.prior_hidden(deter, Event(alive, component)))(components)
 
-    priors = jax.vmap(given)(deter, sequence.alive)
+    hidden = jax.vmap(given)(deter, sequence.alive)
+    priors = jax.vmap(lambda hidden, drawn: jax.vmap(models.prior_logits, (0, None))(hidden, drawn))(hidden, drawn)
     kl = jax.vmap(lambda p, q, w: mixture_kl(p, q, w, balance))(posterior_logits, priors, weights)
-    logits = jax.vmap(lambda priors, best: priors[best])(priors, weights.argmax(-1))
+    likeliest = jax.vmap(lambda hidden, best: hidden[best])(hidden, weights.argmax(-1))
     whole = (len(life), models.spec.n_agents)
-    return Expectations(logits, jnp.broadcast_to(kl[:, None], whole), jnp.broadcast_to(life[:, None], whole))
+    return Expectations(likeliest, jnp.broadcast_to(kl[:, None], whole), jnp.broadcast_to(life[:, None], whole))

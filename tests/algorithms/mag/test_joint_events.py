@@ -137,7 +137,7 @@ def test_a_prediction_ends_as_often_as_the_option_says():
 def test_the_prior_of_an_agent_depends_on_the_life_of_the_other():
     models = untrained()
     deter = jax.random.normal(jax.random.key(1), (2, 16))
-    both, one = (models.prior_given(deter, Event(jnp.array(alive), jnp.int32(0))) for alive in ([1, 1], [1, 0]))
+    both, one = (models.prior_hidden(deter, Event(jnp.array(alive), jnp.int32(0))) for alive in ([1, 1], [1, 0]))
     assert np.abs(np.asarray(both[0] - one[0])).max() > 1e-3
 
 

@@ -1,0 +1,80 @@
+"""Draws in stages: the prior draws a latent's variables in groups, each group given those before it, of all agents.
+
+Variables that are drawn independently do not fit together, within an agent and between agents. With stages, the later
+variables of all agents know what the earlier ones say.
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from mag.algorithms.mag.config import NetworksConfig
+from mag.learning.distributions import sample_categorical
+from mag.learning.networks import Linear, look_up
+
+
+class Stages(eqx.Module):
+    """How the variables drawn so far condition the prior of the others, through its hidden layer.
+
+    `hidden` is that layer before its activation, `[..., agents, hidden]`, and `output` the prior's last layer. Stage s
+    of S draws the s-th of S groups of equally many variables.
+    """
+
+    given_own: Float[Array, "latent hidden"]
+    given_others: Float[Array, "latent hidden"]
+    count: int = eqx.field(static=True)
+    """The number of stages, S."""
+    variables: int = eqx.field(static=True)
+    """Variables of a group."""
+    classes: int = eqx.field(static=True)
+
+    def __init__(self, key: PRNGKeyArray, config: NetworksConfig):
+        shape = (config.categoricals * config.classes, config.hidden)
+        own, others = jax.random.normal(key, (2, *shape)) / config.categoricals**0.5
+        self.given_own, self.given_others = own, others
+        self.count, self.classes = config.stages, config.classes
+        self.variables = config.categoricals // config.stages
+
+    def logits(
+        self,
+        output: Linear,
+        hidden: Float[Array, "*batch agents hidden"],
+        drawn: Int[Array, "*batch agents categoricals"],
+    ) -> Float[Array, "*batch agents categoricals classes"]:
+        """Logits of all variables, each group's given what `drawn` says of the groups before."""
+        found = []
+        for stage in range(self.count):
+            found.append(self.logits_of(stage, output, hidden))
+            group = drawn[..., stage * self.variables : (stage + 1) * self.variables]
+            hidden = hidden + self.given(stage, group)
+        return jnp.concatenate(found, -2)
+
+    def draw(
+        self, key: PRNGKeyArray, output: Linear, hidden: Float[Array, "*batch agents hidden"]
+    ) -> Int[Array, "*batch agents categoricals"]:
+        """One draw of all variables, group after group. The key is consumed."""
+        drawn = []
+        for stage, key_stage in enumerate(jax.random.split(key, self.count)):
+            drawn.append(sample_categorical(key_stage, self.logits_of(stage, output, hidden)))
+            hidden = hidden + self.given(stage, drawn[-1])
+        return jnp.concatenate(drawn, -1)
+
+    def logits_of(
+        self, stage: int, output: Linear, hidden: Float[Array, "*batch agents hidden"]
+    ) -> Float[Array, "*batch agents variables classes"]:
+        """Logits of one group, from the hidden layer that knows the groups before."""
+        part = self.part(stage)
+        logits = jax.nn.relu(hidden) @ output.weight[:, part] + output.bias[part]
+        return logits.reshape(*logits.shape[:-1], self.variables, self.classes)
+
+    def given(self, stage: int, group: Int[Array, "*batch agents variables"]) -> Float[Array, "*batch agents hidden"]:
+        """What one drawn group adds to every agent's hidden layer: its own draws, and the sum of the others'."""
+        part = self.part(stage)
+        others = look_up(self.given_others[part], group)
+        return look_up(self.given_own[part], group) + others.sum(-2, keepdims=True) - others
+
+    def part(self, stage: int) -> slice:
+        """The place of a group among a latent's logits."""
+        size = self.variables * self.classes
+        return slice(stage * size, (stage + 1) * size)
