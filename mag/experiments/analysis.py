@@ -64,8 +64,8 @@ class Analysis:
         budget = self.budgets[env]
         if kind == AREA:
             return statistics.area(steps, values, budget)
-        # The test that ends a run comes up to an iteration after the budget of the shortest one.
-        return statistics.final(values[: max(1, int(np.searchsorted(steps, budget, side="left")) + 1)])
+        # The last test that counts is the one nearest to the budget: it comes up to an iteration before or after it.
+        return statistics.final(values[: int(np.abs(steps - budget).argmin()) + 1])
 
     def shared_envs(self, curves: list[str]) -> list[str]:
         """Environments on which every one of these curves has runs."""

@@ -285,6 +285,10 @@ def test_runs_are_compared_up_to_what_every_run_has_reached(swept):
     assert analysis.budgets == {"probe/relay": 300, "probe/two-step": 300}
     # Seed 1 of CommNet at 100, 200, 300 of 500: 0.5 * 0.4.
     assert analysis.scores("final")["CommNet"]["probe/relay"].tolist() == pytest.approx([0.1, 0.2])
+    # A longer run's test just before the budget is its last one that counts.
+    early = short.assign(env_steps=short.env_steps.where(short.algo != "commnet", short.env_steps - 1))
+    scores = Analysis(early, "eval/win_rate").scores("final")
+    assert scores["CommNet"]["probe/relay"].tolist() == pytest.approx([0.1, 0.2])
 
 
 def test_a_run_that_has_not_learned_yet_does_not_shorten_the_comparison(swept, tmp_path):
