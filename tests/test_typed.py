@@ -89,7 +89,8 @@ def runs(place):
 
 @pytest.fixture
 def swept(here, tmp_path, monkeypatch):
-    """Runs of a study are made in milliseconds, and those of one are there."""
+    """Runs of a study are made in milliseconds, and those of one are there, made anew for each page."""
+    shutil.rmtree(here / "runs/figure2", ignore_errors=True)
     write_study(tmp_path, (here / "mine.toml").read_text())
     write_study(tmp_path, FEW)
     monkeypatch.setattr(jobs, "PROGRAM", fake_program(tmp_path))
