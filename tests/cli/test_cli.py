@@ -451,7 +451,9 @@ def test_the_module_is_the_command():
 def test_a_task_that_computes_when_it_is_imported_has_its_threads(options, found, tmp_path):
     """Workers, seeds and the threads they get on one core."""
     (tmp_path / "my_tasks.py").write_text(
-        "import jax.numpy as jnp\nfrom mag.envs.probe import make, specs\nTABLE = jnp.arange(3)\n"
+        "import dataclasses\nimport jax.numpy as jnp\nfrom mag.envs import probe\nfrom mag.envs.probe import make\n"
+        "TABLE = jnp.arange(3)\n"
+        "def specs(): return {'two-step': dataclasses.replace(probe.specs()['two-step'], name='my_tasks/two-step')}\n"
     )
     script = (
         "import sys, jax, mag.runtime, mag.runs.train; from mag.cli import main\n"
