@@ -18,6 +18,10 @@ SCORES = {FINAL: "mean of the last three tests", AREA: "mean over the whole run 
 """Scores of a run, each with its description."""
 
 
+Scores = dict[str, dict[str, Float[np.ndarray, " seeds"]]]
+"""A score of every run: by curve, then by environment."""
+
+
 class Aligned(NamedTuple):
     """The curves of several seeds at the same environment steps."""
 
@@ -40,6 +44,8 @@ class Analysis:
         last = known.groupby(["env", "curve", "seed", "run"]).env_steps.max()
         self.budgets: dict[str, int] = last.groupby("env").min().to_dict()
         """Environment steps that every run on an environment has reached; later steps are not compared."""
+        self.scores: dict[str, Scores] = {kind: self._scores(kind) for kind in SCORES}
+        """`final` and `area` of every run."""
 
     def aligned(self, panel: str, curve: str) -> Aligned | None:
         """The curves of all seeds in one panel; None where the panel has no such curve."""
@@ -52,8 +58,7 @@ class Analysis:
         values = [np.interp(grid, run.env_steps, run[self.metric]) for run in runs]
         return Aligned(grid, np.stack(values))
 
-    def scores(self, kind: str) -> dict[str, dict[str, Float[np.ndarray, " seeds"]]]:
-        """`final` or `area` of every run: by curve, then by environment."""
+    def _scores(self, kind: str) -> Scores:
         found: dict[str, dict[str, list[float]]] = {curve: {} for curve in self.curves}
         for (_, curve, env), runs in self._runs.items():
             found[curve].setdefault(env, []).extend(self._score(run, env, kind) for run in runs)
@@ -69,13 +74,13 @@ class Analysis:
 
     def shared_envs(self, curves: list[str]) -> list[str]:
         """Environments on which every one of these curves has runs."""
-        scores = self.scores(FINAL)
+        scores = self.scores[FINAL]
         return [env for env in self.envs if all(env in scores[curve] for curve in curves)]
 
     def score_table(self, kind: str) -> pd.DataFrame:
         """A row for each environment and curve: seeds, mean, standard deviation, IQM and its interval, each seed."""
         rows = []
-        for curve, envs in self.scores(kind).items():
+        for curve, envs in self.scores[kind].items():
             for env, scores in envs.items():
                 rows.append({"env": env, "curve": curve} | summary(scores) | {"by seed": sorted_text(scores)})
         order = {env: index for index, env in enumerate(self.envs)}
@@ -84,13 +89,13 @@ class Analysis:
 
     def main_table(self, kind: str) -> pd.DataFrame:
         """A row for each environment, and in each curve's column the mean and standard deviation over its seeds."""
-        scores = self.scores(kind)
+        scores = self.scores[kind]
         rows = [{"env": env} | {c: mean_and_std(scores[c].get(env)) for c in self.curves} for env in self.envs]
         return pd.DataFrame(rows)
 
     def overall_table(self, kind: str) -> pd.DataFrame:
         """A row for each curve: the statistics over the environments that all curves share."""
-        envs, scores = self.shared_envs(self.curves), self.scores(kind)
+        envs, scores = self.shared_envs(self.curves), self.scores[kind]
         if not envs:
             return pd.DataFrame()
         return pd.DataFrame([{"curve": c} | overall([scores[c][e] for e in envs]) for c in self.curves])
@@ -119,7 +124,7 @@ class Analysis:
 
     def compared(self, pair: tuple[str, str], envs: list[str], kind: str) -> dict[str, Any]:
         """How the first of two curves does against the second on some environments, as columns of a table."""
-        scores = self.scores(kind)
+        scores = self.scores[kind]
         x, y = ([scores[curve][env] for env in envs] for curve in pair)
         gap, p = statistics.difference(x, y)
         better = columns("P(first > second)", statistics.improvement(x, y))

@@ -122,7 +122,7 @@ def single(analysis: Analysis, x_label: str, y_label: str) -> tuple[Any, Any]:
 
 def performance_profile(analysis: Analysis) -> Any:
     """Share of the runs above each score, with its interval; None where the curves share no environment."""
-    scores, envs = analysis.scores(FINAL), analysis.shared_envs(analysis.curves)
+    scores, envs = analysis.scores[FINAL], analysis.shared_envs(analysis.curves)
     if not envs:
         return None
     every = np.concatenate([scores[curve][env] for curve in analysis.curves for env in envs])

@@ -28,6 +28,11 @@ def lambda_returns(
     return jax.lax.scan(step, value[-1], (reward, continues, value[1:]), reverse=True)[1]
 
 
+def reached(continues: Float[Array, "batch k *agents"]) -> Float[Array, "batch k *agents"]:
+    """Probability that an episode reaches each of its steps: the product of the continuations before."""
+    return jnp.concatenate([jnp.ones_like(continues[:, :1]), jnp.cumprod(continues, axis=1)[:, :-1]], 1)
+
+
 def clipped_loss(
     log_ratio: Float[Array, "*batch"], advantage: Float[Array, "*batch"], clip: float
 ) -> Float[Array, "*batch"]:

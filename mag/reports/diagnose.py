@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
@@ -13,6 +14,7 @@ from mag.algorithms import registry
 from mag.algorithms.contract import Imagination, ModelBased
 from mag.errors import UsageError
 from mag.learning.parallel import first_seed
+from mag.learning.ppo import reached
 from mag.options import values
 from mag.reports.realism import can_be_compared, check_compared, realism
 from mag.reports.realism.show import format_realism
@@ -149,10 +151,8 @@ def compare(real: Arrival, imagined: Imagination, observed: int) -> dict[str, An
         )
     ahead = inside[:, 0]
     worst = _worst_features(obs[ahead, observed], seen[ahead, observed])
-    goes_on = goes_on[:, observed:]
-    reached = np.cumprod(np.concatenate([np.ones_like(goes_on[:, :1]), goes_on[:, :-1]], 1), axis=1)[inside]
-    goes_on = goes_on[inside]
-    reward, guess, continues = (x[:, observed:][inside] for x in (reward, guess, continues))
+    weights = np.asarray(reached(jnp.asarray(goes_on[:, observed:])))[inside]
+    reward, guess, continues, goes_on = (x[:, observed:][inside] for x in (reward, guess, continues, goes_on))
     high, ended = np.argsort(reward)[-max(1, round(HIGH * len(reward))) :], continues == 0
     return {
         "by_steps_ahead": rows,
@@ -160,8 +160,8 @@ def compare(real: Arrival, imagined: Imagination, observed: int) -> dict[str, An
         "high_reward": float(reward[high].mean()),
         "high_reward_imagined": float(guess[high].mean()),
         "ends": float(ended.mean()),
-        "ends_imagined": float(np.average(1 - goes_on, weights=reached)),
-        "ends_imagined_there": _mean(1 - goes_on[ended], reached[ended]),
+        "ends_imagined": float(np.average(1 - goes_on, weights=weights)),
+        "ends_imagined_there": _mean(1 - goes_on[ended], weights[ended]),
     }
 
 

@@ -258,7 +258,7 @@ def test_runs_of_another_method_are_laid_beside(swept, tmp_path):
     path.write_text("env_steps,seed,win_rate,env\n0,0,0,probe/relay\n500,0,1,probe/relay\n")
     material = add_others(of_study(study, folder / "runs", folder / "none"), {"QMIX": path})
     table = to_table(material.records, material.panels, material.curves)
-    assert Analysis(table, "eval/win_rate").scores("area")["QMIX"]["probe/relay"].tolist() == [0.5]
+    assert Analysis(table, "eval/win_rate").scores["area"]["QMIX"]["probe/relay"].tolist() == [0.5]
 
 
 @pytest.mark.parametrize(
@@ -284,10 +284,10 @@ def test_runs_are_compared_up_to_what_every_run_has_reached(swept):
     analysis = Analysis(short, "eval/win_rate")
     assert analysis.budgets == {"probe/relay": 300, "probe/two-step": 300}
     # Seed 1 of CommNet at 100, 200, 300 of 500: 0.5 * 0.4.
-    assert analysis.scores("final")["CommNet"]["probe/relay"].tolist() == pytest.approx([0.1, 0.2])
+    assert analysis.scores["final"]["CommNet"]["probe/relay"].tolist() == pytest.approx([0.1, 0.2])
     # A longer run's test just before the budget is its last one that counts.
     early = short.assign(env_steps=short.env_steps.where(short.algo != "commnet", short.env_steps - 1))
-    scores = Analysis(early, "eval/win_rate").scores("final")
+    scores = Analysis(early, "eval/win_rate").scores["final"]
     assert scores["CommNet"]["probe/relay"].tolist() == pytest.approx([0.1, 0.2])
 
 

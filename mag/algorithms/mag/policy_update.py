@@ -14,7 +14,7 @@ from mag.algorithms.mag.world_model import State, WorldModel
 from mag.learning.distributions import mask_logits
 from mag.learning.optimise import Trainable, clipped_adam, decayed, descend, fit_epochs
 from mag.learning.parallel import ALONE, Workers
-from mag.learning.ppo import lambda_returns, normalised, policy_loss, weighted_mean
+from mag.learning.ppo import lambda_returns, normalised, policy_loss, reached, weighted_mean
 from mag.types import Metrics
 
 
@@ -91,10 +91,10 @@ def policy_batch(critic: Critic, rollouts: Rollout, config: PPOConfig, workers: 
             reward, continues, value, gamma=config.gamma, gae_lambda=config.gae_lambda
         )
     )(rollouts.reward, rollouts.continues, jnp.concatenate([value, bootstrap[:, None]], 1))
-    weight, reached = weights(rollouts) if config.weigh_by_continuation else (None, None)
+    weight, critic_weight = weights(rollouts) if config.weigh_by_continuation else (None, None)
     advantage = normalised(returns - value, weight, workers=workers)
     batch = PolicyBatch(
-        rollouts.state, rollouts.action, rollouts.avail, rollouts.log_prob, returns, advantage, weight, reached
+        rollouts.state, rollouts.action, rollouts.avail, rollouts.log_prob, returns, advantage, weight, critic_weight
     )
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), batch)
 
@@ -102,18 +102,16 @@ def policy_batch(critic: Critic, rollouts: Rollout, config: PPOConfig, workers: 
 def weights(rollouts: Rollout) -> tuple[Float[Array, "starts k agents"], Float[Array, "starts k agents"]]:
     """Weights of steps in the actor's loss and in the critic's loss.
 
-    A step's weight is the probability that the episode has reached it: the product of the continuations before. If the
-    world model knows which agents are alive, steps without a living agent weigh 0, and the actor's weight is also 0 for
-    dead agents and for real steps.
+    A step's weight is the probability that the episode has reached it. If the world model knows which agents are alive,
+    steps without a living agent weigh 0, and the actor's weight is also 0 for dead agents and for real steps.
     """
-    before = jnp.cumprod(rollouts.continues[:, :-1], axis=1)
-    reached = jnp.concatenate([jnp.ones_like(rollouts.continues[:, :1]), before], 1)
+    weight = reached(rollouts.continues)
     if rollouts.alive is None:
-        return reached, reached
-    reached = reached * rollouts.alive.any(-1, keepdims=True)
+        return weight, weight
+    weight = weight * rollouts.alive.any(-1, keepdims=True)
     if rollouts.imagined is None:
-        return reached * rollouts.alive, reached
-    return reached * rollouts.alive * rollouts.imagined[..., None], reached
+        return weight * rollouts.alive, weight
+    return weight * rollouts.alive * rollouts.imagined[..., None], weight
 
 
 def update(

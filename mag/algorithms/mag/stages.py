@@ -4,6 +4,8 @@ Variables that are drawn independently do not fit together, within an agent and 
 variables of all agents know what the earlier ones say.
 """
 
+from collections.abc import Callable
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -43,22 +45,26 @@ class Stages(eqx.Module):
         drawn: Int[Array, "*batch agents categoricals"],
     ) -> Float[Array, "*batch agents categoricals classes"]:
         """Logits of all variables, each group's given what `drawn` says of the groups before."""
-        found = []
-        for stage in range(self.count):
-            found.append(self.logits_of(stage, output, hidden))
-            group = drawn[..., stage * self.variables : (stage + 1) * self.variables]
-            hidden = hidden + self.given(stage, group)
-        return jnp.concatenate(found, -2)
+        groups = jnp.split(drawn, self.count, -1)
+        return self._in_order(output, hidden, lambda stage, logits: groups[stage])[0]
 
     def draw(
         self, key: PRNGKeyArray, output: Linear, hidden: Float[Array, "*batch agents hidden"]
     ) -> Int[Array, "*batch agents categoricals"]:
         """One draw of all variables, group after group. The key is consumed."""
-        drawn = []
-        for stage, key_stage in enumerate(jax.random.split(key, self.count)):
-            drawn.append(sample_categorical(key_stage, self.logits_of(stage, output, hidden)))
-            hidden = hidden + self.given(stage, drawn[-1])
-        return jnp.concatenate(drawn, -1)
+        keys = jax.random.split(key, self.count)
+        return self._in_order(output, hidden, lambda stage, logits: sample_categorical(keys[stage], logits))[1]
+
+    def _in_order(
+        self, output: Linear, hidden: Float[Array, "*batch agents hidden"], choose: Callable[[int, Array], Array]
+    ) -> tuple[Array, Array]:
+        """Logits and classes of all variables, where `choose` gives a group's classes from its stage and logits."""
+        logits, chosen = [], []
+        for stage in range(self.count):
+            logits.append(self.logits_of(stage, output, hidden))
+            chosen.append(choose(stage, logits[-1]))
+            hidden = hidden + self.given(stage, chosen[-1])
+        return jnp.concatenate(logits, -2), jnp.concatenate(chosen, -1)
 
     def logits_of(
         self, stage: int, output: Linear, hidden: Float[Array, "*batch agents hidden"]

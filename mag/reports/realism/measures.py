@@ -10,6 +10,7 @@ from scipy import stats
 
 from mag.envs.view import View
 from mag.learning.distributions import distance
+from mag.learning.ppo import reached
 from mag.reports.classifier import held_out_accuracy
 from mag.reports.realism.rollouts import STREAM, Comparison
 
@@ -27,13 +28,12 @@ def realism_measures(found: Comparison, view: View | None) -> dict[str, Any]:
     ended = repeated.ended
     over = jnp.concatenate([jnp.zeros_like(ended[:, :1]), ended[:, :-1]], 1)  # before the step
     goes_on = jnp.cumprod(imagined.continues, axis=1)
-    reached = jnp.concatenate([jnp.ones_like(goes_on[:, :1]), goes_on[:, :-1]], 1)
     error = distance(imagined.obs, repeated.arrivals.obs)
     columns = {
         "error": _means(error, ~over),
         "estimate": _means(imagined.estimate, ~over),
         "reward": (repeated.arrivals.rewards.mean(-1) * ~over).mean(0),
-        "reward_imagined": (imagined.reward * reached).mean(0),
+        "reward_imagined": (imagined.reward * reached(imagined.continues)).mean(0),
         "over": ended.mean(0),
         "over_imagined": 1 - goes_on.mean(0),
         "told_apart": _told_apart(found.decoded, imagined.obs, ~ended),
