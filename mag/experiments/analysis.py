@@ -16,6 +16,8 @@ FINAL = "final"
 AREA = "area"
 SCORES = {FINAL: "mean of the last three tests", AREA: "mean over the whole run (area under the curve / steps)"}
 """Scores of a run, each with its description."""
+WIN_RATES = (0.3, 0.6, 0.9)
+"""Win rates of which a report tells when they are reached."""
 
 
 Scores = dict[str, dict[str, Float[np.ndarray, " seeds"]]]
@@ -93,6 +95,23 @@ class Analysis:
         rows = [{"env": env} | {c: mean_and_std(scores[c].get(env)) for c in self.curves} for env in self.envs]
         return pd.DataFrame(rows)
 
+    def reach_table(self) -> pd.DataFrame:
+        """A row for each environment, curve and win rate that a seed reaches: how many do, and the median over all
+        seeds of the environment steps and minutes, unknown where the median seed does not reach it.
+
+        A win rate is reached by the mean of three tests in a row. Minutes are those of the whole run, other seeds of
+        the same process included. The table is empty for other metrics.
+        """
+        rows = []
+        if self.metric.endswith("/win_rate"):
+            for env, ((_, curve, at), runs), rate in itertools.product(self.envs, self._runs.items(), WIN_RATES):
+                steps, seconds = np.transpose([reached(run, self.metric, rate) for run in runs])
+                if env == at and np.isfinite(steps).any():
+                    count = {"win rate": rate, "reached by": f"{np.isfinite(steps).sum()} of {len(runs)}"}
+                    medians = {"environment steps": np.median(steps), "minutes": np.median(seconds) / 60}
+                    rows.append({"env": env, "curve": curve} | count | medians)
+        return pd.DataFrame(rows).replace(np.inf, np.nan)
+
     def overall_table(self, kind: str) -> pd.DataFrame:
         """A row for each curve: the statistics over the environments that all curves share."""
         envs, scores = self.shared_envs(self.curves), self.scores[kind]
@@ -145,6 +164,14 @@ class Analysis:
         if not samples:
             return None
         return grid, *statistics.interval(statistics.joined(statistics.iqm), samples)
+
+
+def reached(run: pd.DataFrame, metric: str, value: float) -> tuple[float, float]:
+    """Environment steps and seconds at which the mean of three tests in a row reaches a value; infinite if never."""
+    there = run[run[metric].rolling(3).mean() >= value]
+    if there.empty:
+        return np.inf, np.inf
+    return float(there.env_steps.iloc[0]), float(there["time/elapsed"].iloc[0])
 
 
 def columns(name: str, interval: Interval) -> dict[str, Any]:

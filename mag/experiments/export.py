@@ -11,11 +11,12 @@ Cells = list[list[str]]
 
 
 def number(value: Any) -> str:
-    """A value as text: two decimals, four if it is below 0.005, empty if it is unknown."""
+    """A value as text: two decimals, four if it is below 0.005, none from 1000 on, empty if it is unknown."""
     if value is None or value != value:
         return ""
     if isinstance(value, float):
-        return f"{value:.4f}" if 0 < abs(value) < 0.005 else f"{value:.2f}"
+        decimals = 4 if 0 < abs(value) < 0.005 else 0 if abs(value) >= 1000 else 2
+        return f"{value:.{decimals}f}"
     return str(value)
 
 

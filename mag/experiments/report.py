@@ -26,7 +26,8 @@ from mag.experiments.table import KEYS, METRICS, read_other, to_table
 
 WIN = "eval/win_rate"
 ON_EACH = "improvement_on_each"
-LONG = (FINAL, AREA, ON_EACH)
+REACH = "reach"
+LONG = (FINAL, AREA, REACH, ON_EACH)
 """Tables that the page keeps closed until the reader opens them."""
 
 
@@ -151,6 +152,7 @@ def make_tables(analysis: Analysis) -> dict[str, tuple[str, pd.DataFrame]]:
         "main": (f"{name}, {SCORES[FINAL]}: mean and standard deviation over the seeds", analysis.main_table(FINAL)),
         FINAL: (f"{name}, {SCORES[FINAL]}", analysis.score_table(FINAL)),
         AREA: (f"{name}, {SCORES[AREA]}", analysis.score_table(AREA)),
+        REACH: (f"When the {name}, as mean of three tests in a row, is reached: median seed", analysis.reach_table()),
         "overall": (f"{name}, {SCORES[FINAL]}, over environments", analysis.overall_table(FINAL)),
         "improvement": (f"Pairs of methods, by the {SCORES[FINAL]}", analysis.improvement_table(FINAL)),
         ON_EACH: (

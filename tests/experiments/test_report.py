@@ -316,6 +316,22 @@ def test_numbers_of_seeds_that_differ_are_a_range(swept, tmp_path):
     assert table["mean low"].isna().to_dict() == {"MAMBA": True, "CommNet": False}
 
 
+def test_when_a_win_rate_is_reached(swept):
+    folder, _ = swept
+    table = to_table(load_records([folder / "runs"])[0])
+    table["time/elapsed"] = table.env_steps * 0.6
+    # Seed 0 rises to 0.9 in steps of 0.18, seed 1 to 0.45: the mean of three tests is the one before the last.
+    table["eval/win_rate"] = table.env_steps / 500 * (0.9 - 0.45 * table.seed)
+    reached = Analysis(table, "eval/win_rate").reach_table()
+    relay = reached[(reached.env == "probe/relay") & (reached.curve == "MAMBA")]
+    assert relay["win rate"].tolist() == [0.3, 0.6] and relay["reached by"].tolist() == ["2 of 2", "1 of 2"]
+    # 0.3: seed 0 with tests at 100, 200, 300 (mean 0.36), seed 1 with those at 300, 400, 500 (mean 0.36).
+    assert relay["environment steps"].iloc[0] == (300 + 500) / 2 and np.isnan(relay["environment steps"].iloc[1])
+    assert relay["minutes"].iloc[0] == pytest.approx(4.0)
+    table["eval/win_rate"] = 0.0
+    assert Analysis(table, "eval/win_rate").reach_table().empty
+
+
 def test_bands_of_win_rates_end_at_0_and_1(swept):
     folder, _ = swept
     table = to_table(load_records([folder / "runs"])[0])
