@@ -268,7 +268,7 @@ class MAG:
 
     def imagine(self, key: PRNGKeyArray, state: MAGState, episode: Arrival, *, observed: int) -> Imagination:
         """See `ModelBased.imagine`; predicted as in rollouts. The key is consumed."""
-        models: Any = state.models.weights
+        models: WorldModel = state.models.weights
         model_reward = None if state.model_reward is None else state.model_reward.params
         return imagine(
             key,
@@ -309,7 +309,7 @@ class MAG:
         length: int,
     ) -> ScoredRollout:
         """See `RollsOut.scored_rollout`. The key is consumed."""
-        models: Any = state.models.weights
+        models: WorldModel = state.models.weights
         actor = state.policy.actor.params
         return scored_rollout(
             key,

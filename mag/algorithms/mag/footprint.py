@@ -5,6 +5,7 @@ from typing import Any
 import jax
 
 from mag.algorithms.mag.config import MAGConfig
+from mag.algorithms.mag.world_model import WorldModel
 from mag.envs import EnvSpec
 from mag.learning.sizes import size_of, size_of_gradient
 
@@ -40,7 +41,7 @@ def num_starts(config: MAGConfig) -> int:
     return replay.batch_size * (replay.sequence_length - 2)
 
 
-def predictions_size(models: Any, arguments: Any, count: int) -> int:
+def predictions_size(models: WorldModel, arguments: Any, count: int) -> int:
     """Bytes of the intermediate results of `count` predictions at once, including results that they share."""
     many = jax.tree.map(lambda x: jax.ShapeDtypeStruct((count, *x.shape), x.dtype), arguments)
     return size_of_gradient(lambda models, *many: jax.vmap(models.predict)(*many), models, *many)

@@ -4,14 +4,12 @@ From the predicted (prior) state that the agents arrive at, the network predicts
 planning maximises minus the sum over agents, or each agent minus its own error (a Markov game).
 """
 
-from typing import Any
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from mag.algorithms.mag.world_model import Reader, State
+from mag.algorithms.mag.world_model import Reader, State, WorldModel
 from mag.learning.distributions import smooth_l1
 from mag.types import Arrival, Metrics
 
@@ -21,7 +19,7 @@ class ModelReward(eqx.Module):
 
     net: Reader
 
-    def __init__(self, key: PRNGKeyArray, models: Any, *, hidden: int, layers: int):
+    def __init__(self, key: PRNGKeyArray, models: WorldModel, *, hidden: int, layers: int):
         self.net = models.reader(key, (hidden,) * layers + (1,), "elu")
 
     def error(self, state: State) -> Float[Array, " agents"]:
@@ -36,7 +34,7 @@ class ModelReward(eqx.Module):
         """The model rewards of the agents, each minus the predicted error of the agent's own model."""
         return -self.error(state)
 
-    def loss(self, key: PRNGKeyArray, models: Any, batch: Arrival) -> tuple[Float[Array, ""], Metrics]:
+    def loss(self, key: PRNGKeyArray, models: WorldModel, batch: Arrival) -> tuple[Float[Array, ""], Metrics]:
         """Line 5: regression on the models' errors over a batch of sequences `[batch, time, ...]`.
 
         The key is consumed.

@@ -8,14 +8,12 @@ classifier's logit is the ratio. Unlike errors of single agents, the ratio detec
 agent but impossible together.
 """
 
-from typing import Any
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from mag.algorithms.mag.world_model import Reader, State
+from mag.algorithms.mag.world_model import Reader, State, WorldModel
 from mag.learning.distributions import bernoulli_nll
 from mag.learning.networks import MLP, AgentAttention
 from mag.types import Arrival, Metrics
@@ -31,7 +29,7 @@ class RatioReward(eqx.Module):
     attention: AgentAttention
     evidence: MLP
 
-    def __init__(self, key: PRNGKeyArray, models: Any, *, hidden: int, layers: int, heads: int):
+    def __init__(self, key: PRNGKeyArray, models: WorldModel, *, hidden: int, layers: int, heads: int):
         keys = jax.random.split(key, 3)
         self.embed = models.reader(keys[0], (hidden,), "elu")
         self.attention = AgentAttention(keys[1], hidden, heads, layers=1)
@@ -42,7 +40,7 @@ class RatioReward(eqx.Module):
         hidden = self.attention(jax.nn.elu(self.embed(state)))
         return self.evidence(hidden)[..., 0].sum()
 
-    def loss(self, key: PRNGKeyArray, models: Any, batch: Arrival) -> tuple[Float[Array, ""], Metrics]:
+    def loss(self, key: PRNGKeyArray, models: WorldModel, batch: Arrival) -> tuple[Float[Array, ""], Metrics]:
         """Line 5: classification of real and predicted arrivals in sequences `[batch, time, ...]`.
 
         Each transition gives one real and one predicted arrival. The key is consumed.

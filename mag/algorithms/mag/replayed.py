@@ -12,6 +12,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from mag.algorithms.mag.replay import ReplayState, size
 from mag.algorithms.mag.rollout import Rollout
+from mag.algorithms.mag.world_model import WorldModel
 from mag.types import Arrival
 
 
@@ -29,7 +30,9 @@ def newest_sequences(key: PRNGKeyArray, data: ReplayState, *, count: int, length
     return jax.tree.map(lambda x: x[env, index], data.experience)
 
 
-def replayed(key: PRNGKeyArray, models: Any, sequences: Arrival, *, burn_in: int, reward_scale: float) -> Rollout:
+def replayed(
+    key: PRNGKeyArray, models: WorldModel, sequences: Arrival, *, burn_in: int, reward_scale: float
+) -> Rollout:
     """Real sequences `[count, burn_in + k + 1, ...]` as rollouts `[count, k, ...]`. The key is consumed.
 
     A sequence whose transitions come to a time limit that cuts the episode gets weight 0, by counting all of its agents

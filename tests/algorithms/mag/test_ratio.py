@@ -11,6 +11,7 @@ import pytest
 
 from mag.algorithms.mag.model_reward import ModelReward
 from mag.algorithms.mag.ratio import RatioReward
+from mag.algorithms.mag.world_model import WorldModel
 from mag.learning.networks import MLP
 from mag.planners.shooting import plan
 from mag.play.episode import empty_arrival
@@ -28,8 +29,10 @@ class Read(eqx.Module):
         return self.net(jax.nn.one_hot(state, 2))
 
 
-class Coins:
+class Coins(WorldModel):
     """Local models of a coin each: heads or tails with equal probability, which is right for each agent by itself."""
+
+    initial = observe = outcome = decode = loss = one_step = None  # not needed for the ratio
 
     def reader(self, key, sizes, activation, init="xavier"):
         return Read(MLP(key, (2, *sizes), activation, init))

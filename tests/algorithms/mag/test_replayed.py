@@ -9,12 +9,15 @@ from mag.algorithms.mag.config import ReplayConfig
 from mag.algorithms.mag.policy_update import rollout_metrics, weights
 from mag.algorithms.mag.replay import make_replay
 from mag.algorithms.mag.replayed import newest_sequences, replayed, side_by_side
+from mag.algorithms.mag.world_model import WorldModel
 from mag.play.episode import empty_arrival
 from tests.support.small import SPEC, random_batch
 
 
-class Recorder:
+class Recorder(WorldModel):
     """A world model whose state is the observation."""
+
+    initial = observe = predict = outcome = decode = loss = one_step = reader = None  # not needed
 
     def observe_sequence(self, key, sequence):
         return {"obs": sequence.obs}
