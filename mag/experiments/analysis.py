@@ -67,12 +67,15 @@ class Analysis:
         return {curve: {env: np.array(each) for env, each in envs.items()} for curve, envs in found.items()}
 
     def _score(self, run: pd.DataFrame, env: str, kind: str) -> float:
-        steps, values = run.env_steps.to_numpy(float), run[self.metric].to_numpy(float)
-        budget = self.budgets[env]
         if kind == AREA:
-            return statistics.area(steps, values, budget)
-        # The last test that counts is the one nearest to the budget: it comes up to an iteration before or after it.
-        return statistics.final(values[: int(np.abs(steps - budget).argmin()) + 1])
+            steps, values = run.env_steps.to_numpy(float), run[self.metric].to_numpy(float)
+            return statistics.area(steps, values, self.budgets[env])
+        return statistics.final(self._compared(run, env)[self.metric].to_numpy(float))
+
+    def _compared(self, run: pd.DataFrame, env: str) -> pd.DataFrame:
+        """The tests of a run that count, up to the one nearest to the budget: it comes up to an iteration before or
+        after it."""
+        return run.iloc[: int((run.env_steps - self.budgets[env]).abs().to_numpy().argmin()) + 1]
 
     def shared_envs(self, curves: list[str]) -> list[str]:
         """Environments on which every one of these curves has runs."""
@@ -96,8 +99,8 @@ class Analysis:
         return pd.DataFrame(rows)
 
     def reach_table(self) -> pd.DataFrame:
-        """A row for each environment, curve and win rate that a seed reaches: how many do, and the median over all
-        seeds of the environment steps and minutes, unknown where the median seed does not reach it.
+        """A row for each environment, curve and win rate that a seed reaches within the budget: how many do, and the
+        median over all seeds of the environment steps and minutes, unknown where the median seed does not reach it.
 
         A win rate is reached by the mean of three tests in a row. Minutes are those of the whole run, other seeds of
         the same process included. The table is empty for other metrics.
@@ -105,8 +108,11 @@ class Analysis:
         rows = []
         if self.metric.endswith("/win_rate"):
             for env, ((_, curve, at), runs), rate in itertools.product(self.envs, self._runs.items(), WIN_RATES):
-                steps, seconds = np.transpose([reached(run, self.metric, rate) for run in runs])
-                if env == at and np.isfinite(steps).any():
+                if env != at:
+                    continue
+                each = [reached(self._compared(run, env), self.metric, rate) for run in runs]
+                steps, seconds = np.transpose(each)
+                if np.isfinite(steps).any():
                     count = {"win rate": rate, "reached by": f"{np.isfinite(steps).sum()} of {len(runs)}"}
                     medians = {"environment steps": np.median(steps), "minutes": np.median(seconds) / 60}
                     rows.append({"env": env, "curve": curve} | count | medians)

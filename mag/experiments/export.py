@@ -3,9 +3,11 @@
 import html
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from mag.experiments.records import Record
+from mag.experiments.statistics import final
 
 Cells = list[list[str]]
 
@@ -97,7 +99,8 @@ def as_marl_eval(records: list[Record], curves: list[str]) -> dict[str, Any]:
 
 
 def marl_eval_run(record: Record) -> dict[str, Any]:
-    """One run: `step_i` for each test, and each metric's best value as `absolute_metrics`."""
+    """One run: `step_i` for each test, and as `absolute_metrics` the mean of the last three, for the best test of many
+    is a lucky one."""
     metrics = {
         name.partition("/")[2]: values
         for name, values in record.curve.items()
@@ -107,5 +110,5 @@ def marl_eval_run(record: Record) -> dict[str, Any]:
         f"step_{index}": {"step_count": count, **{name: [values[index]] for name, values in metrics.items()}}
         for index, count in enumerate(record.curve["env_steps"])
     }
-    best = {name: [max(value for value in values if value is not None)] for name, values in metrics.items()}
-    return {**steps, "absolute_metrics": best}
+    last = {name: [final(np.asarray(values))] for name, values in metrics.items()}
+    return {**steps, "absolute_metrics": last}

@@ -106,6 +106,12 @@ def outdated(study: Study, kept: dict[str, Record]) -> list[str]:
     return [f"{name}, kept and now: {', '.join(options)}" for name, options in found.items() if options]
 
 
+def outdated_note(found: list[str]) -> str:
+    """One sentence about the kept curves that `outdated` found."""
+    curves = "1 kept curve was" if len(found) == 1 else f"{len(found)} kept curves were"
+    return f"{curves} trained with other options than the study has now ({found[0]}{'; ...' if found[1:] else ''})"
+
+
 def identity(env: str, algo: str, axes: dict[str, str], options: Options, seed: int) -> tuple[Any, ...]:
     """A key that two records share if they are the same experiment with the same seed."""
     fixed = sorted((name, as_word(value)) for name, value in options.items() if distinguishes(name))
@@ -154,6 +160,8 @@ def study_records(study: Study, runs: Path, results: Path) -> tuple[Loaded, list
     """
     kept = kept_cells(study, results)
     folders, problems = read_cells(study, runs)
+    old = outdated(study, kept)
+    problems += [outdated_note(old)] if old else []
     records, missing = [], []
     for cell in study.cells:
         record = folders.get(cell.name)
@@ -168,11 +176,13 @@ def study_records(study: Study, runs: Path, results: Path) -> tuple[Loaded, list
 
 
 def read_cells(study: Study, runs: Path) -> tuple[dict[str, Record], list[str]]:
-    """The records in the run folders of a study, by cell name, and a sentence about each thing that cannot be read.
+    """The records in the run folders of a study, by cell name, and a sentence about each thing that cannot be read or
+    was trained with other options.
 
     The folder's name up to `-seed` is its cells' key: `...-seed3`, or `...-seeds0-4` for several cells.
     """
     keys = {cell.key for cell in study.cells}
+    configs = {cell.name: to_json(cell.config) for cell in study.cells}
     found: dict[str, Record] = {}
     problems: list[str] = []
     for folder in sorted(runs.iterdir()) if runs.is_dir() else []:
@@ -182,6 +192,11 @@ def read_cells(study: Study, runs: Path) -> tuple[dict[str, Record], list[str]]:
             problems += complaints
             for record in records:  # of two folders with the same seed the one that has come further counts
                 name = f"{key}-seed{record.seed}"
-                if name not in found or record.env_steps > found[name].env_steps:
+                if name in configs and (other := differences(record.about["config"], configs[name])):
+                    problems.append(
+                        f"{folder}, seed {record.seed}: left out, trained with other options than the study has now "
+                        f"({', '.join(other)})"
+                    )
+                elif name not in found or record.env_steps > found[name].env_steps:
                     found[name] = record
     return found, problems

@@ -20,6 +20,8 @@ INCIDENTAL = ("steps", "seed", "num_seeds", "workers", "logger", "checkpoint", "
 """Fields and groups of a configuration that do not make another experiment (see `distinguishes`)."""
 DIGITS = 6
 """Significant digits of the values in a curve."""
+REVISION = 7
+"""Digits by which a revision is named."""
 Curve = dict[str, list[int | float | None]]
 """Lists of equal length for `env_steps` and the metrics; None for a missing value."""
 
@@ -191,6 +193,16 @@ def mixed(records: Iterable[Record]) -> list[str]:
                 sentences.append(f"{first.algo} on {first.env}: {seeds} ({', '.join(found)})")
                 break
     return sentences
+
+
+def revisions(records: Iterable[Record]) -> list[str]:
+    """A sentence on the environments whose runs are of several revisions of the program, if there are any."""
+    found: dict[str, set[str]] = {}
+    for record in records:
+        if revision := (record.about.get("surroundings") or {}).get("revision"):
+            found.setdefault(record.env, set()).add(revision[:REVISION])
+    several = [f"{env} {', '.join(sorted(each))}" for env, each in found.items() if len(each) > 1]
+    return [f"runs of several revisions of the program are compared: {'; '.join(several)}"] if several else []
 
 
 @functools.cache

@@ -20,7 +20,7 @@ from mag.experiments.model_errors import (
     read_errors,
     write_errors,
 )
-from mag.experiments.records import Record, load_records, mixed
+from mag.experiments.records import Record, load_records, mixed, revisions
 from mag.experiments.study import Study
 from mag.experiments.table import KEYS, METRICS, read_other, to_table
 
@@ -163,9 +163,9 @@ def make_tables(analysis: Analysis) -> dict[str, tuple[str, pd.DataFrame]]:
 
 
 def make_notes(material: Material, analysis: Analysis) -> list[str]:
-    """Notes for the reader: damaged or missing runs, curves of different options, and the environment steps up to which
-    runs are compared."""
-    notes = [*material.problems, *mixed(material.records)]
+    """Notes for the reader: damaged or missing runs, curves of different options or program revisions, and the
+    environment steps up to which runs are compared."""
+    notes = [*material.problems, *mixed(material.records), *revisions(material.records)]
     if material.missing:
         shown = ", ".join(material.missing[:5]) + (", ..." if len(material.missing) > 5 else "")
         count = len(material.missing)

@@ -332,23 +332,23 @@ def check_points(file: StudyFile, cells: list[Cell]) -> None:
 def told_apart_by(file: StudyFile, cells: list[Cell]) -> tuple[str, tuple[str, ...]]:
     """What the panels differ in and what the curves do, options by the configuration's names.
 
-    Raises UsageError for a name that is unknown, and for one that is left out although runs differ in it: they would
-    count as seeds of one curve. Environments may be left out, for scores are compared on each by itself.
+    Raises UsageError for a name that is unknown, and for one that curves leave out although runs differ in it: they
+    would count as seeds of one curve, in tables those of all panels. Environments may be left out, for scores are
+    compared on each by itself.
     """
     values = file.values
     grid = flatten(values.get("grid", {}))
     variants = {"variant": values["variants"]} if "variants" in values else {}
     choices = {"env": values["envs"], "method": values["methods"], **variants, **grid}
     panels = values.get("panels", "env")
-    curves = values.get("curves", [name for name in choices if name != panels])
+    curves = values.get("curves", [name for name in choices if name != "env" or panels != "env"])
     for field, given in (("panels", [panels]), ("curves", curves)):
         check_items(file, field, given, choices)
     for name, different in choices.items():
-        if len(different) > 1 and name not in ("env", panels, *curves):
+        if len(different) > 1 and name not in ("env", *curves):
             raise file.error(
                 "curves",
-                f"{name} is missing, so that runs which differ in it would count as seeds of one curve; name it in "
-                "panels or curves",
+                f"{name} is missing, so that runs which differ in it would count as seeds of one curve; name it",
             )
     fields = {name: next((field for cell in cells if (field := field_of(cell.config, name))), name) for name in grid}
     return fields.get(panels, panels), tuple(fields.get(name, name) for name in curves)

@@ -9,10 +9,8 @@ from typing import Any
 from mag.errors import UsageError
 from mag.experiments.display import Display
 from mag.experiments.jobs import Job, Outcome, Pool, glance, is_finished, is_in_use
-from mag.experiments.kept import CURVES, kept_cells, outdated, read_cells
-from mag.experiments.records import differences
+from mag.experiments.kept import CURVES, kept_cells, outdated, outdated_note, read_cells
 from mag.experiments.study import Cell, Study, as_command
-from mag.options import to_json
 from mag.runs.config_file import check_same, read_config
 from mag.runs.folder import RunFolder
 from mag.runs.interrupt import StopRequest
@@ -48,7 +46,7 @@ def plan_jobs(study: Study, runs: Path, kept: set[str], *, seeds_together: bool)
 
 
 def finished_in(study: Study, runs: Path) -> dict[str, Path]:
-    """The run folders in which cells of a study are finished, with the study's options, by cell name."""
+    """The run folders in which cells of a study are finished, by cell name."""
     records, _ = read_cells(study, runs)
     return {
         cell.name: folder
@@ -56,7 +54,6 @@ def finished_in(study: Study, runs: Path) -> dict[str, Path]:
         if cell.name in records
         for folder in [Path(records[cell.name].origin)]
         if is_finished(folder, cell.config.steps)
-        and not differences(records[cell.name].about["config"], to_json(cell.config))
     }
 
 
@@ -84,12 +81,8 @@ def names_kept(study: Study, results: Path) -> set[str]:
     """
     kept = kept_cells(study, results)
     if found := outdated(study, kept):
-        curves = "1 kept curve was" if len(found) == 1 else f"{len(found)} kept curves were"
-        print(
-            f"mag: {curves} trained with other options than the study has now, and will not be made again ({found[0]}"
-            f"{'; ...' if len(found) > 1 else ''}); to make them again, move {results / study.name / CURVES} away",
-            file=sys.stderr,
-        )
+        again = f"to make such curves again, move {results / study.name / CURVES} away"
+        print(f"mag: {outdated_note(found)}; {again}", file=sys.stderr)
     return set(kept)
 
 

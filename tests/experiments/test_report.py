@@ -18,7 +18,7 @@ from mag.experiments.figures import deviations, learning_curves
 from mag.experiments.jobs import Processes
 from mag.experiments.model_errors import RolloutErrors, read_errors, write_errors
 from mag.experiments.records import differences, load_records, mixed
-from mag.experiments.report import add_others, keep, of_runs, of_study, write_report
+from mag.experiments.report import add_others, keep, make_notes, of_runs, of_study, write_report
 from mag.experiments.sweep import print_commands, sweep
 from mag.experiments.table import read_other, to_table
 from tests.experiments.support import STUDY, fake_program, write_study
@@ -151,7 +151,8 @@ def test_marl_eval_json(written):
     values = json.loads((written[1] / "marl_eval.json").read_text())
     run = values["probe"]["two-step"]["MAMBA"]["seed_1"]
     assert run["step_2"] == {"step_count": 200, "win_rate": [0.2], "return": [4.0]}
-    assert run["absolute_metrics"] == {"win_rate": [0.5], "return": [10.0]}
+    # Of the last three tests, 0.3, 0.4 and 0.5; returns are twenty times that.
+    assert run["absolute_metrics"] == {"win_rate": [pytest.approx(0.4)], "return": [pytest.approx(8.0)]}
     assert set(values["probe"]["relay"]) == {"MAMBA", "CommNet"}
 
 
@@ -242,7 +243,7 @@ def test_kept_curves_of_other_options_than_now_are_named(swept, tmp_path, capsys
     told = capsys.readouterr().err
     assert told.startswith("mag: 1 kept curve was trained with other options than the study has now")
     assert f"({study.cells[0].name}, kept and now: collect.steps 99 and {steps})" in told
-    assert told.endswith(f"to make them again, move {place} away\n")
+    assert told.endswith(f"to make such curves again, move {place} away\n")
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"schema": 2}', '{"schema": 1, "runs": [{}]}'])
@@ -328,8 +329,39 @@ def test_when_a_win_rate_is_reached(swept):
     # 0.3: seed 0 with tests at 100, 200, 300 (mean 0.36), seed 1 with those at 300, 400, 500 (mean 0.36).
     assert relay["environment steps"].iloc[0] == (300 + 500) / 2 and np.isnan(relay["environment steps"].iloc[1])
     assert relay["minutes"].iloc[0] == pytest.approx(4.0)
+    # Where some run has only come to 400, later tests do not count.
+    short = table[(table.env_steps <= 400) | (table.algo != "commnet")]
+    reached = Analysis(short, "eval/win_rate").reach_table()
+    assert reached[(reached.curve == "MAMBA")]["reached by"].tolist() == ["1 of 2"] * 2  # 0.3 on each
     table["eval/win_rate"] = 0.0
     assert Analysis(table, "eval/win_rate").reach_table().empty
+
+
+def test_runs_with_other_options_are_left_out_of_a_study(swept, tmp_path):
+    folder, study = swept
+    runs = shutil.copytree(folder / "runs", tmp_path / "runs")
+    name = study.cells[0].name
+    path = runs / name / "config.json"
+    values = json.loads(path.read_text())
+    values["config"]["collect"]["steps"] += 1
+    path.write_text(json.dumps(values))
+    material = of_study(study, runs, tmp_path / "none")
+    assert len(material.records) == len(study.cells) - 1 and material.missing == [f"{name} (no curve)"]
+    steps = study.cells[0].config.collect.steps
+    assert material.problems == [
+        f"{runs / name}, seed 0: left out, trained with other options than the study has now "
+        f"(collect.steps {steps + 1} and {steps})"
+    ]
+
+
+def test_runs_of_several_revisions_are_told(swept):
+    folder, _ = swept
+    material = of_runs([folder / "runs"])
+    for number, record in enumerate(material.records):
+        record.about["surroundings"] = {**record.about["surroundings"], "revision": f"{number % 2}abcdef01"}
+    material = material._replace(records=[each for each in material.records if each.env == "probe/relay"])
+    notes = make_notes(material, Analysis(to_table(material.records), "eval/win_rate"))
+    assert notes[0] == "runs of several revisions of the program are compared: probe/relay 0abcdef, 1abcdef"
 
 
 def test_bands_of_win_rates_end_at_0_and_1(swept):

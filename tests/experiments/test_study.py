@@ -51,9 +51,9 @@ def test_a_grid_at_the_preset_shares_its_runs_with_studies_without_a_grid(tmp_pa
 def test_the_names_of_curves_are_the_configurations_however_the_grid_spells_them(tmp_path):
     text = STUDY.replace('"commnet"', '"mag"') + "[grid]\nplanner.num-trajectories = [1, 3]\n"
     assert write_study(tmp_path, text).curves == ("method", "planner.num_trajectories")
-    named = "panels = 'planner.num-trajectories'\ncurves = ['method']\n"  # environments may share a curve
-    study = write_study(tmp_path, text.replace("[grid]", named + "[grid]"))
-    assert (study.panels, study.curves) == ("planner.num_trajectories", ("method",))
+    named = "panels = 'planner.num-trajectories'\ncurves = ['method', 'planner.num-trajectories']\n"
+    study = write_study(tmp_path, text.replace("[grid]", named + "[grid]"))  # environments may share a curve
+    assert (study.panels, study.curves) == ("planner.num_trajectories", ("method", "planner.num_trajectories"))
 
 
 VARIANTS = """
@@ -158,6 +158,10 @@ WRONG_OPTIONS = {
     "grid pooled": (
         "curves = ['method']\n[grid]\ncollect.steps = [8, 16]",
         "line 8: curves: collect.steps is missing, so that runs which differ in it would count as seeds of one curve",
+    ),
+    "panels pooled": (
+        "panels = 'collect.steps'\ncurves = ['method']\n[grid]\ncollect.steps = [8, 16]",
+        "line 9: curves: collect.steps is missing",
     ),
     "methods pooled": ("panels = 'env'\ncurves = []", "line 9: curves: method is missing"),
     "variants pooled": (

@@ -152,6 +152,14 @@ def test_the_simulator_repeats_a_battle_from_any_of_its_steps():
 
 
 @pytest.mark.parametrize(
+    ("probe", "limit_ends", "cut"), [("clock", False, 1), ("clock", True, 0), ("counter", False, 0)]
+)
+def test_a_time_limit_cuts_a_return_unless_learning_takes_it_as_an_end(probe, limit_ends, cut):
+    played = play(jax.random.key(0), envs.make(f"probe/{probe}"), RandomAgent(), limit_ends=limit_ends)
+    assert int(played.cut) == cut
+
+
+@pytest.mark.parametrize(
     ("algo", "env", "can"),
     [("mag", "probe/counter", False), ("mag", "smac_jax/3s_vs_3z", True), ("commnet", "smac_jax/3s_vs_3z", False)],
 )

@@ -44,7 +44,8 @@ def realism(run: Trained, *, rollouts: int, length: int = LENGTH) -> dict[str, A
     check_compared(run)
     algorithm, player, learner = cast(Any, run.algorithm), cast(JaxPlayer, run.player), run.state.learner
     agent = algorithm.agent(learner)
-    found = compare_rollouts(algorithm, agent, player.env, learner, run.config.seed, rollouts, length)
+    seed, limit_ends = run.config.seed, run.config.collect.time_limit == "end"
+    found = compare_rollouts(algorithm, agent, player.env, learner, seed, rollouts, length, limit_ends=limit_ends)
     if not found.known.any():
         raise UsageError(f"no episode of {run.config.env} was longer than {PAST} steps; nothing to roll out from")
     found = jax.tree.map(lambda x: x[found.known], found)

@@ -49,15 +49,26 @@ class Comparison(NamedTuple):
 
 
 def compare_rollouts(
-    algorithm: RollsOut, agent: Agent, env: Env, state: Any, seed: int, rollouts: int, length: int
+    algorithm: RollsOut,
+    agent: Agent,
+    env: Env,
+    state: Any,
+    seed: int,
+    rollouts: int,
+    length: int,
+    *,
+    limit_ends: bool = False,
 ) -> Comparison:
-    """Rollouts of `length` steps from real episodes, and the simulator's steps under their joint actions."""
+    """Rollouts of `length` steps from real episodes, and the simulator's steps under their joint actions.
+
+    With `limit_ends` learning takes a time limit as an end, after which nothing is missing from a return.
+    """
     key_reward, key_play = jax.random.split(jax.random.fold_in(jax.random.key(seed), STREAM))
     model_reward = algorithm.model_reward(key_reward, state)
 
     def of_one_episode(key: PRNGKeyArray, state: Any, agent: Agent, model_reward: Any) -> Comparison:
         keys = jax.random.split(key, 2)
-        played = play(keys[0], env, first_seed(agent))
+        played = play(keys[0], env, first_seed(agent), limit_ends=limit_ends)
         compare = partial(_compare, algorithm, env, first_seed(state), model_reward, played, length=length)
         return jax.vmap(compare)(jax.random.split(keys[1], STARTS))
 
@@ -78,7 +89,8 @@ class RealEpisode(NamedTuple):
     arrivals: Arrival
     over: Bool[Array, " time"]
     """Whether the episode has ended at the step."""
-    truncated: Bool[Array, ""]
+    cut: Bool[Array, ""]
+    """Whether the time limit cut the episode."""
 
     @property
     def rewards(self) -> Float[Array, " time"]:
@@ -87,8 +99,11 @@ class RealEpisode(NamedTuple):
         return jnp.where(repeats, 0.0, self.arrivals.rewards.mean(-1))
 
 
-def play(key: PRNGKeyArray, env: Env, agent: Agent) -> RealEpisode:
-    """Play one episode, drawing actions as in rollouts. The key is consumed."""
+def play(key: PRNGKeyArray, env: Env, agent: Agent, *, limit_ends: bool = False) -> RealEpisode:
+    """Play one episode, drawing actions as in rollouts. The key is consumed.
+
+    With `limit_ends` a time limit is an end.
+    """
 
     def show(trial: Trial) -> tuple[Episode, Arrival, Array]:
         episode = trial.episode
@@ -97,7 +112,7 @@ def play(key: PRNGKeyArray, env: Env, agent: Agent) -> RealEpisode:
     agent = unexploring(agent)
     start, choose = start_trial(key, env, agent), chosen_by(agent, greedy=False)
     last, (episodes, arrivals, over) = play_through(start, env=env, choose=choose, show=show)
-    return RealEpisode(episodes, arrivals, over, ~last.timestep.terminated)
+    return RealEpisode(episodes, arrivals, over, ~last.timestep.terminated & (not limit_ends))
 
 
 def repeat(key: PRNGKeyArray, env: Env, episode: Episode, actions: Array) -> Repeated:
@@ -143,4 +158,4 @@ def _compare(
     ahead = jnp.arange(len(played.over)) - time
     discount = jnp.where(ahead > 0, algorithm.discount ** (ahead - 1.0), 0.0)
     returns = (played.rewards * discount).sum()
-    return Comparison(past, imagined, repeated, decoded, returns, time < steps, played.truncated)
+    return Comparison(past, imagined, repeated, decoded, returns, time < steps, played.cut)
