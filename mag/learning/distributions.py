@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.scipy.special import xlogy
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 
@@ -111,11 +112,12 @@ def two_hot_mean(logits: Float[Array, "*batch bins"]) -> Float[Array, "*batch"]:
     return jax.nn.softmax(logits) @ bin_centres(logits.shape[-1])
 
 
-def two_hot_nll(logits: Float[Array, "*batch bins"], target: Float[Array, "*#batch"]) -> Float[Array, "*batch"]:
-    """Cross-entropy between a number, spread over the two bins around it, and a distribution over bins.
+def two_hot_kl(logits: Float[Array, "*batch bins"], target: Float[Array, "*#batch"]) -> Float[Array, "*batch"]:
+    """KL divergence from a number, spread over the two bins around it, to a distribution over bins.
 
     The weights of the two bins have the number as their mean, so the learned distribution has the mean of all targets,
-    rare ones included.
+    rare ones included. The gradient is the cross-entropy's, whose lowest value depends on where between two bins the
+    number lies.
     """
     centres = bin_centres(logits.shape[-1])
     target = jnp.clip(jnp.broadcast_to(target, logits.shape[:-1]), centres[0], centres[-1])
@@ -124,4 +126,6 @@ def two_hot_nll(logits: Float[Array, "*batch bins"], target: Float[Array, "*#bat
     share = (target - low) / (high - low)
     logs = jax.nn.log_softmax(logits)
     log_low, log_high = (jnp.take_along_axis(logs, index[..., None], -1)[..., 0] for index in (above - 1, above))
-    return -(1 - share) * log_low - share * log_high
+    weight_low, weight_high = jnp.stack([1 - share, share])
+    negative_entropy = xlogy(weight_low, weight_low) + xlogy(weight_high, weight_high)
+    return negative_entropy - weight_low * log_low - weight_high * log_high

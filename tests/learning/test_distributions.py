@@ -19,8 +19,8 @@ from mag.learning.distributions import (
     sample_categorical,
     smooth_l1,
     straight_through,
+    two_hot_kl,
     two_hot_mean,
-    two_hot_nll,
 )
 
 KEY = jax.random.key(0)
@@ -163,19 +163,19 @@ def test_bins_by_hand():
     np.testing.assert_allclose(bin_centres(3), [-top, 0, top], rtol=1e-6)
     logits = jnp.log(jnp.array([0.2, 0.5, 0.3]))
     np.testing.assert_allclose(two_hot_mean(logits), 0.1 * top, rtol=1e-5)
-    # A quarter of the way from 0 to the top: three quarters of the log-loss of the middle, one of the top's.
-    expected = -0.75 * np.log(0.5) - 0.25 * np.log(0.3)
-    np.testing.assert_allclose(two_hot_nll(logits, jnp.array(top / 4)), expected, rtol=1e-5)
+    # A quarter of the way from 0 to the top: weights of 3/4 and 1/4 where the distribution has 0.5 and 0.3.
+    expected = 0.75 * np.log(0.75 / 0.5) + 0.25 * np.log(0.25 / 0.3)
+    np.testing.assert_allclose(two_hot_kl(logits, jnp.array(top / 4)), expected, rtol=1e-5)
     # Beyond the bins a number counts as the last of them; a centre is all of its bin's.
     for number, share in ((1e6, 0.3), (-1e6, 0.2), (0.0, 0.5), (top, 0.3)):
-        np.testing.assert_allclose(two_hot_nll(logits, jnp.array(number)), -np.log(share), rtol=1e-5)
+        np.testing.assert_allclose(two_hot_kl(logits, jnp.array(number)), -np.log(share), rtol=1e-5)
 
 
 def test_bins_learn_the_mean_of_a_rare_number():
     targets = jnp.array([0.0] * 19 + [10.0])
 
     def step(logits, _):
-        return logits - 2.0 * jax.grad(lambda x: two_hot_nll(jnp.tile(x, (20, 1)), targets).mean())(logits), None
+        return logits - 2.0 * jax.grad(lambda x: two_hot_kl(jnp.tile(x, (20, 1)), targets).mean())(logits), None
 
     logits, _ = jax.jit(lambda: jax.lax.scan(step, jnp.zeros(41), length=5000))()
     np.testing.assert_allclose(two_hot_mean(logits), 0.5, rtol=0.02)
@@ -184,7 +184,7 @@ def test_bins_learn_the_mean_of_a_rare_number():
 @settings(deadline=None, max_examples=50)
 @given(st.floats(-21, 21), st.sampled_from([2, 3, 40, 41, 60]))
 def test_the_two_bins_around_a_number_have_it_as_their_mean(number, bins):
-    shares = -jax.grad(lambda x: two_hot_nll(x, jnp.float32(number)))(jnp.zeros(bins))
+    shares = -jax.grad(lambda x: two_hot_kl(x, jnp.float32(number)))(jnp.zeros(bins))
     weights = np.asarray(shares) + 1 / bins  # the gradient at even logits is the softmax minus the shares
     np.testing.assert_allclose(weights @ np.asarray(bin_centres(bins)), number, atol=2e-3)
     assert (weights > 1e-6).sum() <= 2

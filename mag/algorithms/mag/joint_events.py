@@ -93,11 +93,12 @@ class JointEvents(eqx.Module):
     ) -> Event:
         """Draw the episode's end and a component for the team, then survivors given the component. The key is consumed.
 
-        Dead agents stay dead. `continuation` holds each agent's logit that the episode continues; their mean is used.
-        The end is `end_factor` times as likely as they say, and certain where that exceeds 1.
+        Dead agents stay dead. `continuation` holds each agent's logit that the episode continues. The end is as likely
+        as the agents say on average, times `end_factor`, and certain where that exceeds 1. (The probability of the mean
+        logit would be too small: each agent's is calibrated, and ends are rare.)
         """
         key_end, key_component, key_life = jax.random.split(key, 3)
-        ends = jax.random.uniform(key_end) >= 1 - end_factor * jax.nn.sigmoid(-continuation.mean())
+        ends = jax.random.uniform(key_end) >= 1 - end_factor * jax.nn.sigmoid(-continuation).mean()
         component = sample_categorical(key_component, self.component_logs(deter))
         chance = jax.nn.sigmoid(self.life_logits(deter, component))
         survives = jax.random.uniform(key_life, was_alive.shape) < chance

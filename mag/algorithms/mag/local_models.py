@@ -24,8 +24,8 @@ from mag.learning.distributions import (
     sample_categorical,
     smooth_l1,
     straight_through,
+    two_hot_kl,
     two_hot_mean,
-    two_hot_nll,
 )
 from mag.learning.networks import (
     ACTIVATIONS,
@@ -252,7 +252,7 @@ class LocalModels(WorldModel):
         """The reward head's loss per step and agent."""
         target = self.config.reward_scale * reward
         if self.config.reward_bins:
-            return two_hot_nll(outputs, target)
+            return two_hot_kl(outputs, target)
         return smooth_l1(outputs[..., 0] - target, self.config.reward_threshold)
 
     def available(self, key: PRNGKeyArray, state: ModelState) -> Bool[Array, "agents actions"] | None:
@@ -308,6 +308,7 @@ class Errors(NamedTuple):
     reward: Float[Array, "time agents"]
     continuation: Float[Array, "time agents"]
     available_actions: Float[Array, "time agents"]
+    """Negative log-likelihood of the mask; 0 with joint events where nobody is alive."""
     action_information: Float[Array, "time agents"]
     kl: Float[Array, "time agents"]
     life: Float[Array, "time agents"]
@@ -373,6 +374,8 @@ def one_step_predictions(models: LocalModels, key: PRNGKeyArray, sequence: Arriv
     else:
         logits = jax.vmap(models.available_head)(posterior)
         available = bernoulli_nll(logits, sequence.avail.astype(jnp.float32)).sum(-1)
+        if models.events is not None:  # after an end, which the dead do not observe, every action is available
+            available = jnp.where(sequence.alive.any(-1, keepdims=True), available, 0)
     errors = Errors(
         reconstruction=smooth_l1(obs - sequence.obs).sum(-1),
         reward=models.reward_error(reward, sequence.rewards),

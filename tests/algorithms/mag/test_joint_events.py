@@ -127,6 +127,20 @@ def test_ends_are_so_many_times_as_likely():
     assert share_of_ends(10.1) == 1
 
 
+def test_the_ends_of_a_team_are_as_frequent_as_its_agents_say_on_average():
+    events = untrained().events
+    lives = eqx.tree_at(lambda events: events.life.layers[1].bias, events, jnp.full(1, 100.0))
+    # One agent is sure that the battle goes on, the other expects an end with probability 0.2: 0.1.
+    draw = partial(
+        lives.draw,
+        was_alive=jnp.ones(2, bool),
+        deter=jnp.zeros((2, 16)),
+        continuation=jnp.array([100.0, jnp.log(4.0)]),
+    )
+    alive = jax.vmap(lambda key: draw(key).alive.any())(jax.random.split(jax.random.key(1), 5000))
+    assert 1 - np.mean(alive) == pytest.approx(0.1, abs=0.015)
+
+
 def test_a_prediction_ends_as_often_as_the_option_says():
     usual, often = (untrained(end_factor=factor) for factor in (1.0, 1e6))
     state, action = usual.initial(), jnp.zeros(2, jnp.int32)
