@@ -17,7 +17,7 @@ from mag.reports import classifier
 from mag.reports.realism import can_be_compared
 from mag.reports.realism.measures import _disagreement as disagreement
 from mag.reports.realism.measures import realism_measures
-from mag.reports.realism.rollouts import PAST, Comparison, Repeated, play, repeat
+from mag.reports.realism.rollouts import PAST, Comparison, Steps, next_steps, play, repeat
 from mag.reports.realism.show import format_realism, write_picture
 from mag.runs.trained import Trained
 from mag.types import Arrival
@@ -51,7 +51,8 @@ def comparison():
             estimate=np.array([[0.1, 0.2], [0.3, 9.0]]),
             value=np.array([6.0, 8.0]),
         ),
-        repeated=Repeated(arrivals(real, alive, np.array([[1.0, 1.0], [2.0, 5.0]])), ended),
+        played=Steps(arrivals(real, alive, np.array([[1.0, 1.0], [2.0, 5.0]])), ended),
+        repeated=Steps(arrivals(real, ~alive, np.full((2, 2), 7.0)), ended),
         decoded=real,
         returns=np.array([3.0, 99.0]),
         known=np.ones(2, bool),
@@ -149,6 +150,16 @@ def test_the_simulator_repeats_a_battle_from_any_of_its_steps():
     for name in ("obs", "reward", "continues"):
         real, repeated = getattr(played.arrivals, name), getattr(again.arrivals, name)
         np.testing.assert_allclose(repeated[:steps], real[1 : steps + 1])
+
+
+def test_the_next_steps_of_an_episode_repeat_its_last():
+    played = play(jax.random.key(0), envs.make("probe/counter"), RandomAgent())
+    found = next_steps(played, jnp.array(2), 5)
+    # After step 2 of 5 come steps 3, 4 and the end.
+    assert found.ended.tolist() == [False, False, True, True, True]
+    rewards = played.arrivals.reward[jnp.array([3, 4, 5, 5, 5])]
+    np.testing.assert_array_equal(found.arrivals.reward, rewards)
+    assert float(rewards[0].mean()) >= 2  # the reward of `counter` is at least the step's number
 
 
 @pytest.mark.parametrize(

@@ -21,20 +21,20 @@ FEWEST = 100
 def realism_measures(found: Comparison, view: View | None) -> dict[str, Any]:
     """The measures of realism of rollouts `[rollouts, ...]`.
 
-    The simulator's steps after the end of an episode are left out; imagined rewards and deaths are weighted by the
-    probability that the episode is still going on in the world model.
+    Rewards, ends, deaths and the health lost are compared with those of the policy's own real play; observations with
+    those of the simulator under the imagined actions. Steps after the end of an episode are left out; imagined rewards
+    and deaths are weighted by the probability that the episode is still going on in the world model.
     """
-    imagined, repeated = found.imagined, found.repeated
-    ended = repeated.ended
-    over = jnp.concatenate([jnp.zeros_like(ended[:, :1]), ended[:, :-1]], 1)  # before the step
+    imagined, played, repeated = found.imagined, found.played, found.repeated
+    ended, over = repeated.ended, _over_before(repeated.ended)
     goes_on = jnp.cumprod(imagined.continues, axis=1)
     error = distance(imagined.obs, repeated.arrivals.obs)
     columns = {
         "error": _means(error, ~over),
         "estimate": _means(imagined.estimate, ~over),
-        "reward": (repeated.arrivals.rewards.mean(-1) * ~over).mean(0),
+        "reward": (played.arrivals.rewards.mean(-1) * ~_over_before(played.ended)).mean(0),
         "reward_imagined": (imagined.reward * reached(imagined.continues)).mean(0),
-        "over": ended.mean(0),
+        "over": played.ended.mean(0),
         "over_imagined": 1 - goes_on.mean(0),
         "told_apart": _told_apart(found.decoded, imagined.obs, ~ended),
     }
@@ -49,18 +49,23 @@ def realism_measures(found: Comparison, view: View | None) -> dict[str, Any]:
         "returns": _plain(_means(found.returns, ~found.cut)),
     }
     if imagined.alive is not None:
-        real = jnp.concatenate([found.past.alive[:, -1:], repeated.arrivals.alive], 1)
+        real = jnp.concatenate([found.past.alive[:, -1:], played.arrivals.alive], 1)
         guess = jnp.concatenate([found.past.alive[:, -1:], imagined.alive], 1)
-        result["deaths"] = float((_deaths(real) * ~ended).sum(1).mean())
+        result["deaths"] = float((_deaths(real) * ~played.ended).sum(1).mean())
         result["deaths_imagined"] = float((_deaths(guess) * goes_on).sum(1).mean())
     if view is not None:
-        start, end, guess = (_health(view, x.obs[:, -1]) for x in (found.past, repeated.arrivals, imagined))
+        start, end, guess = (_health(view, x.obs[:, -1]) for x in (found.past, played.arrivals, imagined))
         going_on = goes_on[:, -1]
-        result["health_lost"] = _plain(_means(start - end, ~ended[:, -1]))
+        result["health_lost"] = _plain(_means(start - end, ~played.ended[:, -1]))
         result["health_lost_imagined"] = _plain(((start - guess) * going_on).sum() / going_on.sum())
         result["views_disagree"] = _disagreement(view, imagined.obs[:, -1], ~ended[:, -1])
         result["views_disagree_observed"] = _disagreement(view, found.decoded[:, -1], ~ended[:, -1])
     return result
+
+
+def _over_before(ended: Array) -> Array:
+    """Whether an episode is over before each step, from whether it is at the step."""
+    return jnp.concatenate([jnp.zeros_like(ended[:, :1]), ended[:, :-1]], 1)
 
 
 def _plain(value: Any) -> float | None:

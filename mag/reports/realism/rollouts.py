@@ -1,11 +1,15 @@
-"""Rollouts in the world model, and the simulator's steps under their joint actions."""
+"""Rollouts in the world model, beside the real episodes that they start from and the simulator under their actions.
+
+Whether imagination promises too much, the policy's own real play tells: actions chosen for imagined observations miss
+in the simulator, attacks above all. Under these actions only observations are compared, step by step.
+"""
 
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from mag.algorithms.contract import RollsOut, ScoredRollout
 from mag.envs import Env
@@ -23,8 +27,8 @@ STARTS = 4
 """Rollouts from each episode."""
 
 
-class Repeated(NamedTuple):
-    """The simulator's steps under a rollout's joint actions, `[k, ...]`."""
+class Steps(NamedTuple):
+    """Steps of the simulator, `[k, ...]`; after the end of an episode its last step repeats."""
 
     arrivals: Arrival
     ended: Bool[Array, " k"]
@@ -32,14 +36,17 @@ class Repeated(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """Rollouts in the world model, and the simulator's steps under the same joint actions, `[rollouts, ...]`."""
+    """Rollouts in the world model and steps of the simulator from the same states, `[rollouts, ...]`."""
 
     past: Arrival
     """The real steps before a rollout, which starts from the last one, `[rollouts, PAST, ...]`."""
     imagined: ScoredRollout
-    repeated: Repeated
+    played: Steps
+    """The real episode's own next steps."""
+    repeated: Steps
+    """The simulator's steps under the rollout's joint actions."""
     decoded: Float[Array, "rollouts k agents obs"]
-    """The simulator's observations once observed and decoded by the world model."""
+    """The observations of `repeated` once observed and decoded by the world model."""
     returns: Float[Array, " rollouts"]
     """The discounted return of the real episode from the rollout's start to the episode's end."""
     known: Bool[Array, " rollouts"]
@@ -59,7 +66,7 @@ def compare_rollouts(
     *,
     limit_ends: bool = False,
 ) -> Comparison:
-    """Rollouts of `length` steps from real episodes, and the simulator's steps under their joint actions.
+    """Rollouts of `length` steps from real episodes, and the simulator's steps from the same states.
 
     With `limit_ends` learning takes a time limit as an end, after which nothing is missing from a return.
     """
@@ -115,17 +122,23 @@ def play(key: PRNGKeyArray, env: Env, agent: Agent, *, limit_ends: bool = False)
     return RealEpisode(episodes, arrivals, over, ~last.timestep.terminated & (not limit_ends))
 
 
-def repeat(key: PRNGKeyArray, env: Env, episode: Episode, actions: Array) -> Repeated:
+def next_steps(played: RealEpisode, time: Int[Array, ""], length: int) -> Steps:
+    """The steps of a real episode after `time`."""
+    index = jnp.minimum(time + 1 + jnp.arange(length), len(played.over) - 1)
+    return Steps(jax.tree.map(lambda x: x[index], played.arrivals), played.over[index])
+
+
+def repeat(key: PRNGKeyArray, env: Env, episode: Episode, actions: Array) -> Steps:
     """The simulator's steps under joint actions `[k, agents]`, from an episode under way.
 
     After the end the last arrival repeats. The key is consumed.
     """
 
-    def step(episode: Episode, inputs: tuple) -> tuple[Episode, Repeated]:
+    def step(episode: Episode, inputs: tuple) -> tuple[Episode, Steps]:
         key, action = inputs  # the actions are given: `choose` draws nothing
         after = step_episode(key, key, episode, env=env, choose=lambda _, episode: (action, episode.carry))
         episode = where(has_ended(episode), episode, after)
-        return episode, Repeated(kept(episode.timestep, episode.previous_action), has_ended(episode))
+        return episode, Steps(kept(episode.timestep, episode.previous_action), has_ended(episode))
 
     return jax.lax.scan(step, episode, (jax.random.split(key, len(actions)), actions))[1]
 
@@ -158,4 +171,6 @@ def _compare(
     ahead = jnp.arange(len(played.over)) - time
     discount = jnp.where(ahead > 0, algorithm.discount ** (ahead - 1.0), 0.0)
     returns = (played.rewards * discount).sum()
-    return Comparison(past, imagined, repeated, decoded, returns, time < steps, played.cut)
+    return Comparison(
+        past, imagined, next_steps(played, time, length), repeated, decoded, returns, time < steps, played.cut
+    )

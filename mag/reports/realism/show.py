@@ -14,7 +14,7 @@ def format_realism(found: dict[str, Any]) -> list[str]:
 
     rows = found["by_steps_ahead"]
     lines = [
-        f"rollouts of the policy in its world model, and the simulator given the same actions ({found['rollouts']}):",
+        f"rollouts of the policy in its world model, beside real play from the same steps ({found['rollouts']}):",
         "steps   error of the observation   mean reward        share over         told",
         "ahead      true     estimated      real   imagined    real   imagined    apart",
     ]
@@ -25,7 +25,8 @@ def format_realism(found: dict[str, Any]) -> list[str]:
             f"{share(row['told_apart'], 6)}"
         )
     lines.append(
-        "told apart: held-out accuracy of a classifier of imagined and simulated joint observations; 0.5 is best"
+        "true error: against the simulator given the same actions; told apart: held-out accuracy of a classifier of "
+        "these observations and imagined ones; 0.5 is best"
     )
     lines.append(
         f"critic's value where rollouts start {share(found['value'], 1)}, discounted return that followed "
@@ -58,7 +59,7 @@ def write_picture(found: dict[str, Any], path: Path, title: str) -> None:
     rows = found["by_steps_ahead"]
     ahead = [row["ahead"] for row in rows]
     panels = [
-        ("error of the joint observation", {"simulator": "error", "model reward": "estimate"}),
+        ("error of the joint observation", {"true": "error", "model reward": "estimate"}),
         ("told apart by a classifier", {"held-out accuracy": "told_apart"}),
         ("mean reward", {"real": "reward", "imagined": "reward_imagined"}),
         ("share of episodes that are over", {"real": "over", "imagined": "over_imagined"}),
