@@ -171,6 +171,5 @@ def _compare(
     ahead = jnp.arange(len(played.over)) - time
     discount = jnp.where(ahead > 0, algorithm.discount ** (ahead - 1.0), 0.0)
     returns = (played.rewards * discount).sum()
-    return Comparison(
-        past, imagined, next_steps(played, time, length), repeated, decoded, returns, time < steps, played.cut
-    )
+    own = next_steps(played, time, length)
+    return Comparison(past, imagined, own, repeated, decoded, returns, time < steps, played.cut)
