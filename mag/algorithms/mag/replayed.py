@@ -43,8 +43,8 @@ def replayed(
     here, after = slice(burn_in, -1), slice(burn_in + 1, None)
     agents = sequences.alive.shape[-1]
     continues = sequences.continues[:, after]
-    goes_on = (sequences.continues[:, here][:, :1] > 0) & (jnp.cumprod(continues, 1) > 0)
-    cut = (sequences.first[:, after] & goes_on).any(1)
+    begins = sequences.first[:, after] & (jnp.cumprod(continues, 1) > 0)  # the next episode, without an end in between
+    cut = (begins & (sequences.continues[:, here] > 0)).any(1)  # not so where the sequence itself starts after an end
     action = jnp.maximum(sequences.previous_action[:, after], 0)
     return Rollout(
         state=jax.tree.map(lambda x: x[:, here], states),

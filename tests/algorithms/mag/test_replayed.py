@@ -70,12 +70,13 @@ def test_what_the_time_limit_cut_does_not_count():
 
 def test_an_episode_that_begins_after_an_end_is_not_cut():
     # The burn-in ends with an episode's last item, after its end: the next item begins another episode.
-    firsts = np.zeros((2, 6), bool)
+    firsts = np.zeros((3, 6), bool)
     firsts[:, 3] = True
-    continues = jnp.array([[1, 0, 0, 1, 1, 1], [1, 1, 1, 1, 1, 1]], jnp.float32)
+    firsts[2, 5] = True  # that episode is cut
+    continues = jnp.array([[1, 0, 0, 1, 1, 1], [1, 1, 1, 1, 1, 1], [1, 0, 0, 1, 1, 1]], jnp.float32)
     batch = random_batch(0, firsts)._replace(continues=continues)
     found = replayed(jax.random.key(0), Recorder(), batch, burn_in=2, reward_scale=1.0)
-    np.testing.assert_array_equal(weights(found)[1][..., 0], [[1, 1, 1], [0, 0, 0]])
+    np.testing.assert_array_equal(weights(found)[1][..., 0], [[1, 1, 1], [0, 0, 0], [0, 0, 0]])
 
 
 def test_imagined_actions_count_beside_real_values():
