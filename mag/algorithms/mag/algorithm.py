@@ -15,17 +15,17 @@ from mag.algorithms.mag.config import MAGConfig, ReplayConfig
 from mag.algorithms.mag.imagination import imagine, scored_rollout
 from mag.algorithms.mag.local_models import LocalModels
 from mag.algorithms.mag.model_reward import ModelReward
-from mag.algorithms.mag.policy import Actor, ModelAgent, imagine_action
+from mag.algorithms.mag.planning import planned
+from mag.algorithms.mag.policy import Actor, ModelAgent
 from mag.algorithms.mag.policy_update import PolicyState, fit_policy, init_policy
 from mag.algorithms.mag.ratio import RatioReward
 from mag.algorithms.mag.replay import ReplayState, make_replay, size
 from mag.algorithms.mag.replayed import newest_sequences, replayed, side_by_side
 from mag.algorithms.mag.rollout import EVERY, Rollout, num_states, resolve_chunk_size, rollout, rollouts, start_states
-from mag.algorithms.mag.world_model import Predict, State, WorldModel
+from mag.algorithms.mag.world_model import Predict, WorldModel
 from mag.envs import EnvSpec
 from mag.learning.optimise import Trainable, fit, make_optimiser
 from mag.learning.parallel import Workers, first_seed, per_seed
-from mag.planners.config import plan_function, plan_options
 from mag.play.episode import empty_arrival
 from mag.types import Arrival, Metrics
 
@@ -204,22 +204,7 @@ class MAG:
         """Lines 10-12: the prediction used in rollouts, planned in MAG, the world model's own in MAMBA."""
         if model_reward is None or self.config.planner.kind == "none":
             return models.predict
-        planner, score = self.config.planner, model_reward.score
-        if planner.scores_each_agent:
-            assert isinstance(model_reward, ModelReward)  # `MAGConfig.check`
-            score = model_reward.score_of_agents
-        plan = partial(
-            plan_function(planner),
-            predict=models.predict,
-            act=lambda key, state: imagine_action(key, actor, models, state).action,
-            score=score,
-            **plan_options(planner),
-        )
-
-        def predict(key: PRNGKeyArray, state: State, action: Array) -> State:
-            return plan(key, state, action).state
-
-        return predict
+        return planned(self.config.planner, models, model_reward, actor)
 
     @per_seed(donate=("policy",), divided=("model_data",))
     def fit_policy(self, key: PRNGKeyArray, policy: PolicyState, model_data: Rollout) -> tuple[PolicyState, Metrics]:

@@ -138,10 +138,16 @@ class LocalModels(WorldModel):
 
         With joint events the team's event is drawn first, then each agent's latent given the event.
         """
+        return self.predict_with(jax.random.split(key)[0], key, state, action)
+
+    def predict_with(
+        self, key_event: PRNGKeyArray, key: PRNGKeyArray, state: ModelState, action: Int[Array, " agents"]
+    ) -> ModelState:
+        """See `WorldModel.predict_with`."""
         deter = self.recur(state, action)
         if self.events is None:
             return ModelState(self.draw_prior(key, self.prior_hidden(deter)), deter)
-        key_event, key_latent = jax.random.split(key)
+        key_latent = jax.random.split(key)[1]
         continuation = self.continuation(ModelState(state.stoch, deter))[..., 0]
         assert state.alive is not None
         event = self.events.draw(key_event, state.alive, deter, continuation, self.config.end_factor)

@@ -34,6 +34,11 @@ class ModelReward(eqx.Module):
         """The model rewards of the agents, each minus the predicted error of the agent's own model."""
         return -self.error(state)
 
+    def after_end(self, mean: Float[Array, "*agents"]) -> Float[Array, "*agents"]:
+        """Score of a planned step after an episode's end, where nothing is left to err about: the mean score of the
+        trajectory's steps before, so that planning neither seeks ends nor shuns them."""
+        return mean
+
     def loss(self, key: PRNGKeyArray, models: WorldModel, batch: Arrival) -> tuple[Float[Array, ""], Metrics]:
         """Line 5: regression on the models' errors over a batch of sequences `[batch, time, ...]`.
 

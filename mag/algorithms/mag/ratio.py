@@ -40,6 +40,10 @@ class RatioReward(eqx.Module):
         hidden = self.attention(jax.nn.elu(self.embed(state)))
         return self.evidence(hidden)[..., 0].sum()
 
+    def after_end(self, mean: Float[Array, ""]) -> Float[Array, ""]:
+        """Score of a planned step after an episode's end: 0, for what is certain is as likely predicted as true."""
+        return jnp.zeros_like(mean)
+
     def loss(self, key: PRNGKeyArray, models: WorldModel, batch: Arrival) -> tuple[Float[Array, ""], Metrics]:
         """Line 5: classification of real and predicted arrivals in sequences `[batch, time, ...]`.
 

@@ -60,6 +60,15 @@ class WorldModel(eqx.Module):
     def predict(self, key: PRNGKeyArray, state: State, action: Int[Array, " agents"]) -> State:
         """One sample of the next joint state: P^i(. | o, a) of Definition 1. The key is consumed."""
 
+    def predict_with(
+        self, key_event: PRNGKeyArray, key: PRNGKeyArray, state: State, action: Int[Array, " agents"]
+    ) -> State:
+        """As `predict`, but what happens to the whole team, such as deaths and the end, is drawn with `key_event`.
+
+        The keys are consumed. A model that draws nothing for the team ignores the first.
+        """
+        return self.predict(key, state, action)
+
     @abstractmethod
     def outcome(self, before: State, after: State) -> Outcome:
         """Reward and continuation of the transition between two states."""
