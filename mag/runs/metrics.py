@@ -48,8 +48,8 @@ METRICS = {
     ),
     "models/reconstruction": Metric("Smooth L1 error of the decoded observation, summed over features."),
     "models/reward": Metric(
-        "KL divergence from the reward to the distribution over rewards; with `--models.reward-bins 0` the smooth L1 error of the "
-        "predicted reward, linear beyond `models.reward_threshold`.",
+        "KL divergence from the reward to the distribution over rewards; with `--models.reward-bins 0` the smooth L1 "
+        "error of the predicted reward, linear beyond `models.reward_threshold`.",
         "Small early on, because rewards are rare; what counts is whether rare wins are expected: see `mag diagnose`.",
     ),
     "models/continuation": Metric("Negative log-likelihood of the episode going on."),
