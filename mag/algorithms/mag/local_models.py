@@ -138,12 +138,19 @@ class LocalModels(WorldModel):
 
         With joint events the team's event is drawn first, then each agent's latent given the event.
         """
-        return self.predict_with(jax.random.split(key)[0], key, state, action)
+        return self._predict(jax.random.split(key)[0], key, state, action)
 
     def predict_with(
         self, key_event: PRNGKeyArray, key: PRNGKeyArray, state: ModelState, action: Int[Array, " agents"]
     ) -> ModelState:
-        """See `WorldModel.predict_with`."""
+        """See `WorldModel.predict_with`. A subclass that predicts in its own way shares nothing."""
+        if type(self).predict is not LocalModels.predict:
+            return self.predict(key, state, action)
+        return self._predict(key_event, key, state, action)
+
+    def _predict(
+        self, key_event: PRNGKeyArray, key: PRNGKeyArray, state: ModelState, action: Int[Array, " agents"]
+    ) -> ModelState:
         deter = self.recur(state, action)
         if self.events is None:
             return ModelState(self.draw_prior(key, self.prior_hidden(deter)), deter)

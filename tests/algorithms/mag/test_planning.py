@@ -8,6 +8,7 @@ import pytest
 
 from mag.algorithms.mag.algorithm import MAG
 from mag.algorithms.mag.config import NetworksConfig
+from mag.algorithms.mag.local_models import LocalModels
 from mag.algorithms.mag.model_reward import ModelReward
 from mag.algorithms.mag.planning import planned
 from mag.algorithms.mag.policy import Actor
@@ -75,6 +76,21 @@ def test_an_end_is_neither_sought_nor_shunned_for_what_comes_after(choice):
     # An end that is itself harder to predict is avoided, unless all of 4 trajectories begin with one: 1/16.
     assert share_of_ends(3.0, choice) == pytest.approx(1 / 16, abs=0.02)
     assert share_of_ends(0.5, choice) == pytest.approx(15 / 16, abs=0.02)
+
+
+class Still(LocalModels):
+    """Local models that predict that nothing changes."""
+
+    def predict(self, key, state, action):
+        return super().predict(key, state, action)._replace(stoch=state.stoch)
+
+
+def test_a_subclass_that_predicts_in_its_own_way_is_planned_with():
+    config = default_config("mag", SPEC.name, "debug", "tuned")
+    models = Still(jax.random.key(0), SPEC, config.networks, config.models)
+    state, action = models.initial(), jnp.zeros(SPEC.n_agents, jnp.int32)
+    keys = jax.random.split(jax.random.key(1))
+    np.testing.assert_array_equal(models.predict_with(*keys, state, action).stoch, state.stoch)
 
 
 def test_planning_chooses_how_things_happen_and_not_whether_agents_die():
