@@ -94,11 +94,15 @@ def test_fewer_steps_than_played_but_not_evaluated_there(tmp_path):
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_signals_finish_the_iteration_and_save(tmp_path, signum, code, capsys):
-    handler = signal.getsignal(signum)
-    with pytest.raises(Interrupted) as stopped, signal_in_iteration(3, signum):
-        train(fake_config(), tmp_path)
+    handler = signal.default_int_handler if signum == signal.SIGINT else signal.SIG_DFL
+    before = signal.signal(signum, handler)  # under nohup hangups are ignored
+    try:
+        with pytest.raises(Interrupted) as stopped, signal_in_iteration(3, signum):
+            train(fake_config(), tmp_path)
+        assert signal.getsignal(signum) is handler
+    finally:
+        signal.signal(signum, before)
     assert stopped.value.exit_code == code
-    assert signal.getsignal(signum) is handler
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["3"]
     assert f"saved in {tmp_path}" in capsys.readouterr().out
     assert not (tmp_path / "summary.json").exists()
