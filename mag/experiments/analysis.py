@@ -106,12 +106,10 @@ class Analysis:
         the same process included. The table is empty for other metrics.
         """
         rows = []
-        if self.metric.endswith("/win_rate"):
-            for env, ((_, curve, at), runs), rate in itertools.product(self.envs, self._runs.items(), WIN_RATES):
-                if env != at:
-                    continue
-                each = [reached(self._compared(run, env), self.metric, rate) for run in runs]
-                steps, seconds = np.transpose(each)
+        for (_, curve, env), runs in sorted(self._runs.items(), key=lambda item: self.envs.index(item[0][2])):
+            compared = [self._compared(run, env) for run in runs]
+            for rate in WIN_RATES if self.metric.endswith("/win_rate") else ():
+                steps, seconds = np.transpose([reached(run, self.metric, rate) for run in compared])
                 if np.isfinite(steps).any():
                     count = {"win rate": rate, "reached by": f"{np.isfinite(steps).sum()} of {len(runs)}"}
                     medians = {"environment steps": np.median(steps), "minutes": np.median(seconds) / 60}

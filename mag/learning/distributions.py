@@ -126,6 +126,5 @@ def two_hot_kl(logits: Float[Array, "*batch bins"], target: Float[Array, "*#batc
     share = (target - low) / (high - low)
     logs = jax.nn.log_softmax(logits)
     log_low, log_high = (jnp.take_along_axis(logs, index[..., None], -1)[..., 0] for index in (above - 1, above))
-    weight_low, weight_high = jnp.stack([1 - share, share])
-    negative_entropy = xlogy(weight_low, weight_low) + xlogy(weight_high, weight_high)
-    return negative_entropy - weight_low * log_low - weight_high * log_high
+    negative_entropy = xlogy(1 - share, 1 - share) + xlogy(share, share)
+    return negative_entropy - (1 - share) * log_low - share * log_high

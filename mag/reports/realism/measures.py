@@ -12,7 +12,7 @@ from mag.envs.view import View
 from mag.learning.distributions import distance
 from mag.learning.ppo import reached
 from mag.reports.classifier import held_out_accuracy
-from mag.reports.realism.rollouts import STREAM, Comparison
+from mag.reports.realism.rollouts import STREAM, Comparison, over_before
 
 FEWEST = 100
 """Fewest rollouts at a step for which a classifier is trained."""
@@ -26,13 +26,13 @@ def realism_measures(found: Comparison, view: View | None) -> dict[str, Any]:
     and deaths are weighted by the probability that the episode is still going on in the world model.
     """
     imagined, played, repeated = found.imagined, found.played, found.repeated
-    ended, over = repeated.ended, _over_before(repeated.ended)
+    ended, over = repeated.ended, over_before(repeated.ended)
     goes_on = jnp.cumprod(imagined.continues, axis=1)
     error = distance(imagined.obs, repeated.arrivals.obs)
     columns = {
         "error": _means(error, ~over),
         "estimate": _means(imagined.estimate, ~over),
-        "reward": (played.arrivals.rewards.mean(-1) * ~_over_before(played.ended)).mean(0),
+        "reward": (played.arrivals.rewards.mean(-1) * ~over_before(played.ended)).mean(0),
         "reward_imagined": (imagined.reward * reached(imagined.continues)).mean(0),
         "over": played.ended.mean(0),
         "over_imagined": 1 - goes_on.mean(0),
@@ -61,11 +61,6 @@ def realism_measures(found: Comparison, view: View | None) -> dict[str, Any]:
         result["views_disagree"] = _disagreement(view, imagined.obs[:, -1], ~ended[:, -1])
         result["views_disagree_observed"] = _disagreement(view, found.decoded[:, -1], ~ended[:, -1])
     return result
-
-
-def _over_before(ended: Array) -> Array:
-    """Whether an episode is over before each step, from whether it is at the step."""
-    return jnp.concatenate([jnp.zeros_like(ended[:, :1]), ended[:, :-1]], 1)
 
 
 def _plain(value: Any) -> float | None:

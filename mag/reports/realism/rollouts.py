@@ -102,8 +102,12 @@ class RealEpisode(NamedTuple):
     @property
     def rewards(self) -> Float[Array, " time"]:
         """The team's rewards; 0 where the last step repeats."""
-        repeats = jnp.concatenate([jnp.zeros(1, bool), self.over[:-1]])
-        return jnp.where(repeats, 0.0, self.arrivals.rewards.mean(-1))
+        return jnp.where(over_before(self.over), 0.0, self.arrivals.rewards.mean(-1))
+
+
+def over_before(ended: Bool[Array, "*rollouts time"]) -> Bool[Array, "*rollouts time"]:
+    """Whether an episode is over before each step, from whether it is at the step."""
+    return jnp.concatenate([jnp.zeros_like(ended[..., :1]), ended[..., :-1]], -1)
 
 
 def play(key: PRNGKeyArray, env: Env, agent: Agent, *, limit_ends: bool = False) -> RealEpisode:
