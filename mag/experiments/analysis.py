@@ -1,6 +1,7 @@
 """What the tables and figures of a report show: aligned curves, scores, comparisons."""
 
 import itertools
+from collections import Counter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -115,6 +116,18 @@ class Analysis:
                     medians = {"environment steps": np.median(steps), "minutes": np.median(seconds) / 60}
                     rows.append({"env": env, "curve": curve} | count | medians)
         return pd.DataFrame(rows).replace(np.inf, np.nan)
+
+    def commit_table(self) -> pd.DataFrame:
+        """A row for each environment and curve: the commits of the program that trained its runs, each with the number
+        of its runs. The table is empty where no commit is known.
+        """
+        rows = []
+        for (_, curve, env), runs in sorted(self._runs.items(), key=lambda item: self.envs.index(item[0][2])):
+            counts = Counter(run.commit.iloc[0] for run in runs)
+            named = ", ".join(f"{commit or 'unknown'} ({count})" for commit, count in sorted(counts.items()))
+            rows.append({"env": env, "curve": curve, "commit (runs)": named})
+        known = any(run.commit.iloc[0] for runs in self._runs.values() for run in runs)
+        return pd.DataFrame(rows) if known else pd.DataFrame()
 
     def overall_table(self, kind: str) -> pd.DataFrame:
         """A row for each curve: the statistics over the environments that all curves share."""

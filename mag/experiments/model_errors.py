@@ -16,6 +16,7 @@ import pandas as pd
 from mag.errors import UsageError
 from mag.experiments import statistics
 from mag.experiments.figures import COLOURS
+from mag.experiments.records import Record
 from mag.runs.folder import write_text
 
 ERRORS = "errors.json"
@@ -32,13 +33,15 @@ class RolloutErrors(NamedTuple):
     errors: dict[str, list[float | None]]
     """By kind, `learned` or `true`, a mean error for each step; a kind may be missing. From the step on before which
     every rollout's battle is over, there is none."""
+    commit: str = ""
+    """The commit of the program that trained the run; empty where it is not known."""
 
 
-def measure(path: Path, env: str, algo: str, seed: int) -> RolloutErrors:
-    """The errors of one seed of the run in a folder. Raises UsageError where it cannot be measured."""
+def measure(run: Record) -> RolloutErrors:
+    """The errors of one seed of a run, from its folder. Raises UsageError where it cannot be measured."""
     from mag.reports.realism import rollout_errors  # imports JAX only when something is measured
 
-    return RolloutErrors(env, algo, seed, rollout_errors(path, seed))
+    return RolloutErrors(run.env, run.algo, run.seed, rollout_errors(Path(run.origin), run.seed), run.commit)
 
 
 def write_errors(folder: Path, measured: Sequence[RolloutErrors]) -> Path:

@@ -1,6 +1,7 @@
 """Learning curves read from run folders: one record for each seed of a run."""
 
 import functools
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,8 +21,6 @@ INCIDENTAL = ("steps", "seed", "num_seeds", "workers", "logger", "checkpoint", "
 """Fields and groups of a configuration that do not make another experiment (see `distinguishes`)."""
 DIGITS = 6
 """Significant digits of the values in a curve."""
-REVISION = 7
-"""Digits by which a revision is named."""
 Curve = dict[str, list[int | float | None]]
 """Lists of equal length for `env_steps` and the metrics; None for a missing value."""
 
@@ -50,6 +49,16 @@ class Record(NamedTuple):
     def env_steps(self) -> int:
         """Environment steps of the last test."""
         return int(self.curve["env_steps"][-1] or 0)
+
+    @property
+    def commit(self) -> str:
+        """The commit of the program that trained the run, as `short_commit`; empty where it is not known."""
+        return short_commit((self.about.get("surroundings") or {}).get("revision"))
+
+
+def short_commit(revision: str | None) -> str:
+    """A run's revision with seven digits of each commit, as `6c7b122+changes`; empty where it is not known."""
+    return re.sub(r"\b([0-9a-f]{7})[0-9a-f]{33}\b", r"\1", revision or "")
 
 
 class Loaded(NamedTuple):
@@ -195,14 +204,14 @@ def mixed(records: Iterable[Record]) -> list[str]:
     return sentences
 
 
-def revisions(records: Iterable[Record]) -> list[str]:
-    """A sentence on the environments whose runs are of several revisions of the program, if there are any."""
+def commits(records: Iterable[Record]) -> list[str]:
+    """A sentence on the environments whose runs are of several commits of the program, if there are any."""
     found: dict[str, set[str]] = {}
     for record in records:
-        if revision := (record.about.get("surroundings") or {}).get("revision"):
-            found.setdefault(record.env, set()).add(revision[:REVISION])
+        if record.commit:
+            found.setdefault(record.env, set()).add(record.commit)
     several = [f"{env} {', '.join(sorted(each))}" for env, each in found.items() if len(each) > 1]
-    return [f"runs of several revisions of the program are compared: {'; '.join(several)}"] if several else []
+    return [f"runs of several commits of the program are compared: {'; '.join(several)}"] if several else []
 
 
 @functools.cache

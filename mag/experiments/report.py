@@ -20,14 +20,15 @@ from mag.experiments.model_errors import (
     read_errors,
     write_errors,
 )
-from mag.experiments.records import Record, load_records, mixed, revisions
+from mag.experiments.records import Record, commits, load_records, mixed
 from mag.experiments.study import Study
 from mag.experiments.table import KEYS, METRICS, read_other, to_table
 
 WIN = "eval/win_rate"
 ON_EACH = "improvement_on_each"
 REACH = "reach"
-LONG = (FINAL, AREA, REACH, ON_EACH)
+COMMITS = "commits"
+LONG = (FINAL, AREA, REACH, ON_EACH, COMMITS)
 """Tables that the page keeps closed until the reader opens them."""
 
 
@@ -129,6 +130,8 @@ def write_report(material: Material, out: Path, metric: str | None = None) -> Re
     difference = difference_table(material.errors)
     if not difference.empty:
         heading = "Accumulated error of the models along rollouts, MAMBA's minus MAG's"
+        measured = sorted({each.commit for each in material.errors if each.commit})
+        heading += f" (runs of {', '.join(measured)})" if measured else ""
         tables["model_errors"] = (heading, difference)
         pictures["model_errors"] = (
             f"{heading}, with bootstrap 95 % interval",
@@ -159,13 +162,14 @@ def make_tables(analysis: Analysis) -> dict[str, tuple[str, pd.DataFrame]]:
             f"Pairs of methods on each environment, by the {SCORES[FINAL]}",
             analysis.improvement_on_each(FINAL),
         ),
+        COMMITS: ("Commits of the program that trained the runs", analysis.commit_table()),
     }
 
 
 def make_notes(material: Material, analysis: Analysis) -> list[str]:
-    """Notes for the reader: damaged or missing runs, curves of different options or program revisions, and the
+    """Notes for the reader: damaged or missing runs, curves of different options or program commits, and the
     environment steps up to which runs are compared."""
-    notes = [*material.problems, *mixed(material.records), *revisions(material.records)]
+    notes = [*material.problems, *mixed(material.records), *commits(material.records)]
     if material.missing:
         shown = ", ".join(material.missing[:5]) + (", ..." if len(material.missing) > 5 else "")
         count = len(material.missing)
@@ -289,7 +293,7 @@ def measure_errors(study: Study, runs: Path, results: Path) -> list[str]:
     problems = []
     for each in (found[cell.name] for cell in study.cells if cell.name in found):
         try:
-            measured = measure(Path(each.origin), each.env, each.algo, each.seed)
+            measured = measure(each)
         except UsageError as error:
             problems.append(f"the models of {each.origin}, seed {each.seed}, are not measured: {error}")
         else:

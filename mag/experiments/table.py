@@ -33,13 +33,13 @@ def to_table(records: list[Record], panels: str = "env", curves: tuple[str, ...]
         names = [name_part(field, values[field]) for field in varied if field in values]
         options = ", ".join(f"{name} {as_word(value)}" for name, value in record.options.items())
         frame = pd.DataFrame({name: record.curve.get(name) for name in ("env_steps", *CURVE)}, dtype=float)
-        frame = frame.assign(env_steps=frame.env_steps.astype(int), run=record.origin)
+        frame = frame.assign(env_steps=frame.env_steps.astype(int), run=record.origin, commit=record.commit)
         keys = (str(values.get(panels, "")), ", ".join(names), record.env, record.algo)
         columns = dict(zip(KEYS, (*keys, *record.axes.values(), options, record.seed), strict=True))
         frames.append(frame.assign(**columns))
     if not frames:
         raise UsageError("there is no curve to report; train first")
-    return pd.concat(frames, ignore_index=True)[[*KEYS, "env_steps", *CURVE, "run"]]
+    return pd.concat(frames, ignore_index=True)[[*KEYS, "env_steps", *CURVE, "run", "commit"]]
 
 
 def values_of(record: Record) -> Options:

@@ -6,6 +6,7 @@ import pytest
 from mag.errors import UsageError
 from mag.experiments import model_errors
 from mag.experiments.model_errors import RolloutErrors, difference_table, read_errors, write_errors
+from mag.experiments.records import Record
 from mag.reports import realism
 
 
@@ -68,5 +69,7 @@ def test_errors_come_back_as_they_were_kept(tmp_path):
 
 def test_a_run_is_measured_by_its_rollouts(tmp_path, monkeypatch):
     monkeypatch.setattr(realism, "rollout_errors", lambda path, seed: {"learned": [0.5], "true": [float(seed)]})
-    found = model_errors.measure(tmp_path, "probe/relay", "mag", 3)
-    assert found == RolloutErrors("probe/relay", "mag", 3, {"learned": [0.5], "true": [3.0]})
+    about = {"surroundings": {"revision": "6c7b122" + "0" * 33}}
+    trained = Record("probe/relay", "mag", {}, {}, 3, 100, {"env_steps": [100]}, about, str(tmp_path))
+    found = model_errors.measure(trained)
+    assert found == RolloutErrors("probe/relay", "mag", 3, {"learned": [0.5], "true": [3.0]}, "6c7b122")

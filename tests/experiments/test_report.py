@@ -354,14 +354,22 @@ def test_runs_with_other_options_are_left_out_of_a_study(swept, tmp_path):
     ]
 
 
-def test_runs_of_several_revisions_are_told(swept):
+def test_the_commits_of_the_runs_are_told(swept):
     folder, _ = swept
-    material = of_runs([folder / "runs"])
-    for number, record in enumerate(material.records):
-        record.about["surroundings"] = {**record.about["surroundings"], "revision": f"{number % 2}abcdef01"}
-    material = material._replace(records=[each for each in material.records if each.env == "probe/relay"])
-    notes = make_notes(material, Analysis(to_table(material.records), "eval/win_rate"))
-    assert notes[0] == "runs of several revisions of the program are compared: probe/relay 0abcdef, 1abcdef"
+    records = [each for each in load_records([folder / "runs"])[0] if each.env == "probe/relay"]
+    assert Analysis(to_table(records), "eval/win_rate").commit_table().empty  # none is known
+    first = next(each for each in records if each.algo == "mamba")
+    for record in records:
+        revision = "1" * 40 if record is first else "0" * 40 + "+changes"
+        record.about["surroundings"] = {**record.about["surroundings"], "revision": revision}
+    analysis = Analysis(to_table(records), "eval/win_rate")
+    notes = make_notes(of_runs([folder / "runs"])._replace(records=records), analysis)
+    assert notes[0] == "runs of several commits of the program are compared: probe/relay 0000000+changes, 1111111"
+    told = analysis.commit_table().set_index("curve")["commit (runs)"]
+    assert told["MAMBA"] == "0000000+changes (1), 1111111 (1)" and told["CommNet"] == "0000000+changes (2)"
+    first.about["surroundings"] = None
+    told = Analysis(to_table(records), "eval/win_rate").commit_table().set_index("curve")["commit (runs)"]
+    assert told["MAMBA"] == "unknown (1), 0000000+changes (1)"
 
 
 def test_bands_of_win_rates_end_at_0_and_1(swept):
