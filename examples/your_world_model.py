@@ -82,7 +82,7 @@ class TeamModel(WorldModel):
         foreseen = jax.vmap(self.foresee)(before, action)
         error = bernoulli_nll(foreseen, observed).at[..., -2].set(jnp.square(foreseen - observed)[..., -2])
         predicted = jax.vmap(self.predict)(jax.random.split(key_predict, len(action)), before, action)
-        return OneStep(predicted, observed, error.sum(-1), ~sequence.first.at[0].set(True))
+        return OneStep(predicted, error.sum(-1), ~sequence.lacks_past)
 
     def reader(
         self, key: PRNGKeyArray, sizes: tuple[int, ...], activation: Activation, init: Initialiser = "xavier"
@@ -97,7 +97,8 @@ def make(config: MAGConfig, spec: EnvSpec) -> MAG:
 
 LOCAL_MODELS = (
     *("networks.deterministic", "networks.categoricals", "networks.classes", "networks.attention_layers"),
-    *("networks.dropout", "networks.joint_events", "networks.components", "models.reward_bins"),
+    *("networks.dropout", "networks.joint_events", "networks.components", "networks.stages", "models.reward_bins"),
+    "models.end_factor",
     *("models.reward_threshold", "models.reward_weight", "models.reconstruction_weight", "models.kl_balance"),
 )
 """Options of the local models, which this world model has no use for: a user who gives one is told so."""

@@ -52,6 +52,11 @@ class Arrival(NamedTuple):
     state: Float[Array, " state"] | None
 
     @property
+    def lacks_past(self) -> Any:
+        """Of a sequence `[time]`: where no transition inside it leads to the arrival."""
+        return self.first.at[0].set(True)
+
+    @property
     def rewards(self) -> Any:
         """The rewards with a last axis of agents, of length 1 if the agents share one reward."""
         return self.reward if self.reward.ndim > self.first.ndim else self.reward[..., None]

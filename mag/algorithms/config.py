@@ -28,8 +28,8 @@ class CollectConfig:
     steps: int = number(60, least=1)
     """Steps of each environment in one iteration; in the paper one episode, about 60 steps."""
     time_limit: Literal["end", "cut"] = choice("end")
-    """What a time limit means for learning: an episode's `end`, after which nothing is worth anything, or a `cut`,
-    after which more would have followed."""
+    """What a time limit means for learning: an episode's `end`, after which the value is 0, or a `cut`, after which
+    more would have followed: model-free methods' returns bootstrap there, and MAG's critic skips such sequences."""
     nearest_first: bool = choice(False)
     """Whether each agent is shown its nearest enemy first, in observations and in the actions that attack; if not, all
     agents are shown the enemies in the battle's own order."""

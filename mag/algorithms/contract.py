@@ -81,10 +81,10 @@ class ScoredRollout(NamedTuple):
     reward: Float[Array, " k"]
     """Predicted reward of the transition, mean over agents."""
     continues: Float[Array, " k"]
-    """The same of the transition, as in `Imagination.continues`."""
+    """Predicted probability that the episode goes on after the transition; see `Imagination.continues`."""
     estimate: Float[Array, " k"]
-    """Minus the model reward, mean over agents: the model's error as it predicts it or, with `model_reward.kind ratio`,
-    the log ratio of the state's predicted and true probability."""
+    """Minus the model reward, divided by the number of agents: the mean error that R_m hat predicts or, with
+    `model_reward.kind ratio`, an agent's share of the log ratio of predicted to true probability."""
     value: Float[Array, ""]
     """The critic's value of the real start state, mean over agents, in units of the environment's reward."""
 
@@ -124,8 +124,9 @@ class RollsOut(ModelBased, Protocol):
         """The discount of the critic's values."""
         ...
 
-    def model_reward(self, key: PRNGKeyArray, state: State) -> Any:
-        """The first seed's model reward or, if the algorithm learns none, one fitted to its world model.
+    def model_reward(self, key: PRNGKeyArray, state: State, *, afresh: bool = False) -> Any:
+        """The first seed's model reward; with `afresh`, or if the algorithm learns none, one fitted to its world model
+        as it is now.
 
         `state` has a seed axis. Do not call this under `jit`: it may train. The key is consumed.
         """
@@ -136,6 +137,6 @@ class RollsOut(ModelBased, Protocol):
     ) -> ScoredRollout:
         """A rollout of `length` steps, as in lines 8-14, from the last of the real steps `past`, `[time, ...]`.
 
-        The key is consumed.
+        `model_reward` estimates errors; planning uses the run's own, if it has one. The key is consumed.
         """
         ...

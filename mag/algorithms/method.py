@@ -35,7 +35,7 @@ def enemies_of(spec: "EnvSpec") -> int:
     return 0 if spec.enemies is None else spec.enemies.count
 
 
-def no_changes(about: Any, spec: "EnvSpec | None") -> Changes:
+def no_changes(_: Any, spec: "EnvSpec | None") -> Changes:
     """No options that depend on the environment."""
     return {}
 
@@ -58,7 +58,7 @@ class Method:
     """What each size (`small`, `debug`) changes."""
     recipes: Mapping[str, Changes] = field(default_factory=dict)
     """What each recipe (`tuned`) changes."""
-    facts: Callable[[str, "EnvSpec | None"], Changes] = no_changes
+    published_for: Callable[[str, "EnvSpec | None"], Changes] = no_changes
     """The published numbers that depend on the environment, from the environment's name and, if known, its spec."""
     unused: Callable[[Any], Mapping[str, str]] = nothing_unused
     """Prefixes of options that a configuration does not use or the method does not have, each with the reason, which
@@ -80,10 +80,10 @@ class Method:
         if planner is not None and hasattr(config, "planner"):
             identity["planner"] = planner_config(planner)  # type: ignore[assignment]
         config = dataclasses.replace(config, **identity)  # type: ignore[arg-type]
-        for changes in (self.facts(env, spec), self.recipes.get(recipe, {}), self.sizes.get(size, {})):
+        for changes in (self.published_for(env, spec), self.recipes.get(recipe, {}), self.sizes.get(size, {})):
             config = override(config, without_other_planners(changes, config))
         if recipe == "tuned" and spec is not None:
-            config = override(config, self.tuned_for(config, spec))
+            config = override(config, without_other_planners(self.tuned_for(config, spec), config))
         return config
 
 

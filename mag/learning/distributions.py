@@ -1,4 +1,4 @@
-"""Categorical and Bernoulli formulas shared by the local models, the policies and their losses."""
+"""Distributions and error measures that local models, policies and their losses share."""
 
 from typing import NamedTuple
 

@@ -82,7 +82,7 @@ class MLP(eqx.Module):
 class SplitLinear(eqx.Module):
     """Linear map of two inputs, `concat(left, right) @ weight + bias`, whose weight is kept in two parts.
 
-    Either part of the product can be computed by itself, the left part, of a latent, by look-ups.
+    The products with the two parts can be computed separately; if the left input is a latent, by table look-ups.
     """
 
     left: Float[Array, "lefts outputs"]

@@ -35,7 +35,7 @@ def seed_keys(seed: int, num_seeds: int) -> Key[Array, " seeds"]:
 
 
 def first_seed(arrays: Any) -> Any:
-    """The first seed's part of arrays. To be called inside `jit`, where only the parts that are used are copied."""
+    """The first seed's part of arrays. Inside `jit` only the parts that are used are copied."""
     return jax.tree.map(lambda x: x[0], arrays)
 
 
@@ -125,8 +125,8 @@ def over_seeds(
     9 in 3, 11 one after another; without `mag.runtime.setup`, all run one after another.
 
     Arguments named in `donate` are consumed. Arguments named in `divided`, and the result if `divides`, are sharded
-    over a seed's workers along their first axis; all else is replicated. What `runs_once` is compiled sooner, to slower
-    code. Raises UsageError for more workers than a CPU has threads.
+    over a seed's workers along their first axis; all else is replicated. With `runs_once`, compilation is shorter and
+    the code slower. Raises UsageError for more workers than a CPU has threads.
     """
     grid = device_grid(num_seeds, workers)
     names = list(inspect.signature(function).parameters)

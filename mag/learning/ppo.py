@@ -19,9 +19,9 @@ def lambda_returns(
 ) -> Float[Array, "k agents"]:
     """R_t = r_t + gamma c_t ((1 - lambda) v_{t+1} + lambda R_{t+1}), from R_k = v_k (Dreamer V2, Eq. 4)."""
 
-    def step(following: Array, inputs: tuple) -> tuple[Array, Array]:
+    def step(next_return: Array, inputs: tuple) -> tuple[Array, Array]:
         reward, continues, next_value = inputs
-        mixed = (1 - gae_lambda) * next_value + gae_lambda * following
+        mixed = (1 - gae_lambda) * next_value + gae_lambda * next_return
         current = reward + gamma * continues * mixed
         return current, current
 
@@ -64,14 +64,14 @@ def policy_loss(
     if weight is not None:  # an action of weight 0 may be impossible: infinity times 0
         log_ratio = jnp.where(weight > 0, log_ratio, 0)
     surrogate = mean(clipped_loss(log_ratio, advantage, clip))
-    spread = mean(entropy(logits))
+    mean_entropy = mean(entropy(logits))
     metrics = {
         "policy/loss": surrogate,
-        "policy/entropy": spread,
+        "policy/entropy": mean_entropy,
         "policy/kl": -mean(log_ratio),
         "policy/clipped": mean((jnp.abs(jnp.expm1(log_ratio)) > clip).astype(jnp.float32)),
     }
-    return surrogate - entropy_coefficient * spread, metrics
+    return surrogate - entropy_coefficient * mean_entropy, metrics
 
 
 def weighted_mean(x: Float[Array, "*batch"], weight: Float[Array, "*batch"] | None) -> Float[Array, ""]:
@@ -84,5 +84,12 @@ def normalised(
 ) -> Float[Array, "*batch"]:
     """Advantages with mean 0 and standard deviation 1 over the batches of all workers; elements of weight 0 count
     for neither."""
-    centred = advantage - workers.mean(weighted_mean(advantage, weight))
-    return centred / (jnp.sqrt(workers.mean(weighted_mean(jnp.square(centred), weight))) + 1e-4)
+
+    def mean(x: Array) -> Array:
+        if weight is None:
+            return workers.mean(x.mean())
+        total = workers.mean(weight.sum()) * workers.count
+        return workers.mean((x * weight).sum()) * workers.count / jnp.maximum(total, 1)
+
+    centred = advantage - mean(advantage)
+    return centred / (jnp.sqrt(mean(jnp.square(centred))) + 1e-4)

@@ -13,7 +13,8 @@ from pkgutil import resolve_name
 from typing import Any, Literal
 
 from mag.errors import UsageError
-from mag.options import choice, did_you_mean, module_exists, number
+from mag.options import choice as word
+from mag.options import did_you_mean, module_exists, number
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class ShootingConfig(PlannerConfig):
     """L: trajectories to choose from; in the paper 5 or 4, depending on the map (Table 1)."""
     horizon: int = number(10, least=1)
     """H: steps looked ahead; in the paper 10, 7 or 6, depending on the map (Table 1)."""
-    choice: Literal["best", "proportional", "own"] = choice("best")
+    choice: Literal["best", "proportional", "own"] = word("best")
     """The trajectory chosen: `best`, or `proportional`, drawn with probabilities proportional to the exponentials of
     the returns (importance resampling, correct if the score is a log ratio of probabilities). With `own`, each agent
     chooses the trajectory in which its own model errs least (a Markov game between the models)."""
@@ -76,7 +77,8 @@ class EliteConfig(PlannerConfig):
     horizon: int = number(10, least=1, source=None)
     """H: steps looked ahead."""
     num_elites: int = number(2, least=1, source=None)
-    """Best first states after a round, from which the next round rolls its trajectories."""
+    """Best first states after a round, from which the next round rolls its trajectories; without effect where
+    `num_rounds` is 1."""
     num_rounds: int = number(2, least=1, most=100, source=None)
     """Rounds; with 1 it is random shooting."""
 

@@ -25,7 +25,8 @@ class Plan(NamedTuple):
     state: State
     """First state of the chosen trajectory: the prediction to use for this step."""
     returns: Float[Array, " trajectories *agents"]
-    """Sum of the scores along each trajectory."""
+    """Return of each first state: the sum of the scores along its trajectory, or the mean of such sums where it has
+    several."""
 
 
 @runtime_checkable

@@ -4,12 +4,29 @@ Random shooting scores a first state by one future, so it prefers first states w
 spends later rounds on the best first states alone: it rolls new futures from them and scores each by the mean.
 """
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from mag.planners.contract import Act, Action, Plan, Predict, Score, State, check_at_least_one
 from mag.planners.shooting import returns_from
+
+
+class Tally(NamedTuple):
+    """The returns of each first state so far."""
+
+    total: Float[Array, " trajectories"]
+    futures: Float[Array, " trajectories"]
+    """Number of trajectories in the total."""
+    is_elite: Bool[Array, " trajectories"]
+    """Whether the last round started from it."""
+
+    @property
+    def mean(self) -> Float[Array, " trajectories"]:
+        """The mean return of each first state."""
+        return self.total / self.futures
 
 
 def plan(
@@ -57,19 +74,18 @@ def plan(
     returns = returns_from(keys[-1], first, predict=predict, act=act, score=score, horizon=horizon)
     if returns.ndim != 1:
         raise ValueError("elite resampling scores trajectories for the team: score has to return one number")
-    everyone = jnp.ones(num_trajectories, bool)
 
-    def next_round(carry: tuple[Array, Array, Array], key: PRNGKeyArray) -> tuple[tuple[Array, Array, Array], None]:
-        total, count, _ = carry
-        elites = jax.lax.top_k(total / count, num_elites)[1]
+    def next_round(tally: Tally, key: PRNGKeyArray) -> tuple[Tally, None]:
+        elites = jax.lax.top_k(tally.mean, num_elites)[1]
         chosen = elites[jnp.arange(num_trajectories) % num_elites]
         starts = jax.tree.map(lambda x: x[chosen], first)
         returns = returns_from(key, starts, predict=predict, act=act, score=score, horizon=horizon)
-        return (total.at[chosen].add(returns), count.at[chosen].add(1.0), ~everyone.at[chosen].set(False)), None
+        is_elite = jnp.zeros(num_trajectories, bool).at[chosen].set(True)
+        return Tally(tally.total.at[chosen].add(returns), tally.futures.at[chosen].add(1.0), is_elite), None
 
     round_keys = jax.random.split(jax.random.fold_in(keys[-1], horizon), num_rounds - 1)
-    (total, count, last), _ = jax.lax.scan(next_round, (returns, jnp.ones(num_trajectories), everyone), round_keys)
-    means: Float[Array, " trajectories"] = total / count
+    tally = Tally(returns, jnp.ones(num_trajectories), jnp.ones(num_trajectories, bool))
+    tally, _ = jax.lax.scan(next_round, tally, round_keys)
     # Only elites of the last round are compared: another first state may owe its mean to a single lucky future.
-    best = jnp.argmax(jnp.where(last, means, -jnp.inf))
-    return Plan(jax.tree.map(lambda x: x[best], first), means)
+    best = jnp.argmax(jnp.where(tally.is_elite, tally.mean, -jnp.inf))
+    return Plan(jax.tree.map(lambda x: x[best], first), tally.mean)

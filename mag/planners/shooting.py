@@ -40,8 +40,8 @@ def plan(
             With a score for each agent, the first axis of every array of a state is the agents'.
         num_trajectories: L, at least 1. With 1 the result equals one call of `predict`.
         horizon: H, at least 1.
-        choice: `best`, or `proportional`, which draws a trajectory with probability proportional to the exponential
-            of its return; `own` is `best` with a score for each agent.
+        choice: `best` or `own`: the trajectory with the greatest return, by each agent if scores are;
+            `proportional`: one drawn with probability proportional to the exponential of its return.
 
     Raises:
         ValueError: `num_trajectories` or `horizon` below 1.
@@ -54,8 +54,8 @@ def plan(
         chosen = sample_categorical(jax.random.fold_in(keys[-1], horizon), jnp.moveaxis(returns, 0, -1))
     else:
         chosen = jnp.argmax(returns, 0)
-    own = (chosen, jnp.arange(len(chosen))) if chosen.ndim else chosen
-    return Plan(jax.tree.map(lambda x: x[own], first), returns)  # line 12
+    index = (chosen, jnp.arange(len(chosen))) if chosen.ndim else chosen
+    return Plan(jax.tree.map(lambda x: x[index], first), returns)  # line 12
 
 
 def returns_from(

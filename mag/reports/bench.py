@@ -19,10 +19,10 @@ from jaxtyping import Array, Key, PRNGKeyArray
 
 from mag import envs
 from mag.algorithms.config import RunConfig
-from mag.algorithms.mag.algorithm import MAG, local_models
+from mag.algorithms.mag.algorithm import MAG, make_local_models
 from mag.algorithms.mag.config import MAGConfig, NetworksConfig
 from mag.algorithms.mag.local_models import LocalModels, ModelState
-from mag.algorithms.mag.model_reward import ModelReward
+from mag.algorithms.mag.model_reward import ErrorReward, ModelReward
 from mag.algorithms.mag.policy import Actor
 from mag.algorithms.mag.policy_update import PolicyState, fit_policy, init_policy
 from mag.algorithms.mag.rollout import Rollout, rollout, rollouts
@@ -72,7 +72,7 @@ def reference() -> tuple[MAGConfig, MAG, LocalModels]:
     """MAG at the size at which the official code was timed."""
     config = default_config("mag", "reference/size", "paper", "paper")
     assert isinstance(config, MAGConfig)
-    models = local_models(jax.random.key(0), REFERENCE_SPEC, config)
+    models = make_local_models(jax.random.key(0), REFERENCE_SPEC, config)
     assert isinstance(models, LocalModels)
     return config, MAG(config, REFERENCE_SPEC), models
 
@@ -82,12 +82,12 @@ def planning() -> Result:
     config, algorithm, models = reference()
     keys = jax.random.split(jax.random.key(0), 5)
     actor = Actor(keys[1], models, REFERENCE_SPEC.n_actions, config.networks)
-    model_reward = ModelReward(keys[2], models, hidden=config.networks.hidden, layers=config.model_reward.layers)
+    model_reward = ErrorReward(keys[2], models, hidden=config.networks.hidden, layers=config.model_reward.layers)
     assert isinstance(config.planner, ShootingConfig)
     length, chunk_size = config.rollout.length, algorithm.chunk_size(STARTS)
 
     def play(key: PRNGKeyArray, models: LocalModels, model_reward: ModelReward, actor: Actor) -> Rollout:
-        predict = algorithm.predictor(models, model_reward, actor)
+        predict = algorithm.rollout_predict(models, model_reward, actor)
         starts = _random_states(keys[3], STARTS, config.networks)
         one = partial(rollout, models=models, actor=actor, predict=predict, length=length)
         return rollouts(key, starts, one, chunk_size=chunk_size)

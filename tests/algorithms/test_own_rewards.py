@@ -10,7 +10,7 @@ import pytest
 from mag import envs
 from mag.algorithms.config import EvaluationConfig
 from mag.algorithms.mag.local_models import one_step_predictions
-from mag.algorithms.mag.model_reward import ModelReward
+from mag.algorithms.mag.model_reward import ErrorReward
 from mag.algorithms.mag.replayed import replayed
 from mag.algorithms.registry import default_config, make
 from mag.errors import UsageError
@@ -52,7 +52,7 @@ def test_real_rewards_are_each_agents_own():
 
 
 def test_the_teams_model_reward_is_the_sum_of_the_agents():
-    net = filled(lambda key: ModelReward(key, MODELS, hidden=16, layers=1))
+    net = filled(lambda key: ErrorReward(key, MODELS, hidden=16, layers=1))
     state = random_state(1)
     assert net.score_of_agents(state).shape == (SPEC.n_agents,)
     np.testing.assert_allclose(net.score(state), net.score_of_agents(state).sum(), rtol=1e-6)

@@ -23,7 +23,7 @@ from mag.algorithms.mag.policy_update import (
 from mag.algorithms.mag.rollout import Rollout
 from mag.learning import parallel
 from mag.learning.optimise import Trainable
-from mag.learning.ppo import clipped_loss, lambda_returns
+from mag.learning.ppo import clipped_loss, lambda_returns, normalised
 from tests.support import reference
 from tests.support.small import NETWORKS, SPEC, filled, float64, random_state, small_models
 
@@ -130,6 +130,20 @@ def test_workers_normalise_advantages_over_all_their_batches(batch):
     np.testing.assert_allclose(found.advantage[0], batch.advantage, rtol=1e-4, atol=1e-5)
 
 
+def test_workers_with_unequal_weights_normalise_advantages_as_one():
+    advantage = jnp.array([[[0.0, 2.0], [4.0, 4.0]]])
+    weight = jnp.array([[[1.0, 1.0], [1.0, 0.0]]])
+
+    def shared(advantage, weight):
+        return normalised(advantage, weight, workers=parallel.Workers(2))
+
+    found = parallel.over_seeds(shared, 1, workers=2, divided=("advantage", "weight"), divides=True)(advantage, weight)
+    # The weighted mean is (0 + 2 + 4) / 3 = 2, the variance (4 + 0 + 4) / 3.
+    expected = (np.array([[0, 2], [4, 4]]) - 2) / (np.sqrt(8 / 3) + 1e-4)
+    np.testing.assert_allclose(found[0], expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(normalised(advantage[0], weight[0]), expected, rtol=1e-5, atol=1e-6)
+
+
 def test_imagined_states_may_count_as_far_as_the_episode_goes_on():
     rollouts = random_rollouts(0)._replace(
         continues=jnp.broadcast_to(jnp.array([0.5, 0.2, 0.9])[:, None], (STARTS, LENGTH, SPEC.n_agents)),
@@ -145,9 +159,9 @@ def test_imagined_states_may_count_as_far_as_the_episode_goes_on():
     weighed, values, loss = jax.tree.map(np.asarray, once())
     # The first state is reached for sure, the second with 0.5, the third with 0.5 x 0.2; the second agent is dead.
     reached = np.tile(np.array([1, 0.5, 0.1])[:, None], (STARTS, SPEC.n_agents))
-    np.testing.assert_allclose(weighed.reached, reached, rtol=1e-6)
-    np.testing.assert_allclose(weighed.weight, reached * [1, 0, 1], rtol=1e-6)
-    counted = (weighed.advantage * weighed.weight).sum() / weighed.weight.sum()
+    np.testing.assert_allclose(weighed.critic_weight, reached, rtol=1e-6)
+    np.testing.assert_allclose(weighed.actor_weight, reached * [1, 0, 1], rtol=1e-6)
+    counted = (weighed.advantage * weighed.actor_weight).sum() / weighed.actor_weight.sum()
     np.testing.assert_allclose(counted, 0, atol=1e-5)
     squares = (values - weighed.returns) ** 2
     np.testing.assert_allclose(loss, (squares * reached).sum() / reached.sum() / 2, rtol=1e-5)

@@ -10,7 +10,7 @@ import pytest
 
 from mag.algorithms.mag.config import ModelsConfig, NetworksConfig
 from mag.algorithms.mag.local_models import LocalModels
-from mag.algorithms.mag.model_reward import ModelReward
+from mag.algorithms.mag.model_reward import ErrorReward
 from mag.algorithms.registry import default_config
 from mag.errors import UsageError
 from mag.planners.config import ShootingConfig
@@ -36,7 +36,7 @@ def test_dense_operations_of_one_prediction():
 
 
 def test_dense_operations_of_the_model_reward():
-    model_reward = ModelReward(jax.random.key(0), models(), hidden=256, layers=4)
+    model_reward = ErrorReward(jax.random.key(0), models(), hidden=256, layers=4)
     assert operations.dense(model_reward) == 2 * (1280 * 256 + 3 * 256 * 256 + 256)
 
 

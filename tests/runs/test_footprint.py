@@ -55,6 +55,14 @@ def test_workers_each_have_a_data_set_and_networks_and_share_the_rest():
     assert one["networks"] < four["networks"] < 4 * one["networks"]
 
 
+def test_real_sequences_count_beside_rollouts():
+    tuned = {"rollout.windows": 288, "ppo.weigh_by_continuation": True}
+    alone, beside = (footprint(changes={**tuned, "rollout.replayed": count})["rollouts"] for count in (0, 288))
+    assert beside == 2 * alone
+    # 288 starts x 15 steps, each twice: 3 agents with latent and recurrent state of (32 + 256) x 4 bytes, and 10 masks.
+    assert alone == 2 * 288 * 15 * 3 * (288 * 4 + 10)
+
+
 def test_the_predictions_of_ones_own_planner_are_counted():
     env = "probe/relay"
     default = default_config("mag", env, "debug", "tuned", planner="examples.your_planner")

@@ -39,7 +39,7 @@ class Walk(WorldModel):
         before = jnp.roll(sequence.obs, 1, axis=0)
         predicted = jax.vmap(self.predict)(jax.random.split(key, len(before)), before, sequence.previous_action)
         error = jnp.abs(predicted - sequence.obs).sum(-1)
-        return OneStep(predicted, sequence.obs, error, ~sequence.first.at[0].set(True))
+        return OneStep(predicted, error, ~sequence.lacks_past)
 
     def reader(self, key, sizes, activation, init="xavier"):
         return MLP(key, (2, *sizes), activation, init)

@@ -14,14 +14,14 @@ from mag.algorithms.mag import footprint
 from mag.algorithms.mag.config import MAGConfig, ReplayConfig
 from mag.algorithms.mag.imagination import imagine, scored_rollout
 from mag.algorithms.mag.local_models import LocalModels
-from mag.algorithms.mag.model_reward import ModelReward
+from mag.algorithms.mag.model_reward import ErrorReward, ModelReward
 from mag.algorithms.mag.planning import planned
 from mag.algorithms.mag.policy import Actor, ModelAgent
 from mag.algorithms.mag.policy_update import PolicyState, fit_policy, init_policy
 from mag.algorithms.mag.ratio import RatioReward
-from mag.algorithms.mag.replay import ReplayState, make_replay, size
+from mag.algorithms.mag.replay import ReplayState, items_stored, make_replay
 from mag.algorithms.mag.replayed import newest_sequences, replayed, side_by_side
-from mag.algorithms.mag.rollout import EVERY, Rollout, num_states, resolve_chunk_size, rollout, rollouts, start_states
+from mag.algorithms.mag.rollout import INNER, Rollout, num_states, resolve_chunk_size, rollout, rollouts, start_states
 from mag.algorithms.mag.world_model import Predict, WorldModel
 from mag.envs import EnvSpec
 from mag.learning.optimise import Trainable, fit, make_optimiser
@@ -36,7 +36,7 @@ Loss = tuple[Array, Metrics]
 """A loss, and metrics."""
 
 
-def local_models(key: PRNGKeyArray, spec: EnvSpec, config: MAGConfig) -> WorldModel:
+def make_local_models(key: PRNGKeyArray, spec: EnvSpec, config: MAGConfig) -> WorldModel:
     """The world model of the paper. The key is consumed."""
     return LocalModels(key, spec, config.networks, config.models)
 
@@ -56,12 +56,12 @@ class MAGState(NamedTuple):
 class MAG:
     """MAG, with any world model and any planner; without a planner it is MAMBA."""
 
-    def __init__(self, config: MAGConfig, spec: EnvSpec, make_models: MakeModels = local_models):
+    def __init__(self, config: MAGConfig, spec: EnvSpec, make_models: MakeModels = make_local_models):
         self.config, self.spec, self.make_models = config, spec, make_models
         self.num_seeds, self.workers = config.num_seeds, Workers(config.workers)
         share = dataclasses.replace(config.replay, batch_size=config.replay.batch_size // config.workers)
         self.replay = make_replay(share, config.collect.num_envs)
-        self.start_replay = make_replay(start_windows(config, share), config.collect.num_envs)
+        self.start_replay = make_replay(start_replay_config(config, share), config.collect.num_envs)
         self.models_optimiser, self.model_reward_optimiser = (
             make_optimiser(each.optimiser, each.learning_rate, each.learning_rate_decay, each.max_grad_norm)
             for each in (config.models, config.model_reward)
@@ -101,15 +101,16 @@ class MAG:
         if not self.can_learn(state):
             return state, {}
         models, metrics = self.fit_models(key_models, models, data)  # line 4
-        if model_reward is not None:
-            model_reward, more = self.fit_model_reward(key_reward, model_reward, models.weights, data)  # line 5
-            metrics |= more
+        if model_reward is not None:  # line 5
+            model_reward, reward_metrics = self.fit_model_reward(key_reward, model_reward, models.weights, data)
+            metrics |= reward_metrics
+        score = params_of(model_reward)
         for _ in range(self.config.rollout.num_rollouts):  # line 6
             key_rollouts, key_rollout, key_policy, *_ = self.split(key_rollouts)
-            score = None if model_reward is None else model_reward.params
             model_data = self.rollouts(key_rollout, models.weights, score, policy.actor.params, data)  # lines 7-15
-            policy, more = self.fit_policy(key_policy, policy, model_data)  # lines 16-18, after each rollout
-        return state._replace(models=models, model_reward=model_reward, policy=policy), metrics | more
+            policy, policy_metrics = self.fit_policy(key_policy, policy, model_data)  # lines 16-18, after each rollout
+        metrics |= policy_metrics  # of the last update
+        return state._replace(models=models, model_reward=model_reward, policy=policy), metrics
 
     def compile_ahead(self, threads: Executor, keys: Key[Array, " seeds"]) -> None:
         """See `CompilesAhead`: lines 4 to 18, if the run is long enough to reach them."""
@@ -117,8 +118,7 @@ class MAG:
             return
         state = self.init.shapes(keys)
         key, models, policy, data = state.key, state.models, state.policy, state.data
-        score = None if state.model_reward is None else state.model_reward.params
-        starts = (key, models.weights, score, policy.actor.params, data)
+        starts = (key, models.weights, params_of(state.model_reward), policy.actor.params, data)
         self.rollouts.compile_ahead(threads, lambda: starts)
         self.fit_models.compile_ahead(threads, lambda: (key, models, data))
         if state.model_reward is not None:
@@ -154,7 +154,7 @@ class MAG:
     def fit_model_reward(
         self, key: PRNGKeyArray, model_reward: Trainable, models: WorldModel, data: ReplayState
     ) -> tuple[Trainable, Metrics]:
-        """Line 5: train the predictor of the world model's error. The key is consumed."""
+        """Line 5: train R_m hat on D_e. The key is consumed."""
         loss = self.on_sequences(data, lambda model_reward, key, sequences: model_reward.loss(key, models, sequences))
         batches = self.config.model_reward.batches
         return fit(key, model_reward, loss, self.model_reward_optimiser, batches=batches, workers=self.workers)
@@ -164,20 +164,20 @@ class MAG:
         self,
         key: PRNGKeyArray,
         models: WorldModel,
-        model_reward: ModelReward | RatioReward | None,
+        model_reward: ModelReward | None,
         actor: Actor,
         data: ReplayState,
     ) -> Rollout:
         """Lines 7-15: play inside the world model from states of D_e. The key is consumed."""
         key_sample, key_start, key_rollout, key_real = jax.random.split(self.workers.own_key(key), 4)
         windows = self.start_replay.sample(data, key_sample).experience
-        chosen = slice(self.config.rollout.burn_in, None) if self.config.rollout.windows else EVERY
-        starts = start_states(key_start, models, windows, chosen)
+        positions = slice(self.config.rollout.burn_in, None) if self.config.rollout.windows else INNER
+        starts = start_states(key_start, models, windows, positions)
         one = partial(
             rollout,
             models=models,
             actor=actor,
-            predict=self.predictor(models, model_reward, actor),
+            predict=self.rollout_predict(models, model_reward, actor),
             length=self.config.rollout.length,
             team_reward=self.spec.team_reward,
         )
@@ -200,7 +200,7 @@ class MAG:
         scale = self.config.models.reward_scale
         return replayed(key_observe, models, sequences, burn_in=rollout.burn_in, reward_scale=scale)
 
-    def predictor(self, models: WorldModel, model_reward: ModelReward | RatioReward | None, actor: Actor) -> Predict:
+    def rollout_predict(self, models: WorldModel, model_reward: ModelReward | None, actor: Actor) -> Predict:
         """Lines 10-12: the prediction used in rollouts, planned in MAG, the world model's own in MAMBA."""
         if model_reward is None or self.config.planner.kind == "none":
             return models.predict
@@ -243,7 +243,7 @@ class MAG:
 
     def can_learn(self, state: MAGState) -> bool:
         """See `ModelBased.can_learn`."""
-        steps = int(size(state.data)[0])
+        steps = int(items_stored(state.data)[0])
         items = steps * self.config.collect.num_envs
         return items >= self.config.replay.learning_starts and steps >= max(self.config.lengths_drawn().values())
 
@@ -254,12 +254,11 @@ class MAG:
     def imagine(self, key: PRNGKeyArray, state: MAGState, episode: Arrival, *, observed: int) -> Imagination:
         """See `ModelBased.imagine`; predicted as in rollouts. The key is consumed."""
         models: WorldModel = state.models.weights
-        model_reward = None if state.model_reward is None else state.model_reward.params
         return imagine(
             key,
             episode,
             models=models,
-            predict=self.predictor(models, model_reward, state.policy.actor.params),
+            predict=self.rollout_predict(models, params_of(state.model_reward), state.policy.actor.params),
             observed=observed,
             reward_scale=self.config.models.reward_scale,
         )
@@ -269,9 +268,9 @@ class MAG:
         """See `RollsOut.discount`."""
         return self.config.ppo.gamma
 
-    def model_reward(self, key: PRNGKeyArray, state: MAGState) -> ModelReward | RatioReward:
+    def model_reward(self, key: PRNGKeyArray, state: MAGState, *, afresh: bool = False) -> ModelReward:
         """See `RollsOut.model_reward`. The key is consumed."""
-        fitted = state.model_reward
+        fitted = None if afresh else state.model_reward
         if fitted is None:
             keys = jax.random.split(key, (2, self.num_seeds))
             fitted = self.init_model_reward(keys[0], state.models.weights)
@@ -288,7 +287,7 @@ class MAG:
         self,
         key: PRNGKeyArray,
         state: MAGState,
-        model_reward: ModelReward | RatioReward,
+        model_reward: ModelReward,
         past: Arrival,
         *,
         length: int,
@@ -296,6 +295,7 @@ class MAG:
         """See `RollsOut.scored_rollout`. The key is consumed."""
         models: WorldModel = state.models.weights
         actor = state.policy.actor.params
+        planned_with = model_reward if state.model_reward is None else state.model_reward.params
         return scored_rollout(
             key,
             past,
@@ -303,25 +303,30 @@ class MAG:
             actor=actor,
             critic=state.policy.critic.params,
             model_reward=model_reward,
-            predict=self.predictor(models, model_reward, actor),
+            predict=self.rollout_predict(models, planned_with, actor),
             length=length,
             reward_scale=self.config.models.reward_scale,
         )
 
 
+def params_of(part: Trainable | None) -> Any:
+    """The parameters of a trained part; None where the run has no such part."""
+    return None if part is None else part.params
+
+
 FITS_TO_MEASURE = 100
-"""Calls of line 5 that fit a model reward to a world model trained without one, only to measure the world model."""
+"""Calls of line 5 that fit a model reward afresh, only to measure a world model."""
 
 
-def make_model_reward(key: PRNGKeyArray, models: WorldModel, config: MAGConfig) -> ModelReward | RatioReward:
+def make_model_reward(key: PRNGKeyArray, models: WorldModel, config: MAGConfig) -> ModelReward:
     """An untrained R_m hat of the kind that the configuration names. The key is consumed."""
     hidden, layers = config.networks.hidden, config.model_reward.layers
     if config.model_reward.kind == "ratio":
         return RatioReward(key, models, hidden=hidden, layers=layers, heads=config.networks.heads)
-    return ModelReward(key, models, hidden=hidden, layers=layers)
+    return ErrorReward(key, models, hidden=hidden, layers=layers)
 
 
-def start_windows(config: MAGConfig, share: ReplayConfig) -> ReplayConfig:
+def start_replay_config(config: MAGConfig, share: ReplayConfig) -> ReplayConfig:
     """Options by which a worker draws the sequences for start states; `share` holds those of its training batches."""
     rollout = config.rollout
     if not rollout.windows:

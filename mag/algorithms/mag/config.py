@@ -20,9 +20,9 @@ class ReplayConfig:
     """The environment dataset D_e."""
 
     capacity: int = number(250_000, least=1)
-    """Steps kept, over all parallel environments."""
+    """Items kept, over all parallel environments: an item for each step, and those at an episode's start and end."""
     learning_starts: int = number(500, least=0)
-    """Steps stored before the first update."""
+    """Items stored before the first update."""
     sequence_length: int = number(20, least=3)
     """Steps of a training sequence."""
     batch_size: int = number(40, least=1)
@@ -51,10 +51,16 @@ class NetworksConfig:
     """Whether the prior first draws the episode's end, deaths and a mixture component for the whole team, then each
     agent's latent given these; if not, all variables are drawn independently."""
     stages: int = number(1, least=1)
-    """Groups of a latent's variables that the prior draws one after another, each given the groups before, of all
-    agents; 1 draws all variables independently."""
+    """Groups in which the prior draws a latent's variables; each group is conditioned on all agents' earlier groups
+    (an autoregressive prior). 1 draws all variables independently."""
     components: int = number(1, least=1)
-    """Mixture components of the prior; one is drawn for the whole team. More than one need `joint_events`."""
+    """Mixture components of the prior; one is drawn for the whole team. More than one need `joint_events`; the model
+    reward is then learned from draws of the likeliest component."""
+
+    @property
+    def latent(self) -> int:
+        """Size of an agent's latent as one-hot vectors: variables times classes."""
+        return self.categoricals * self.classes
 
     def check(self) -> None:
         """Raise UsageError where heads or stages do not divide what they share, or a mixture lacks joint events."""
@@ -171,7 +177,8 @@ class RolloutConfig:
 
 @dataclass(frozen=True)
 class ExplorationConfig:
-    """Line 3: training episodes in which the team leans towards some actions; rollouts and greedy play never do."""
+    """Line 3: exploration noise on the logits that lasts a whole episode and is the same for all agents, who then lean
+    towards some actions; rollouts and greedy play have none."""
 
     leaning: float = number(0.0, least=0, most=1)
     """Share of the real training episodes in which the team leans; 0 explores by the policy's own draws alone."""
@@ -214,8 +221,8 @@ class PPOConfig:
     gae_lambda: float = number(0.95, least=0, most=1)
     """Lambda of the lambda-returns."""
     weigh_by_continuation: bool = choice(False)
-    """Whether an imagined state is weighted by the probability that the episode has reached it, and dead agents are
-    left out of the policy's loss; if not, all weigh the same."""
+    """Whether an imagined state is weighted by the probability that the episode has reached it, and agents that the
+    models know to be dead (`networks.joint_events`) are left out of the policy's loss; if not, all weigh the same."""
 
 
 @dataclass(frozen=True)

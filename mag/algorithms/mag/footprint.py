@@ -21,6 +21,7 @@ def estimate(config: MAGConfig, spec: EnvSpec, state: Any, sequences: Any, chunk
     one_state = jax.eval_shape(lambda models: models.initial(), models)
     action = jax.ShapeDtypeStruct((spec.n_agents,), "int32")
     starts = num_starts(config)
+    rows = (starts + config.rollout.replayed) * config.rollout.length
     side_by_side = min(starts, workers * chunk_size)
     loss = size_of_gradient(lambda models, key, batch: models.loss(key, batch), models, key, sequences)
     one, two = (predictions_size(models, (key, one_state, action), count) for count in (1, 2))
@@ -29,7 +30,7 @@ def estimate(config: MAGConfig, spec: EnvSpec, state: Any, sequences: Any, chunk
         "replay": workers * size_of(state.data),
         "networks": workers * (held + loss),
         "planning": side_by_side * config.planner.predictions_at_once * (two - one),
-        "rollouts": 2 * starts * config.rollout.length * (size_of(one_state) + spec.n_actions),
+        "rollouts": 2 * rows * (size_of(one_state) + spec.n_agents * spec.n_actions),
     }
 
 

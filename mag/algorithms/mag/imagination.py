@@ -7,7 +7,6 @@ from jaxtyping import PRNGKeyArray
 from mag.algorithms.contract import Imagination, ScoredRollout
 from mag.algorithms.mag.model_reward import ModelReward
 from mag.algorithms.mag.policy import Actor, Critic
-from mag.algorithms.mag.ratio import RatioReward
 from mag.algorithms.mag.rollout import rollout
 from mag.algorithms.mag.world_model import Predict, State, WorldModel
 from mag.learning.distributions import distance
@@ -61,7 +60,7 @@ def scored_rollout(
     models: WorldModel,
     actor: Actor,
     critic: Critic,
-    model_reward: ModelReward | RatioReward,
+    model_reward: ModelReward,
     predict: Predict,
     length: int,
     reward_scale: float,

@@ -103,9 +103,10 @@ class LocalModels(WorldModel):
 
     def __init__(self, key: PRNGKeyArray, spec: EnvSpec, networks: NetworksConfig, config: ModelsConfig):
         keys = iter(jax.random.split(key, 14))
+        # Folded in, not split off: the other parts keep the parameters they had before these two existed.
         key_events, key_stages = (jax.random.fold_in(key, number) for number in (14, 15))
         hidden, deterministic = networks.hidden, networks.deterministic
-        latent = networks.categoricals * networks.classes
+        latent = networks.latent
 
         def head(outputs: int) -> FeatureMLP:
             return FeatureMLP(next(keys), latent, deterministic, (hidden, hidden, outputs), "elu")
@@ -138,6 +139,8 @@ class LocalModels(WorldModel):
 
         With joint events the team's event is drawn first, then each agent's latent given the event.
         """
+        # The first half of the key draws the event. `_predict` draws the latent with the second half or, without
+        # events, with the whole key.
         return self._predict(jax.random.split(key)[0], key, state, action)
 
     def predict_with(
@@ -279,7 +282,7 @@ class LocalModels(WorldModel):
         self, key: PRNGKeyArray, sizes: tuple[int, ...], activation: Activation, init: Initialiser = "xavier"
     ) -> Reader:
         """See `WorldModel.reader`: an MLP on each agent's own features."""
-        latent = self.networks.categoricals * self.networks.classes
+        latent = self.networks.latent
         return FeatureMLP(key, latent, self.networks.deterministic, sizes, activation, init)
 
     def observe_sequence(self, key: PRNGKeyArray, sequence: Arrival) -> ModelState:
@@ -307,7 +310,7 @@ class LocalModels(WorldModel):
         errors = predictions.errors
         features = sequence.obs.shape[-1]
         error = jnp.stack(errors._replace(reconstruction=errors.reconstruction / features)).sum(0)
-        return OneStep(predictions.prior, predictions.posterior, error, predictions.known)
+        return OneStep(predictions.prior, error, predictions.known)
 
     def _logits(self, x: Float[Array, "*batch latent"]) -> Float[Array, "*batch variables classes"]:
         return x.reshape(*x.shape[:-1], self.networks.categoricals, self.networks.classes)
@@ -351,7 +354,7 @@ def observe_sequence(
     within the sequence the state is reset where an episode starts.
     """
     length = sequence.first.shape[0]
-    fresh = sequence.first.at[0].set(True)
+    fresh = sequence.lacks_past
     keys, alive = jax.random.split(key, length), models.stored_alive(sequence.alive)
     inputs = (keys, models.embed(sequence.obs), sequence.previous_action, fresh, alive)
     state = models.initial()
@@ -375,7 +378,7 @@ def one_step_predictions(models: LocalModels, key: PRNGKeyArray, sequence: Arriv
     """Every one-step prediction of the local models on one sequence, and its error. The key is consumed."""
     key_observe, key_prior = jax.random.split(key)
     posterior_logits, posterior = observe_sequence(models, key_observe, sequence, training=training)
-    hidden, kl, life = expectations(models, posterior_logits, posterior, sequence)
+    hidden, kl, life = prior_terms(models, posterior_logits, posterior, sequence)
     prior = posterior._replace(stoch=models.draw_prior(key_prior, jax.lax.stop_gradient(hidden)))
     obs, action_logits = jax.vmap(models.decode_all)(posterior)
     # stoch_{t-1} for deter_t: rolled by one; what wraps around at t = 0 is not `known`.
@@ -398,10 +401,10 @@ def one_step_predictions(models: LocalModels, key: PRNGKeyArray, sequence: Arriv
         kl=kl,
         life=life,
     )
-    return Predictions(errors, ~sequence.first.at[0].set(True), prior, posterior)
+    return Predictions(errors, ~sequence.lacks_past, prior, posterior)
 
 
-class Expectations(NamedTuple):
+class PriorTerms(NamedTuple):
     """The prior along a sequence, and its errors."""
 
     hidden: Float[Array, "time agents hidden"]
@@ -412,12 +415,12 @@ class Expectations(NamedTuple):
     """See `Errors.life`."""
 
 
-def expectations(
+def prior_terms(
     models: LocalModels,
     posterior_logits: Float[Array, "time agents variables classes"],
     posterior: ModelState,
     sequence: Arrival,
-) -> Expectations:
+) -> PriorTerms:
     """The prior along a sequence, the posterior's KL to it, and the negative log-likelihood of who survives.
 
     In stages, the KL of a group is that given the posterior's draws of the groups before (the chain rule).
@@ -427,12 +430,12 @@ def expectations(
     if events is None:
         hidden = jax.vmap(models.prior_hidden)(deter)
         kl = balanced_kl(posterior_logits, models.prior_logits(hidden, drawn), balance)
-        return Expectations(hidden, kl, jnp.zeros_like(kl))
+        return PriorTerms(hidden, kl, jnp.zeros_like(kl))
     was_alive = jnp.roll(sequence.alive, 1, axis=0)
-    is_open = was_alive & ((sequence.continues > 0) & ~sequence.first.at[0].set(True))[:, None]
-    logs = jax.vmap(events.component_logs)(deter) + jax.vmap(events.life_logs)(deter, sequence.alive, is_open)
-    life = -jax.nn.logsumexp(logs, -1) / models.spec.n_agents
-    weights = jax.nn.log_softmax(logs)  # of the components, given which agents survived
+    is_open = was_alive & ((sequence.continues > 0) & ~sequence.lacks_past)[:, None]
+    log_joint = jax.vmap(events.component_logs)(deter) + jax.vmap(events.life_logs)(deter, sequence.alive, is_open)
+    life = -jax.nn.logsumexp(log_joint, -1) / models.spec.n_agents
+    log_weights = jax.nn.log_softmax(log_joint)  # of the components, given which agents survived
 
     def given(deter: Array, alive: Array) -> Array:
         components = jnp.arange(events.components)
@@ -440,7 +443,7 @@ def expectations(
 
     hidden = jax.vmap(given)(deter, sequence.alive)
     priors = jax.vmap(lambda hidden, drawn: jax.vmap(models.prior_logits, (0, None))(hidden, drawn))(hidden, drawn)
-    kl = jax.vmap(lambda p, q, w: mixture_kl(p, q, w, balance))(posterior_logits, priors, weights)
-    likeliest = jax.vmap(lambda hidden, best: hidden[best])(hidden, weights.argmax(-1))
+    kl = jax.vmap(lambda p, q, w: mixture_kl(p, q, w, balance))(posterior_logits, priors, log_weights)
+    likeliest = jax.vmap(lambda hidden, best: hidden[best])(hidden, log_weights.argmax(-1))
     whole = (len(life), models.spec.n_agents)
-    return Expectations(likeliest, jnp.broadcast_to(kl[:, None], whole), jnp.broadcast_to(life[:, None], whole))
+    return PriorTerms(likeliest, jnp.broadcast_to(kl[:, None], whole), jnp.broadcast_to(life[:, None], whole))

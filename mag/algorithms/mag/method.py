@@ -152,7 +152,7 @@ def tuned_for(config: MAGConfig, spec: "EnvSpec") -> Changes:
     return changes
 
 
-def facts(env: str, spec: "EnvSpec | None") -> Changes:
+def published_for(env: str, spec: "EnvSpec | None") -> Changes:
     """Table 1's L and H on the paper's maps, and the environment's reward scale."""
     family, _, map_name = env.partition("/")
     changes: dict[str, Any] = {} if spec is None else {"models.reward_scale": spec.reward_scale}
@@ -183,5 +183,5 @@ def mamba_config() -> MAGConfig:
 
 SIZES = {"small": SMALL, "debug": DEBUG}
 RECIPES = {"tuned": TUNED}
-MAG = Method("mag", MAGConfig, make, SIZES, RECIPES, facts, unused, tuned_for)
-MAMBA = Method("mamba", mamba_config, make, SIZES, RECIPES, facts, unused, tuned_for)
+MAG = Method("mag", MAGConfig, make, SIZES, RECIPES, published_for, unused, tuned_for)
+MAMBA = Method("mamba", mamba_config, make, SIZES, RECIPES, published_for, unused, tuned_for)

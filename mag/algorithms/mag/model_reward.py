@@ -1,8 +1,9 @@
-"""The model reward R_m: a learned predictor of the local models' own error (line 5; Sec. 3.3 "Approximating R_m").
+"""The model reward R_m, as planning uses it, and R_m hat as a predictor of the local models' error.
 
-From the predicted (prior) state that the agents arrive at, the network predicts each agent's error, a positive number;
-planning maximises minus the sum over agents, or each agent minus its own error (a Markov game).
+Line 5; Sec. 3.3 "Approximating R_m". The other kind, Definition 1's log ratio, is in `mag.algorithms.mag.ratio`.
 """
+
+from abc import abstractmethod
 
 import equinox as eqx
 import jax
@@ -15,7 +16,31 @@ from mag.types import Arrival, Metrics
 
 
 class ModelReward(eqx.Module):
-    """R_m hat, as a network that predicts each local model's error."""
+    """R_m hat: a network that scores the joint states at which predictions arrive; higher is better."""
+
+    @abstractmethod
+    def score(self, state: State) -> Float[Array, ""]:
+        """The model reward of having arrived at a joint state."""
+
+    def score_of_agents(self, state: State) -> Float[Array, " agents"]:
+        """The agents' own model rewards, of which `score` is the sum. Raises NotImplementedError where there are
+        none."""
+        raise NotImplementedError(f"{type(self).__name__} scores the team, not its agents")
+
+    @abstractmethod
+    def after_end(self, mean: Float[Array, "*agents"]) -> Float[Array, "*agents"]:
+        """Score of a planned step after the episode's end, from the mean score of the trajectory's steps before."""
+
+    @abstractmethod
+    def loss(self, key: PRNGKeyArray, models: WorldModel, batch: Arrival) -> tuple[Float[Array, ""], Metrics]:
+        """Line 5: the loss over a batch of sequences `[batch, time, ...]`, and metrics. The key is consumed."""
+
+
+class ErrorReward(ModelReward):
+    """R_m hat that predicts each local model's error, a positive number, from the predicted (prior) state.
+
+    Planning maximises minus the sum over agents, or each agent minus its own error (a Markov game).
+    """
 
     net: Reader
 
@@ -27,16 +52,15 @@ class ModelReward(eqx.Module):
         return self.net(state)[..., 0]
 
     def score(self, state: State) -> Float[Array, ""]:
-        """The model reward of having arrived at a state: minus the predicted error, summed over agents."""
+        """See `ModelReward.score`: minus the predicted error, summed over agents."""
         return -self.error(state).sum()
 
     def score_of_agents(self, state: State) -> Float[Array, " agents"]:
-        """The model rewards of the agents, each minus the predicted error of the agent's own model."""
+        """See `ModelReward.score_of_agents`: minus the predicted error of each agent's own model."""
         return -self.error(state)
 
     def after_end(self, mean: Float[Array, "*agents"]) -> Float[Array, "*agents"]:
-        """Score of a planned step after an episode's end, where nothing is left to err about: the mean score of the
-        trajectory's steps before, so that planning neither seeks ends nor shuns them."""
+        """See `ModelReward.after_end`: the mean itself, so that planning neither seeks ends nor shuns them."""
         return mean
 
     def loss(self, key: PRNGKeyArray, models: WorldModel, batch: Arrival) -> tuple[Float[Array, ""], Metrics]:

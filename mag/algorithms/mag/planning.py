@@ -1,8 +1,9 @@
 """Planning to predict (Sec. 3.3; Algorithm 1, lines 10-12): any planner over any world model, with its model reward.
 
-The model reward prefers what is easy to predict. Left to choose among all predictions, planning therefore also chooses
-whether agents die and episodes end, and changes how often they do. So all first predictions of a plan share what
-happens to the team, drawn once as the models expect it; planning chooses how. Without joint events nothing is shared.
+The model reward is higher where predictions are easy. If planning chose among independent predictions, it would also
+choose whether agents die and episodes end, and so change how often they do. Therefore one event (deaths, the end) is
+drawn from the models for each plan; its L first predictions share this event, and planning chooses the rest. Models
+without joint events share nothing.
 """
 
 from functools import partial
@@ -14,7 +15,6 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from mag.algorithms.mag.model_reward import ModelReward
 from mag.algorithms.mag.policy import Actor, imagine_action
-from mag.algorithms.mag.ratio import RatioReward
 from mag.algorithms.mag.world_model import Predict, State, WorldModel
 from mag.planners.config import PlannerConfig, plan_function, plan_options
 
@@ -22,7 +22,7 @@ EVENT = 0xE7E47
 """Folded into a plan's key for the event that its first predictions share."""
 
 
-class Ahead(NamedTuple):
+class PlannedState(NamedTuple):
     """A state of a planned trajectory, with the scores on the way to it, of the team or `[agents]`."""
 
     state: State
@@ -34,30 +34,26 @@ class Ahead(NamedTuple):
     """Number of these steps; 0 where planning starts."""
 
 
-def planned(
-    planner: PlannerConfig, models: WorldModel, model_reward: ModelReward | RatioReward, actor: Actor
-) -> Predict:
+def planned(planner: PlannerConfig, models: WorldModel, model_reward: ModelReward, actor: Actor) -> Predict:
     """The planner's choice as a prediction of the world model."""
-    score = model_reward.score
-    if planner.scores_each_agent:
-        assert isinstance(model_reward, ModelReward)  # `MAGConfig.check`
-        score = model_reward.score_of_agents
+    score = model_reward.score_of_agents if planner.scores_each_agent else model_reward.score
 
-    def step(key_event: PRNGKeyArray, key: PRNGKeyArray, ahead: Ahead, action: Array) -> Ahead:
+    def step(key_event: PRNGKeyArray, key: PRNGKeyArray, ahead: PlannedState, action: Array) -> PlannedState:
+        # After the first step each trajectory draws an event of its own, with the key that `predict` would use.
         key_event = jnp.where(ahead.steps.max() == 0, key_event, jax.random.split(key)[0])
         state, alive = models.predict_with(key_event, key, ahead.state, action), models.alive(ahead.state)
-        own = score(state)
+        arrived = score(state)
         lasts = jnp.ones((), bool) if alive is None else alive.any()
-        total, steps = ahead.total + jnp.where(lasts, own, 0), ahead.steps + lasts
+        total, steps = ahead.total + jnp.where(lasts, arrived, 0), ahead.steps + lasts
         # Without a score of their own, steps after an end would be no errors at all, and planning would seek ends.
         rest = model_reward.after_end(total / jnp.maximum(steps, 1))
-        return Ahead(state, jnp.where(lasts, own, rest), total, steps)
+        return PlannedState(state, jnp.where(lasts, arrived, rest), total, steps)
 
     def predict(key: PRNGKeyArray, state: State, action: Array) -> State:
         nothing = jnp.zeros(jax.eval_shape(score, state).shape)
         plan = plan_function(planner)(
             key,
-            Ahead(state, nothing, nothing, nothing),
+            PlannedState(state, nothing, nothing, nothing),
             action,
             predict=partial(step, jax.random.fold_in(key, EVENT)),
             act=lambda key, ahead: imagine_action(key, actor, models, ahead.state).action,

@@ -35,10 +35,10 @@ class PolicyBatch(NamedTuple):
     log_prob: Float[Array, "batch agents"]
     returns: Float[Array, "batch agents"]
     advantage: Float[Array, "batch agents"]
-    weight: Float[Array, "batch agents"] | None
-    """Weight of the agent's action in the actor's loss; None: all weigh the same."""
-    reached: Float[Array, "batch agents"] | None
-    """Probability that the episode has reached the state, the weight in the critic's loss; None: all weigh the same."""
+    actor_weight: Float[Array, "batch agents"] | None
+    """Weight of each agent's action in the actor's loss; None: all weigh the same."""
+    critic_weight: Float[Array, "batch agents"] | None
+    """Weight of each agent's value in the critic's loss; None: all weigh the same."""
 
 
 def optimisers(config: PPOConfig) -> tuple[optax.GradientTransformation, optax.GradientTransformation]:
@@ -72,13 +72,13 @@ def actor_loss(
         advantage=batch.advantage,
         clip=clip,
         entropy_coefficient=entropy_coefficient,
-        weight=batch.weight,
+        weight=batch.actor_weight,
     )
 
 
 def critic_loss(critic: Critic, batch: PolicyBatch) -> tuple[Float[Array, ""], Metrics]:
     """Half the squared error of the values, weighted mean over joint states and agents."""
-    loss = 0.5 * weighted_mean(jnp.square(jax.vmap(critic)(batch.state) - batch.returns), batch.reached)
+    loss = 0.5 * weighted_mean(jnp.square(jax.vmap(critic)(batch.state) - batch.returns), batch.critic_weight)
     return loss, {"critic/loss": loss}
 
 
@@ -91,15 +91,21 @@ def policy_batch(critic: Critic, rollouts: Rollout, config: PPOConfig, workers: 
             reward, continues, value, gamma=config.gamma, gae_lambda=config.gae_lambda
         )
     )(rollouts.reward, rollouts.continues, jnp.concatenate([value, bootstrap[:, None]], 1))
-    weight, critic_weight = weights(rollouts) if config.weigh_by_continuation else (None, None)
-    advantage = normalised(returns - value, weight, workers=workers)
+    actor_weight, critic_weight = loss_weights(rollouts) if config.weigh_by_continuation else (None, None)
     batch = PolicyBatch(
-        rollouts.state, rollouts.action, rollouts.avail, rollouts.log_prob, returns, advantage, weight, critic_weight
+        rollouts.state,
+        rollouts.action,
+        rollouts.avail,
+        rollouts.log_prob,
+        returns,
+        advantage=normalised(returns - value, actor_weight, workers=workers),
+        actor_weight=actor_weight,
+        critic_weight=critic_weight,
     )
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), batch)
 
 
-def weights(rollouts: Rollout) -> tuple[Float[Array, "starts k agents"], Float[Array, "starts k agents"]]:
+def loss_weights(rollouts: Rollout) -> tuple[Float[Array, "starts k agents"], Float[Array, "starts k agents"]]:
     """Weights of steps in the actor's loss and in the critic's loss.
 
     A step's weight is the probability that the episode has reached it. If the world model knows which agents are alive,
@@ -153,7 +159,7 @@ def fit_policy(
 
 def rollout_metrics(rollouts: Rollout, returns: Float[Array, "steps agents"]) -> Metrics:
     """Means over the imagined steps that the episode reaches."""
-    weight = weights(rollouts)[1]
+    weight = loss_weights(rollouts)[1]
     if rollouts.imagined is not None:
         weight = weight * rollouts.imagined[..., None]
     means = {

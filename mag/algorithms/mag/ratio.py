@@ -8,18 +8,18 @@ classifier's logit is the ratio. Unlike errors of single agents, the ratio detec
 agent but impossible together.
 """
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from mag.algorithms.mag.model_reward import ModelReward
 from mag.algorithms.mag.world_model import Reader, State, WorldModel
 from mag.learning.distributions import bernoulli_nll
 from mag.learning.networks import MLP, AgentAttention
 from mag.types import Arrival, Metrics
 
 
-class RatioReward(eqx.Module):
+class RatioReward(ModelReward):
     """R_m hat: log of the true over the predicted probability of a joint state, given the past and the joint action.
 
     The recurrent part of a joint state encodes the past, and is the same in real and predicted states.
@@ -36,12 +36,12 @@ class RatioReward(eqx.Module):
         self.evidence = MLP(keys[2], (hidden,) * layers + (1,), "elu")
 
     def score(self, state: State) -> Float[Array, ""]:
-        """The model reward of having arrived at a state: the log ratio."""
+        """See `ModelReward.score`: the log ratio."""
         hidden = self.attention(jax.nn.elu(self.embed(state)))
         return self.evidence(hidden)[..., 0].sum()
 
     def after_end(self, mean: Float[Array, ""]) -> Float[Array, ""]:
-        """Score of a planned step after an episode's end: 0, for what is certain is as likely predicted as true."""
+        """See `ModelReward.after_end`: 0, for what is certain is as likely predicted as true."""
         return jnp.zeros_like(mean)
 
     def loss(self, key: PRNGKeyArray, models: WorldModel, batch: Arrival) -> tuple[Float[Array, ""], Metrics]:

@@ -38,6 +38,6 @@ def make_replay(config: ReplayConfig, num_envs: int) -> TrajectoryBuffer:
     )
 
 
-def size(replay: ReplayState) -> Any:
+def items_stored(replay: ReplayState) -> Any:
     """Items stored by each environment."""
     return jnp.where(replay.is_full, replay.experience.first.shape[-1], replay.current_index)

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
-from mag.algorithms.mag.replay import ReplayState, size
+from mag.algorithms.mag.replay import ReplayState, items_stored
 from mag.algorithms.mag.rollout import Rollout
 from mag.algorithms.mag.world_model import WorldModel
 from mag.types import Arrival
@@ -23,7 +23,7 @@ def newest_sequences(key: PRNGKeyArray, data: ReplayState, *, count: int, length
     """
     key_env, key_age = jax.random.split(key)
     num_envs, capacity = data.experience.first.shape
-    starts = jnp.maximum(jnp.minimum(size(data), newest) - length + 1, 1)
+    starts = jnp.maximum(jnp.minimum(items_stored(data), newest) - length + 1, 1)
     age = length + jax.random.randint(key_age, (count,), 0, starts)
     index = (data.current_index - age[:, None] + jnp.arange(length)) % capacity
     env = jax.random.randint(key_env, (count, 1), 0, num_envs)
@@ -35,8 +35,7 @@ def replayed(
 ) -> Rollout:
     """Real sequences `[count, burn_in + k + 1, ...]` as rollouts `[count, k, ...]`. The key is consumed.
 
-    A sequence whose transitions come to a time limit that cuts the episode gets weight 0, by counting all of its agents
-    as dead.
+    A sequence in which a time limit cuts an episode has weight 0: its `alive` is false throughout.
     """
     keys = jax.random.split(key, len(sequences.first))
     states = jax.vmap(models.observe_sequence)(keys, sequences)

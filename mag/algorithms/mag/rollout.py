@@ -33,19 +33,19 @@ class Rollout(NamedTuple):
     """The state after the k-th step: the bootstrap."""
 
 
-EVERY = slice(1, -1)
-"""The posteriors of a sequence from which the reference starts rollouts: all but the first, which has seen a single
+INNER = slice(1, -1)
+"""Positions of a sequence at which the reference starts rollouts: all but the first, whose posterior has seen a single
 observation, and the last; 18 of 20."""
 
 
-def start_states(key: PRNGKeyArray, models: WorldModel, sequences: Arrival, chosen: slice = EVERY) -> State:
-    """Line 7: the chosen posteriors of a batch of sequences `[batch, time, ...]`, as `[starts, ...]`.
+def start_states(key: PRNGKeyArray, models: WorldModel, sequences: Arrival, positions: slice = INNER) -> State:
+    """Line 7: the posteriors at these positions of a batch of sequences `[batch, time, ...]`, as `[starts, ...]`.
 
     The key is consumed.
     """
     keys = jax.random.split(key, sequences.first.shape[0])
     states = jax.vmap(models.observe_sequence)(keys, sequences)
-    return jax.tree.map(lambda x: x[:, chosen].reshape(-1, *x.shape[2:]), states)
+    return jax.tree.map(lambda x: x[:, positions].reshape(-1, *x.shape[2:]), states)
 
 
 def rollout(
@@ -77,7 +77,7 @@ def rollout(
             continues=outcome.continues,
             alive=models.alive(state),
             imagined=None,
-            last=next_state,
+            last=None,  # set below: the state after the k-th step
         )
         return next_state, item  # line 13
 
@@ -86,11 +86,11 @@ def rollout(
 
 
 def rollouts(
-    key: PRNGKeyArray, starts: State, one: Callable[[PRNGKeyArray, State], Rollout], *, chunk_size: int
+    key: PRNGKeyArray, starts: State, one_rollout: Callable[[PRNGKeyArray, State], Rollout], *, chunk_size: int
 ) -> Rollout:
-    """Lines 8-14: `one` rollout from each start, `chunk_size` at once: `[starts, k, ...]`. The key is consumed."""
+    """Lines 8-14: `one_rollout` from each start, `chunk_size` at once: `[starts, k, ...]`. The key is consumed."""
     keys = jax.random.split(key, num_states(starts))
-    return jax.lax.map(lambda each: one(*each), (keys, starts), batch_size=min(chunk_size, len(keys)))
+    return jax.lax.map(lambda each: one_rollout(*each), (keys, starts), batch_size=min(chunk_size, len(keys)))
 
 
 def num_states(states: State) -> int:

@@ -1,7 +1,6 @@
-"""Draws in stages: the prior draws a latent's variables in groups, each group given those before it, of all agents.
+"""An autoregressive prior: a latent's variables are drawn in groups, each conditioned on all agents' earlier groups.
 
-Variables that are drawn independently do not fit together, within an agent and between agents. With stages, the later
-variables of all agents know what the earlier ones say.
+Variables that are drawn independently do not fit together, within an agent and between agents.
 """
 
 from collections.abc import Callable
@@ -32,7 +31,7 @@ class Stages(eqx.Module):
     classes: int = eqx.field(static=True)
 
     def __init__(self, key: PRNGKeyArray, config: NetworksConfig):
-        shape = (config.categoricals * config.classes, config.hidden)
+        shape = (config.latent, config.hidden)
         own, others = jax.random.normal(key, (2, *shape)) / config.categoricals**0.5
         self.given_own, self.given_others = own, others
         self.count, self.classes = config.stages, config.classes
@@ -44,7 +43,7 @@ class Stages(eqx.Module):
         hidden: Float[Array, "*batch agents hidden"],
         drawn: Int[Array, "*batch agents categoricals"],
     ) -> Float[Array, "*batch agents categoricals classes"]:
-        """Logits of all variables, each group's given what `drawn` says of the groups before."""
+        """Logits of every group, conditioned on the earlier groups in `drawn`."""
         groups = jnp.split(drawn, self.count, -1)
         return self._in_order(output, hidden, lambda stage, logits: groups[stage])[0]
 

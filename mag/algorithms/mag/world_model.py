@@ -37,8 +37,6 @@ class OneStep(NamedTuple):
 
     predicted: State
     """The arrived-at states as predicted (prior), `[time, agents, ...]`."""
-    observed: State
-    """The same states given the observation (posterior)."""
     error: Float[Array, "time agents"]
     """Error of each agent's local model: the target of the model reward."""
     known: Bool[Array, " time"]
@@ -46,7 +44,7 @@ class OneStep(NamedTuple):
 
 
 class WorldModel(eqx.Module):
-    """Local models of all agents, written for one joint state and batched with `vmap`."""
+    """A model of all agents' next states and of what a transition brings, for one joint state; batched with `vmap`."""
 
     @abstractmethod
     def initial(self) -> State:
@@ -107,7 +105,7 @@ class WorldModel(eqx.Module):
 
         The first arrival has no past; within the sequence the state is reset where an episode starts.
         """
-        fresh = sequence.first.at[0].set(True)
+        fresh = sequence.lacks_past
 
         def step(state: State, inputs: tuple[PRNGKeyArray, Arrival]) -> tuple[State, State]:
             key, arrival = inputs

@@ -166,7 +166,7 @@ class OnPolicy:
         agent = jax.eval_shape(self.agent, state)
         carry = jax.eval_shape(lambda agent, key: agent.initial_carry(key), agent, key)
         segment = jax.eval_shape(lambda carry: empty_segment(carry, self.spec, config.collect.steps), carry)
-        one = size_of_gradient(replay, state.network.params, segment) - size_of(state.network.params)
+        one = size_of_gradient(unroll, state.network.params, segment) - size_of(state.network.params)
         envs = config.collect.num_envs
         return {
             "segments": 3 * envs * size_of(segment),
@@ -274,10 +274,10 @@ def recur(network: Network, carry: Carry, encoded: Any, step: Arrival) -> Carry:
     return network.recur(carry, encoded, step)
 
 
-def replay(
+def unroll(
     network: Network, segment: Segment
 ) -> tuple[Float[Array, "time_plus_1 agents actions"], Float[Array, "time_plus_1 agents"]]:
-    """Logits and values at every item of a segment, with recurrent states from its start and the draws made in play."""
+    """Logits and values at every item of a segment, recomputed from its start with the draws made in play."""
 
     def step(carried: tuple[Carry, PRNGKeyArray], inputs: tuple[Any, Arrival]) -> tuple[Any, Any]:
         carry = recur(network, carried[0], *inputs)
@@ -331,9 +331,9 @@ def learning_batch(
     """Returns and advantages of segments `[envs, ...]`; `target` gives the values to bootstrap from."""
 
     def one(segment: Segment) -> SegmentBatch:
-        logits, value = replay(network, segment)
+        logits, value = unroll(network, segment)
         logs = jax.vmap(behaviour, (0, 0, None))(logits[:-1], segment.arrivals.avail[:-1], epsilon)
-        bootstrap = value if target is None else replay(target, segment)[1]
+        bootstrap = value if target is None else unroll(target, segment)[1]
         returns = segment_returns(bootstrap, segment, config)
         weight = (segment.has_next[:, None] & segment.arrivals.alive[:-1]).astype(value.dtype)
         return SegmentBatch(segment, log_prob(logs, actions(segment)), returns, returns - value[:-1], weight)
@@ -346,7 +346,7 @@ def loss(
     network: Network, batch: SegmentBatch, config: LearningConfig, epsilon: Float[Array, ""]
 ) -> tuple[Float[Array, ""], Metrics]:
     """PPO's clipped loss and half the squared error of the values, both over living agents."""
-    logits, value = jax.vmap(partial(replay, network))(batch.segment)
+    logits, value = jax.vmap(partial(unroll, network))(batch.segment)
     avail = batch.segment.arrivals.avail[:, :-1]
     logs = jax.vmap(jax.vmap(behaviour, (0, 0, None)), (0, 0, None))(logits[:, :-1], avail, epsilon)
     policy, metrics = policy_loss(

@@ -41,8 +41,8 @@ TUNED: Changes = {
 """Many environments, and PPO's update for all three methods, because PPO uses each step several times.
 
 The entropy bonus takes the place of G2A's random actions. CommNet keeps its small value coefficient, as policy and
-value share its network; no other coefficient was tried. A time limit is a cut: as an
-end it serves Attention-PPO no better.
+value share its network; no other coefficient was tried. A time limit is a cut;
+ending episodes there is no better for Attention-PPO.
 """
 
 DEBUG: Changes = {
@@ -55,7 +55,7 @@ DEBUG: Changes = {
 """For tests of a few seconds: everything runs, nothing is learned."""
 
 
-def facts(env: str, spec: "EnvSpec | None") -> Changes:
+def published_for(env: str, spec: "EnvSpec | None") -> Changes:
     """The environment's reward scale."""
     return {} if spec is None else {"learning.reward_scale": spec.reward_scale}
 
@@ -126,7 +126,7 @@ ATTENTION_PPO = Method(
         "debug": {**DEBUG, "networks.hidden": 16, "networks.heads": 2, "learning.epochs": 2, "learning.minibatches": 2},
     },
     recipes={"tuned": TUNED},
-    facts=facts,
+    published_for=published_for,
     unused=no_models,
     tuned_for=nearest_of_several,
 )
@@ -136,7 +136,7 @@ COMMNET = Method(
     make=make_with("mag.algorithms.on_policy.commnet:CommNet"),
     sizes={"small": {"networks.hidden": 64}, "debug": {**DEBUG, "networks.hidden": 16, "networks.rounds": 2}},
     recipes={"tuned": TUNED},
-    facts=facts,
+    published_for=published_for,
     unused=one_network,
     tuned_for=nearest_of_several,
 )
@@ -155,7 +155,7 @@ G2A = Method(
         },
     },
     recipes={"tuned": TUNED},
-    facts=facts,
+    published_for=published_for,
     unused=no_models,
     tuned_for=nearest_of_several,
 )

@@ -36,16 +36,25 @@ def check_compared(run: Trained) -> None:
         )
 
 
-def realism(run: Trained, *, rollouts: int, length: int = LENGTH) -> dict[str, Any]:
+def realism(run: Trained, *, rollouts: int, length: int = LENGTH, afresh: bool = False) -> dict[str, Any]:
     """The realism of the world model of a run's first seed, over about `rollouts` rollouts (see `realism_measures`).
 
-    Raises UsageError where the run cannot be compared with the simulator, or episodes are too short.
+    With `afresh` a model reward fitted now estimates the errors, not the run's own. Raises UsageError where the run
+    cannot be compared with the simulator, or episodes are too short.
     """
     check_compared(run)
     algorithm, player, learner = cast(Any, run.algorithm), cast(JaxPlayer, run.player), run.state.learner
-    agent = algorithm.agent(learner)
-    seed, limit_ends = run.config.seed, run.config.collect.time_limit == "end"
-    found = compare_rollouts(algorithm, agent, player.env, learner, seed, rollouts, length, limit_ends=limit_ends)
+    found = compare_rollouts(
+        algorithm,
+        algorithm.agent(learner),
+        player.env,
+        learner,
+        seed=run.config.seed,
+        rollouts=rollouts,
+        length=length,
+        limit_ends=run.config.collect.time_limit == "end",
+        afresh=afresh,
+    )
     if not found.known.any():
         raise UsageError(f"no episode of {run.config.env} was longer than {PAST} steps; nothing to roll out from")
     found = jax.tree.map(lambda x: x[found.known], found)
@@ -53,7 +62,7 @@ def realism(run: Trained, *, rollouts: int, length: int = LENGTH) -> dict[str, A
 
 
 def rollout_errors(path: Path, seed: int, rollouts: int = 512) -> dict[str, list[float | None]]:
-    """The mean error at each step of rollouts (Fig. 3) in the models of one seed of a run: `learned` by the model
-    reward, `true` by the simulator."""
-    rows = realism(load_seed(path, seed), rollouts=rollouts)["by_steps_ahead"]
+    """The mean error at each step of rollouts (Fig. 3) in the models of one seed of a run: `learned` by a model reward
+    that is fitted afresh, for every method in the same way, `true` by the simulator."""
+    rows = realism(load_seed(path, seed), rollouts=rollouts, afresh=True)["by_steps_ahead"]
     return {"learned": [row["estimate"] for row in rows], "true": [row["error"] for row in rows]}

@@ -65,13 +65,15 @@ def compare_rollouts(
     length: int,
     *,
     limit_ends: bool = False,
+    afresh: bool = False,
 ) -> Comparison:
     """Rollouts of `length` steps from real episodes, and the simulator's steps from the same states.
 
-    With `limit_ends` learning takes a time limit as an end, after which nothing is missing from a return.
+    With `limit_ends` learning takes a time limit as an end, after which nothing is missing from a return. With `afresh`
+    the errors are estimated by a model reward that is fitted now; planning keeps the run's own.
     """
     key_reward, key_play = jax.random.split(jax.random.fold_in(jax.random.key(seed), STREAM))
-    model_reward = algorithm.model_reward(key_reward, state)
+    model_reward = algorithm.model_reward(key_reward, state, afresh=afresh)
 
     def of_one_episode(key: PRNGKeyArray, state: Any, agent: Agent, model_reward: Any) -> Comparison:
         keys = jax.random.split(key, 2)

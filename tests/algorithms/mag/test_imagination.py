@@ -5,10 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mag.algorithms.mag.imagination import imagine
+from mag.algorithms.mag.imagination import imagine, scored_rollout
 from mag.algorithms.mag.local_models import ModelState
+from mag.algorithms.mag.model_reward import ErrorReward
+from mag.algorithms.mag.policy import Actor, Critic
 from mag.learning.distributions import smooth_l1
-from tests.support.small import SPEC, random_batch, small_models
+from tests.support.small import NETWORKS, SPEC, filled, random_batch, small_models
+from tests.support.walk import Walk
 
 KEY = jax.random.key(0)
 MODELS = small_models()
@@ -80,3 +83,25 @@ def test_rewards_are_in_the_environments_units(found):
         lambda: imagine(KEY, EPISODE, models=MODELS, predict=MODELS.predict, observed=OBSERVED, reward_scale=1.0)
     )()
     np.testing.assert_allclose(half.reward, 2 * found.reward, rtol=1e-5)
+
+
+def test_a_scored_rollout_reads_the_states_arrived_at():
+    models = Walk(jnp.zeros((SPEC.n_agents, 2)), jnp.asarray(1.0))
+    actor = filled(lambda key: Actor(key, models, SPEC.n_actions, NETWORKS))
+    critic = filled(lambda key: Critic(key, models, NETWORKS))
+    model_reward = filled(lambda key: ErrorReward(key, models, hidden=4, layers=1))
+    past = EPISODE._replace(obs=EPISODE.obs[..., :2])
+
+    @jax.jit
+    def roll_out(past):
+        networks = {"models": models, "actor": actor, "critic": critic, "model_reward": model_reward}
+        return scored_rollout(KEY, past, **networks, predict=models.predict, length=4, reward_scale=2.0)
+
+    found = roll_out(past)
+    # A walk's state is its observation; the reward is the sum of an agent's move, the continuation exp(-|x|^2).
+    at = np.concatenate([past.obs[-1:], found.obs])
+    np.testing.assert_allclose(found.reward, np.diff(at, axis=0).sum(-1).mean(-1) / 2, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found.continues, np.exp(-(at[1:] ** 2).sum(-1)).mean(-1), rtol=1e-4, atol=1e-6)
+    errors = np.array([np.mean(model_reward.error(obs)) for obs in found.obs])
+    np.testing.assert_allclose(found.estimate, errors, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found.value, critic(past.obs[-1]).mean() / 2, rtol=1e-4, atol=1e-6)

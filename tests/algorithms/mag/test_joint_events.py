@@ -11,7 +11,7 @@ import pytest
 
 from mag.algorithms.mag.config import ModelsConfig, NetworksConfig
 from mag.algorithms.mag.joint_events import Event, mixture_kl
-from mag.algorithms.mag.local_models import LocalModels, observe_sequence
+from mag.algorithms.mag.local_models import LocalModels, observe_sequence, one_step_predictions
 from mag.envs import EnvSpec
 from mag.learning.distributions import kl_categorical
 from mag.learning.optimise import Trainable, fit, make_optimiser
@@ -173,3 +173,24 @@ def test_mixture_takes_the_component_that_fits():
 
 def test_initial_state_is_alive():
     assert untrained().initial().alive.all()
+
+
+def test_survival_is_learned_of_the_living_while_the_episode_lasts():
+    models = untrained()
+    alive = jnp.array([[1, 1], [1, 0], [1, 0], [0, 0]], bool)
+    sequence = coin_sequence(jax.random.key(0), 4)._replace(alive=alive, continues=jnp.array([1.0, 1.0, 1.0, 0.0]))
+    found = one_step_predictions(models, jax.random.key(1), sequence, training=False)
+    logit = np.asarray(jax.vmap(lambda deter: models.events.life_logits(deter, jnp.int32(0)))(found.posterior.deter))
+    nll = np.logaddexp(0, np.where(alive, -logit, logit))
+    # Arrival 0 has no past. Before arrival 1 both lived, before 2 only agent 0; 3 is the end. The team's error over 2:
+    expected = np.array([0, nll[1].sum() / 2, nll[2, 0] / 2, 0])
+    np.testing.assert_allclose(found.errors.life, np.stack([expected, expected], 1), rtol=1e-5, atol=1e-6)
+    assert (found.errors.available_actions[3] == 0).all() and (found.errors.available_actions[:3] > 0).all()
+
+
+def test_an_episode_goes_on_while_an_agent_lives():
+    models = untrained()
+    one_lives = models.initial()._replace(alive=jnp.array([True, False]))
+    none_lives = one_lives._replace(alive=jnp.zeros(2, bool))
+    assert models.outcome(one_lives, one_lives).continues.tolist() == [1, 1]
+    assert models.outcome(one_lives, none_lives).continues.tolist() == [0, 0]

@@ -4,8 +4,10 @@ import dataclasses
 import functools
 import math
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,6 +23,7 @@ from mag.algorithms.on_policy.algorithm import OnPolicy
 from mag.algorithms.registry import ALGORITHMS, default_config, make
 from mag.errors import UsageError
 from mag.learning.optimise import MovingAverage, Trainable
+from mag.options import override
 from mag.play.collecting import Played
 from mag.runs.setup import RunState, set_up
 from mag.runtime import own_cores
@@ -126,6 +129,23 @@ def run(request):
 @pytest.fixture(scope="module", params=["mag", "mamba"])
 def mag_run(request):
     return run_of(request.param, 3)
+
+
+@pytest.mark.slow
+def test_a_model_reward_fitted_afresh_does_not_depend_on_the_runs_own(mag_run):
+    algorithm, learner = mag_run.algorithm, mag_run.state.learner
+    one, other = (
+        algorithm.model_reward(jax.random.key(0), each, afresh=True)
+        for each in (
+            learner,
+            learner._replace(model_reward=None),
+        )
+    )
+    assert eqx.tree_equal(one, other)
+    if learner.model_reward is not None:
+        own = algorithm.model_reward(jax.random.key(0), learner)
+        assert eqx.tree_equal(own, jax.tree.map(lambda x: x[0], learner.model_reward.params))
+        assert not eqx.tree_equal(own, one)
 
 
 @pytest.mark.slow
@@ -382,3 +402,13 @@ def test_nothing_is_compiled_twice(mag_run):
     if mag_run.algorithm.config.algo == "mamba":
         expected["fit_model_reward"] = 0
     assert compiled == expected and mag_run.setup.player.collect.function._cache_size() == 1
+
+
+@pytest.mark.parametrize(("steps", "can"), [(8, False), (9, True)])
+def test_learning_waits_for_one_whole_sequence(steps, can):
+    changes = {"replay.learning_starts": 0, "replay.sequence_length": 9}
+    config = override(default_config("mag", ENV, "debug", "paper"), changes)
+    experience = SimpleNamespace(first=jnp.zeros((1, config.collect.num_envs, 500)))
+    data = SimpleNamespace(is_full=jnp.array([False]), current_index=jnp.array([steps]), experience=experience)
+    state = MAGState(key=None, models=None, model_reward=None, policy=None, data=data)
+    assert make(config, envs.spec(ENV)).can_learn(state) == can

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from mag.algorithms.mag.local_models import one_step_predictions
-from mag.algorithms.mag.model_reward import ModelReward
+from mag.algorithms.mag.model_reward import ErrorReward
 from tests.algorithms.mag.test_local_models import MODELS, sequences
 from tests.support import reference
 from tests.support.small import NETWORKS, SPEC, filled, float64, random_batch, random_state
 
 KEY = jax.random.key(0)
-NET = filled(lambda key: ModelReward(key, MODELS, hidden=NETWORKS.hidden, layers=4))
+NET = filled(lambda key: ErrorReward(key, MODELS, hidden=NETWORKS.hidden, layers=4))
 BATCH = random_batch(1, [[0, 0, 1, 0], [1, 0, 0, 0]])
 
 

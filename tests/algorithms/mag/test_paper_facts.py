@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mag.algorithms.mag.local_models import LocalModels
-from mag.algorithms.mag.model_reward import ModelReward
+from mag.algorithms.mag.model_reward import ErrorReward
 from mag.algorithms.mag.policy import Actor, Critic
 from mag.algorithms.on_policy.attention_ppo import AttentionPPO
 from mag.algorithms.on_policy.commnet import CommNet
@@ -79,7 +79,7 @@ def test_parts_of_the_local_models(part, parameters):
 
 def test_model_reward_has_four_hidden_layers():
     net = shapes(
-        lambda key: ModelReward(key, MODELS, hidden=PAPER.networks.hidden, layers=PAPER.model_reward.layers)
+        lambda key: ErrorReward(key, MODELS, hidden=PAPER.networks.hidden, layers=PAPER.model_reward.layers)
     ).net
     assert (net.first.left.shape, net.first.right.shape) == ((1024, 256), (256, 256))
     assert [layer.weight.shape for layer in net.rest.layers] == [(256, 256)] * 3 + [(256, 1)]

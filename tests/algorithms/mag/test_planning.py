@@ -9,7 +9,7 @@ import pytest
 from mag.algorithms.mag.algorithm import MAG
 from mag.algorithms.mag.config import NetworksConfig
 from mag.algorithms.mag.local_models import LocalModels
-from mag.algorithms.mag.model_reward import ModelReward
+from mag.algorithms.mag.model_reward import ErrorReward
 from mag.algorithms.mag.planning import planned
 from mag.algorithms.mag.policy import Actor
 from mag.algorithms.mag.world_model import WorldModel
@@ -61,7 +61,7 @@ class Duel(WorldModel):
 def share_of_ends(at_end, choice="best"):
     models = Duel(at_end)
     actor = Actor(jax.random.key(0), models, ACTIONS, NetworksConfig())
-    model_reward = ModelReward(jax.random.key(1), models, hidden=4, layers=1)
+    model_reward = ErrorReward(jax.random.key(1), models, hidden=4, layers=1)
     model_reward = eqx.tree_at(lambda reward: reward.net, model_reward, Error())
     planner = ShootingConfig(num_trajectories=4, horizon=5, choice=choice)
     predict = planned(planner, models, model_reward, actor)
@@ -89,15 +89,18 @@ def test_a_subclass_that_predicts_in_its_own_way_is_planned_with():
     config = default_config("mag", SPEC.name, "debug", "tuned")
     models = Still(jax.random.key(0), SPEC, config.networks, config.models)
     state, action = models.initial(), jnp.zeros(SPEC.n_agents, jnp.int32)
-    keys = jax.random.split(jax.random.key(1))
-    np.testing.assert_array_equal(models.predict_with(*keys, state, action).stoch, state.stoch)
+    state = state._replace(stoch=jnp.ones_like(state.stoch))
+    actor = Actor(jax.random.key(1), models, SPEC.n_actions, config.networks)
+    model_reward = ErrorReward(jax.random.key(2), models, hidden=4, layers=1)
+    predict = planned(ShootingConfig(num_trajectories=3, horizon=2), models, model_reward, actor)
+    np.testing.assert_array_equal(predict(jax.random.key(3), state, action).stoch, state.stoch)
 
 
 def test_planning_chooses_how_things_happen_and_not_whether_agents_die():
     config = default_config("mag", SPEC.name, "debug", "tuned")
     models = MAG(config, SPEC).make_models(jax.random.key(0), SPEC, config)
     actor = Actor(jax.random.key(1), models, SPEC.n_actions, config.networks)
-    careful = ModelReward(jax.random.key(2), models, hidden=4, layers=2)
+    careful = ErrorReward(jax.random.key(2), models, hidden=4, layers=2)
     reckless = eqx.tree_at(lambda reward: reward.net.rest.layers[-1].weight, careful, replace_fn=lambda weight: -weight)
     state, action = models.initial(), jnp.zeros(SPEC.n_agents, jnp.int32)
 

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from mag.algorithms.mag.model_reward import ModelReward
+from mag.algorithms.mag.model_reward import ErrorReward
 from mag.algorithms.mag.ratio import RatioReward
 from mag.algorithms.mag.world_model import WorldModel
 from mag.learning.networks import MLP
@@ -114,7 +114,7 @@ def test_the_classifier_learns_the_ratio(learned):
 
 
 def test_an_agents_own_error_cannot_see_it():
-    net = ModelReward(jax.random.key(0), Coins(), hidden=16, layers=2)
+    net = ErrorReward(jax.random.key(0), Coins(), hidden=16, layers=2)
     # Each agent's error is a function of its own coin: scores of one heads and one tails lie between the others.
     scores = [float(net.score(jnp.array(pair))) for pair in ((0, 0), (1, 1), (0, 1), (1, 0))]
     assert scores[2] == pytest.approx(sum(scores[:2]) / 2, abs=1e-5) and scores[3] == pytest.approx(scores[2], abs=1e-5)

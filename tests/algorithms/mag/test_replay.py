@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mag.algorithms.mag.config import ReplayConfig
-from mag.algorithms.mag.replay import make_replay, size
+from mag.algorithms.mag.replay import items_stored, make_replay
 from mag.play.episode import empty_arrival
 from tests.support.small import SPEC
 
@@ -34,7 +34,7 @@ def filled_with(chunks):
 @pytest.mark.parametrize("chunks", [1, 3, 6, 9])
 def test_sequences_are_whole_and_every_one_is_drawn(chunks):
     state = filled_with(chunks)
-    assert int(size(state)) == min(chunks * CHUNK, CAPACITY)
+    assert int(items_stored(state)) == min(chunks * CHUNK, CAPACITY)
     batches = [sample(state, jax.random.key(i)) for i in range(3)]
     reward = np.concatenate([x.reward for x in batches])
     assert reward.shape == (3 * 400, SEQUENCE)
@@ -54,9 +54,3 @@ def test_types_are_kept():
     batch = sample(filled_with(1), jax.random.key(0))
     for stored, given in zip(jax.tree.leaves(batch), jax.tree.leaves(empty_arrival(SPEC)), strict=True):
         assert stored.dtype == given.dtype and stored.shape == (400, SEQUENCE, *given.shape)
-
-
-def test_too_little_cannot_be_sampled():
-    state = REPLAY.init(empty_arrival(SPEC))
-    assert not REPLAY.can_sample(state)
-    assert REPLAY.can_sample(filled_with(1))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mag.algorithms.mag.config import ReplayConfig
-from mag.algorithms.mag.policy_update import rollout_metrics, weights
+from mag.algorithms.mag.policy_update import loss_weights, rollout_metrics
 from mag.algorithms.mag.replay import make_replay
 from mag.algorithms.mag.replayed import newest_sequences, replayed, side_by_side
 from mag.algorithms.mag.world_model import WorldModel
@@ -52,7 +52,7 @@ def test_real_steps_are_told_as_transitions():
     np.testing.assert_array_equal(found.last["obs"], batch.obs[:, 5])
     np.testing.assert_array_equal(found.action, batch.previous_action[:, 3:])
     np.testing.assert_allclose(found.reward[..., 0], 10 * batch.reward[:, 3:])
-    policy, value = weights(found)
+    policy, value = loss_weights(found)
     # The first sequence ends with its second transition: what follows does not count. No action counts.
     np.testing.assert_array_equal(value[..., 0], [[1, 1, 0], [1, 1, 1]])
     assert not np.asarray(policy).any()
@@ -65,7 +65,7 @@ def test_what_the_time_limit_cut_does_not_count():
     # The first sequence's episode ended before the next began, the second's was cut.
     continues = jnp.array([[1, 1, 1, 0, 1, 1], [1, 1, 1, 1, 1, 1]], jnp.float32)
     found = replayed(jax.random.key(0), Recorder(), batch._replace(continues=continues), burn_in=1, reward_scale=1.0)
-    np.testing.assert_array_equal(weights(found)[1][..., 0], [[1, 1, 0, 0], [0, 0, 0, 0]])
+    np.testing.assert_array_equal(loss_weights(found)[1][..., 0], [[1, 1, 0, 0], [0, 0, 0, 0]])
 
 
 def test_an_episode_that_begins_after_an_end_is_not_cut():
@@ -76,7 +76,7 @@ def test_an_episode_that_begins_after_an_end_is_not_cut():
     continues = jnp.array([[1, 0, 0, 1, 1, 1], [1, 1, 1, 1, 1, 1], [1, 0, 0, 1, 1, 1]], jnp.float32)
     batch = random_batch(0, firsts)._replace(continues=continues)
     found = replayed(jax.random.key(0), Recorder(), batch, burn_in=2, reward_scale=1.0)
-    np.testing.assert_array_equal(weights(found)[1][..., 0], [[1, 1, 1], [0, 0, 0], [0, 0, 0]])
+    np.testing.assert_array_equal(loss_weights(found)[1][..., 0], [[1, 1, 1], [0, 0, 0], [0, 0, 0]])
 
 
 def test_imagined_actions_count_beside_real_values():
@@ -84,7 +84,7 @@ def test_imagined_actions_count_beside_real_values():
     batch = batch._replace(continues=jnp.ones((2, 6)))
     real = replayed(jax.random.key(0), Recorder(), batch, burn_in=2, reward_scale=1.0)
     both = side_by_side(real._replace(imagined=None, alive=None), real)
-    policy, value = weights(both)
+    policy, value = loss_weights(both)
     np.testing.assert_array_equal(policy[..., 0], [[1] * 3] * 2 + [[0] * 3] * 2)
     assert np.asarray(value).all()
 

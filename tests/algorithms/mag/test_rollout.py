@@ -11,7 +11,7 @@ import pytest
 
 from mag.algorithms.mag.algorithm import MAG
 from mag.algorithms.mag.local_models import ModelState
-from mag.algorithms.mag.model_reward import ModelReward
+from mag.algorithms.mag.model_reward import ErrorReward
 from mag.algorithms.mag.policy import Actor
 from mag.algorithms.mag.rollout import CACHED_ROWS, resolve_chunk_size, rollout, rollouts, start_states
 from mag.algorithms.registry import default_config
@@ -23,7 +23,7 @@ KEY = jax.random.key(0)
 LENGTH = 4
 MODELS = small_models()
 ACTOR = filled(lambda key: Actor(key, MODELS, SPEC.n_actions, NETWORKS))
-MODEL_REWARD = filled(lambda key: ModelReward(key, MODELS, hidden=NETWORKS.hidden, layers=2))
+MODEL_REWARD = filled(lambda key: ErrorReward(key, MODELS, hidden=NETWORKS.hidden, layers=2))
 
 
 def play(predict):
@@ -79,18 +79,18 @@ def test_each_state_is_predicted_from_the_one_before(played):
         np.testing.assert_allclose(deters[t + 1], after, rtol=1e-5, atol=1e-6)
 
 
-def predictor(models, kind, *, actor=ACTOR, model_reward=MODEL_REWARD, **options):
+def rollout_predict(models, kind, *, actor=ACTOR, model_reward=MODEL_REWARD, **options):
     """MAG's prediction with a kind of planner."""
     config = default_config("mag", SPEC.name, "debug", planner=kind)
     config = dataclasses.replace(config, planner=dataclasses.replace(config.planner, **options))
-    return MAG(config, SPEC).predictor(models, model_reward, actor)
+    return MAG(config, SPEC).rollout_predict(models, model_reward, actor)
 
 
 def test_mag_with_one_trajectory_is_mamba():
     models = Walk(jnp.zeros((SPEC.n_agents, 2)), jnp.asarray(0.5))
     actor = filled(lambda key: Actor(key, models, SPEC.n_actions, NETWORKS))
-    model_reward = filled(lambda key: ModelReward(key, models, hidden=4, layers=1))
-    mamba = predictor(models, "none", actor=actor, model_reward=None)
+    model_reward = filled(lambda key: ErrorReward(key, models, hidden=4, layers=1))
+    mamba = rollout_predict(models, "none", actor=actor, model_reward=None)
 
     def mamba_with_its_key(key, state, action):
         return mamba(jax.random.split(key, 2)[0], state, action)  # with L = 1 the planner predicts with this one
@@ -100,7 +100,7 @@ def test_mag_with_one_trajectory_is_mamba():
         return jax.jit(lambda key: rollouts(key, jnp.zeros((5, SPEC.n_agents, 2)), one, chunk_size=5))(KEY)
 
     one, two = (
-        run(predictor(models, "shooting", actor=actor, model_reward=model_reward, num_trajectories=n, horizon=2))
+        run(rollout_predict(models, "shooting", actor=actor, model_reward=model_reward, num_trajectories=n, horizon=2))
         for n in (1, 2)
     )
     plain = run(mamba_with_its_key)
@@ -111,7 +111,7 @@ def test_mag_with_one_trajectory_is_mamba():
 @pytest.mark.slow
 def test_planned_takes_the_prediction_of_least_error():
     start, action = random_state(0), jnp.array([0, 3, 1], jnp.int32)
-    mag = predictor(MODELS, "shooting", num_trajectories=6, horizon=1)
+    mag = rollout_predict(MODELS, "shooting", num_trajectories=6, horizon=1)
     keys = jax.random.split(KEY, 7)[:6]
     chosen = jax.jit(mag)(KEY, start, action)
     options = jax.jit(jax.vmap(lambda key: MODELS.predict(key, start, action)))(keys)
@@ -130,7 +130,7 @@ def test_planned_plans_with_the_current_joint_policy():
     other = jax.tree.map(lambda x: -5 * x, ACTOR)
 
     def chosen(actor, horizon):
-        mag = predictor(MODELS, "shooting", actor=actor, num_trajectories=3, horizon=horizon)
+        mag = rollout_predict(MODELS, "shooting", actor=actor, num_trajectories=3, horizon=horizon)
         return np.asarray(jax.jit(jax.vmap(lambda key: mag(key, random_state(0), action).stoch))(keys))
 
     assert (chosen(ACTOR, 3) != chosen(other, 3)).any()

@@ -9,7 +9,7 @@ import pytest
 
 from mag import envs
 from mag.algorithms.config import CollectConfig
-from mag.algorithms.on_policy.algorithm import OnPolicyCarry, Segment, replay
+from mag.algorithms.on_policy.algorithm import OnPolicyCarry, Segment, unroll
 from mag.algorithms.registry import default_config, make
 from mag.play.episode import arrival
 from mag.play.testing import evaluation_keys
@@ -66,7 +66,7 @@ def test_an_agent_heeds_what_another_sees_only_where_they_communicate(algo, comm
     start = OnPolicyCarry(algorithm.network.initial_carry(SPEC, networks), nobody, jax.random.key(0))
 
     def logits(obs):
-        return replay(network, Segment(start, steps._replace(obs=obs), jnp.ones(2, bool)))[0][:, 1]
+        return unroll(network, Segment(start, steps._replace(obs=obs), jnp.ones(2, bool)))[0][:, 1]
 
     moved = jax.jit(lambda obs: jax.vjp(logits, obs)[1](jnp.ones((3, SPEC.n_actions)))[0])(steps.obs)
     assert bool((moved[:, 1] != 0).any())

@@ -18,9 +18,9 @@ from mag.algorithms.on_policy.algorithm import (
     learning_batch,
     loss,
     optimiser,
-    replay,
     segment_returns,
     segments_of,
+    unroll,
 )
 from mag.algorithms.on_policy.commnet import CommNet
 from mag.algorithms.on_policy.config import CommNetNetworksConfig, LearningConfig
@@ -155,7 +155,7 @@ def batch():
 def test_advantages_are_normalised_where_they_count(batch):
     counted = np.asarray(batch.advantage)[np.asarray(batch.weight) == 1]
     np.testing.assert_allclose([counted.mean(), counted.std()], [0, 1], atol=1e-3)
-    _, value = jax.jit(jax.vmap(lambda segment: replay(NETWORK, segment)))(SEGMENTS)
+    _, value = jax.jit(jax.vmap(lambda segment: unroll(NETWORK, segment)))(SEGMENTS)
     plain = np.asarray(batch.returns - value[:, :-1])
     inside = plain[np.asarray(batch.weight) == 1]
     np.testing.assert_allclose(batch.advantage, (plain - inside.mean()) / (inside.std() + 1e-4), rtol=1e-3, atol=1e-4)
@@ -169,7 +169,7 @@ def test_only_the_living_before_a_transition_count(batch):
 
 def test_loss_against_a_loop(batch):
     other = filled(lambda key: CommNet(key, SPEC, NETWORKS), seed=1)
-    logits, value = jax.jit(jax.vmap(lambda segment: replay(other, segment)))(SEGMENTS)
+    logits, value = jax.jit(jax.vmap(lambda segment: unroll(other, segment)))(SEGMENTS)
     surrogates, entropies, errors = [], [], []
     for e, t, i in np.argwhere(np.asarray(batch.weight) == 1):
         avail = np.asarray(SEGMENTS.arrivals.avail[e, t, i])
@@ -206,7 +206,7 @@ def test_what_the_dead_do_and_what_nothing_follows_teaches_nothing(batch):
 def test_the_recurrent_state_goes_on_until_an_episode_starts():
     start = SEGMENTS.start
     other = SEGMENTS._replace(start=start._replace(recurrent=jax.tree.map(lambda x: -x, start.recurrent)))
-    run = jax.jit(jax.vmap(lambda segment: replay(NETWORK, segment)))
+    run = jax.jit(jax.vmap(lambda segment: unroll(NETWORK, segment)))
     for one, another in zip(run(SEGMENTS), run(other), strict=True):
         differs = np.abs(np.asarray(one - another)).reshape(*one.shape[:2], -1).max(-1) > 0
         np.testing.assert_array_equal(differs, np.cumsum(SEGMENTS.arrivals.first, 1) == 0)
@@ -224,7 +224,7 @@ def test_learning_replays_what_was_played(algo):
     for turn in range(2):
         players, played = play(jax.random.key(turn), players)
         segments = segments_of(played)
-        logits, _ = jax.jit(jax.vmap(lambda segment: replay(network, segment)))(segments)
+        logits, _ = jax.jit(jax.vmap(lambda segment: unroll(network, segment)))(segments)
         chance = jax.nn.softmax(logits[:, :-1])
         done = np.asarray(segments.arrivals.previous_action)[:, 1:]
         followed = np.asarray(segments.has_next)
