@@ -24,6 +24,7 @@ MACROS: dict[str, Callable[..., str]] = {
     "methods": tables.methods,
     "metrics": tables.metrics,
     "options": tables.options_of,
+    "planning": results.planning,
     "scores": results.scores,
     "studies": results.studies,
     "win_rates": results.win_rates,

@@ -8,7 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from tables import table
+
+from mag.experiments.analysis import FINAL, Analysis
+from mag.experiments.export import for_people
+from mag.experiments.kept import kept_records
+from mag.experiments.records import Record
+from mag.experiments.table import to_table
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
 LABELS = {"mag": "MAG", "mamba": "MAMBA", "attention-ppo": "Attention-PPO", "commnet": "CommNet", "g2a": "G2A"}
@@ -116,6 +123,44 @@ def steps(study: dict[str, Any], env: str) -> str:
     given = study["steps"]
     number = given.get(env, given.get("default")) if isinstance(given, dict) else given
     return spaced(number)
+
+
+VERSIONS = {
+    "lab-book/2026-11-29-planning": "29 November",
+    "lab-book/2026-11-30-planning": "30 November, before the fixes",
+    "planning": "30 November, with the fixes",
+}
+"""Folders of the runs that ask whether planning pays, with the version of the program that made them, oldest first."""
+WIN_RATE = "eval/win_rate"
+
+
+def planning() -> str:
+    """MAG against MAMBA after 40 000 steps: by map and version of the program, and over all versions of a map."""
+    found = {version: kept_records(RESULTS / folder) for folder, version in VERSIONS.items()}
+    rows = []
+    for env in dict.fromkeys(record.env for record in found[list(found)[-1]]):
+        there = {version: [record for record in runs if record.env == env] for version, runs in found.items()}
+        there = {version: runs for version, runs in there.items() if runs}
+        rows += [planning_row(env, version, runs) for version, runs in there.items()]
+        if len(there) > 1:
+            rows.append(planning_row(env, "all", [record for runs in there.values() for record in runs]))
+    head = ("map", "version", "runs", "MAG", "MAMBA", "difference (95 %)", "p", "minutes of a run")
+    return table(head, rows)
+
+
+def planning_row(env: str, version: str, runs: list[Record]) -> list[str]:
+    """A row of `planning`; minutes are medians over the runs of MAG, and of MAMBA."""
+    analysis = Analysis(to_table(runs, curves=("method",)), WIN_RATE)
+    scores = [analysis.scores[FINAL][method][env] for method in MODEL_BASED]
+    found = for_people(pd.DataFrame([analysis.compared(MODEL_BASED, [env], FINAL)])).iloc[0]
+    counts = " and ".join(dict.fromkeys(str(len(each)) for each in scores))
+    minutes = (
+        statistics.median(each.about["wall_seconds"] / 60 for each in runs if each.algo == algo)
+        for algo in ("mag", "mamba")
+    )
+    cells = [env.removeprefix("smac_jax/"), version, f"{counts} each" if len(set(map(len, scores))) == 1 else counts]
+    cells += [f"{each.mean():.2f}" for each in scores]
+    return [*cells, found["difference"], found["p"], " and ".join(f"{each:.1f}" for each in minutes)]
 
 
 MODEL_BASED = ("MAG", "MAMBA")
