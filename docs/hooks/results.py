@@ -114,8 +114,8 @@ def scores(algo: str) -> str:
 
 def day(study: str) -> str:
     """The day of the recipe with which a study's runs were made, as its file says."""
-    said = re.search(r"\d+(?: and \d+)? November", (RESULTS / study / "study.toml").read_text())
-    return said[0] if said else NEWEST
+    said = re.search(r"(\d+(?: and \d+)? [A-Z][a-z]+) 20\d\d", (RESULTS / study / "study.toml").read_text())
+    return said[1] if said else NEWEST
 
 
 def steps(study: dict[str, Any], env: str) -> str:

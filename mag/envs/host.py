@@ -121,6 +121,11 @@ def record_of(spec: EnvSpec, shown: TimeStep) -> np.ndarray:
     if not record["avail"].any(axis=-1).all():
         agent = int(np.argmin(record["avail"].any(axis=-1)))
         raise ContractError(f"{spec.name} leaves agent {agent} without an available action; each needs at least one")
+    if record["terminated"] and record["truncated"]:
+        raise ContractError(
+            f"{spec.name} shows a time step that is both `terminated` and `truncated`; an end at the time limit is "
+            "`terminated` alone"
+        )
     return record
 
 

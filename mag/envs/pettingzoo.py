@@ -79,6 +79,7 @@ class PettingZooEnv:
         self._agents: list[str] = list(env.possible_agents)
         sizes = [_observation_size(name, agent, env.observation_space(agent)) for agent in self._agents]
         self._n_actions = [count_actions(name, agent, env.action_space(agent)) for agent in self._agents]
+        self._first_actions = [int(getattr(env.action_space(agent), "start", 0)) for agent in self._agents]
         has_masks = len(set(self._n_actions)) > 1 or self._shows_masks()
         state_space = getattr(env, "state_space", None)
         self._roles = np.zeros((len(sizes), 0), np.float32) if team_reward else roles_of(self._agents)
@@ -106,7 +107,8 @@ class PettingZooEnv:
     def step(self, action: Int[np.ndarray, " agents"]) -> TimeStep:
         """See `HostEnv.step`."""
         self._playing = list(self._env.agents)
-        actions = {agent: int(action[self._agents.index(agent)]) for agent in self._playing}
+        places = [self._agents.index(agent) for agent in self._playing]
+        actions = {self._agents[i]: int(action[i]) + self._first_actions[i] for i in places}
         observations, rewards, _, truncations, infos = self._env.step(actions)
         self._time += 1
         is_cut = any(truncations.values())

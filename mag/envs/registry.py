@@ -6,7 +6,7 @@ import re
 from typing import Any, cast
 
 from mag.envs.contract import Cautions, Env, EnvSpec, Family, Notes, Refuses, TakesFiles
-from mag.envs.nearest_first import HostNearestFirst, NearestFirst
+from mag.envs.nearest_first import HostNearestFirst, NearestFirst, with_nearest_first
 from mag.errors import UsageError
 from mag.options import module_exists
 
@@ -25,7 +25,7 @@ _MEANT = {"": "smac_jax", "smac": "smac_jax"}
 
 
 def make(name: str, content: dict[str, Any] | None = None, *, nearest_first: bool = False) -> Env:
-    """The environment called `name`: one of `names()`, `module.path/map`, or `smac_jax/map.toml`.
+    """The environment called `name`: one of `names()`, `module.path/map`, or a map file such as `smac_jax/map.toml`.
 
     `content` is what `mag.envs.content` returned for a map from a file, and replaces the file, which may have changed
     or be gone. With `nearest_first` each agent is shown its nearest enemy first (`mag.envs.nearest_first`). Raises
@@ -40,16 +40,17 @@ def make(name: str, content: dict[str, Any] | None = None, *, nearest_first: boo
     return cast(Env, HostNearestFirst(env)) if is_host(name) else NearestFirst(env)
 
 
-def spec(name: str, content: dict[str, Any] | None = None) -> EnvSpec:
-    """The spec of `make(name, content)`, without making it (no simulator is imported). Raises as `make`."""
+def spec(name: str, content: dict[str, Any] | None = None, *, nearest_first: bool = False) -> EnvSpec:
+    """The spec of `make` with these arguments, without making it (no simulator is imported). Raises as `make`."""
     family, map_name = _find(name)
     content = _content(name, family, map_name) if content is None else content
     if content is not None:
-        return _takes_files(name, family).spec_from_content(map_name, content)
-    found = family.specs()[map_name]
-    if found.name != name:  # a process on the host makes the environment that the spec names
-        raise UsageError(f"the family's specs() call {name} {found.name!r}; set `name={name!r}` in that spec")
-    return found
+        found = _takes_files(name, family).spec_from_content(map_name, content)
+    else:
+        found = family.specs()[map_name]
+        if found.name != name:  # a process on the host makes the environment that the spec names
+            raise UsageError(f"the family's specs() call {name} {found.name!r}; set `name={name!r}` in that spec")
+    return with_nearest_first(found) if nearest_first else found
 
 
 def content(name: str) -> dict[str, Any] | None:

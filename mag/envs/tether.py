@@ -2,8 +2,9 @@
 
     python mag/envs/tether.py PARENT PROGRAM [ARGUMENTS]
 
-asks the kernel to kill it when process PARENT ends, and then becomes PROGRAM (on Linux; elsewhere PROGRAM itself has to
-notice that its input has closed). This file imports nothing of the package, so that it starts at once.
+asks the kernel to kill it when process PARENT, or the thread of PARENT that started it, ends, and then becomes PROGRAM
+(on Linux; elsewhere PROGRAM itself has to notice that its input has closed). This file imports nothing of the package,
+so that it starts at once.
 """
 
 import contextlib

@@ -50,18 +50,16 @@ class AheadPlayer:
 
     def close(self) -> None:
         """Drop what is being played, and end the thread and all processes."""
-        if self._next is not None:
-            self._player.stop_collecting()
-            self._next.exception()  # waits; an error is dropped with the items
-            self._player.stop_collecting(False)
-            self._next = None
+        self._drop()
+        # The kernel kills what a thread has started when the thread ends, so processes are closed before it.
+        self._player.close()
         if self._thread is not None:
             self._thread.shutdown()
             self._thread = None
-        self._player.close()
 
     def start(self, keys: Key[Array, " seeds"], agent: Agent) -> Players:
         """See `Player.start`."""
+        self._drop()
         players: Players = self._player.start(keys, agent)
         return players
 
@@ -81,6 +79,14 @@ class AheadPlayer:
     def test(self, keys: Key[Array, " seeds"], agent: Agent, episodes: int) -> Episodes:
         """See `Player.test`; playing ahead goes on meanwhile."""
         return self._player.test(keys, agent, episodes)
+
+    def _drop(self) -> None:
+        """Drop what is being played."""
+        if self._next is not None:
+            self._player.stop_collecting()
+            self._next.exception()  # waits; an error is dropped with the items
+            self._player.stop_collecting(False)
+            self._next = None
 
     @per_seed()
     def _keys_ahead(self, key: Key[Array, ""]) -> Key[Array, ""]:

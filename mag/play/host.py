@@ -84,7 +84,7 @@ class HostPlayer:
         self._session = 1 + int.from_bytes(os.urandom(4), "little") % (2**31 - 1)
         self._training, self._tests = Seats(), Seats()
         self._moments = Moments(spec, num_seeds * num_envs, limit_ends=limit_ends)
-        self._entropy, self._begun = np.zeros((num_seeds, 2), np.uint32), np.zeros(num_seeds * num_envs, np.int64)
+        self._episodes = TrainingEpisodes(num_seeds, num_envs)
         self._finalizer = weakref.finalize(self, _close, self._training, self._tests)
 
     def footprint(self) -> dict[str, int]:
@@ -137,7 +137,7 @@ class HostPlayer:
             items.append(moments, active)
             action, carry = self._act(item_keys, number, agent, carry, timestep, playing)
             self._request_items(active, np.asarray(action).reshape(len(seats), -1))
-        begun = jnp.asarray(self._by_seed(self._begun), jnp.int32)
+        begun = jnp.asarray(self._by_seed(self._episodes.begun), jnp.int32)
         session = jnp.full(self.num_seeds, self._session, jnp.int32)
         return Players(carry, players.entropy, begun, session), items.played(moments, players.carry, self.num_seeds)
 
@@ -151,17 +151,12 @@ class HostPlayer:
                 f"the episodes of {self.spec.name} that were under way could not be saved: in their place "
                 f"{self.num_seeds * self.num_envs} new ones begin"
             )
-        self._entropy = np.asarray(players.entropy)
-        self._begun = np.array(players.begun, np.int64).ravel()
-        self._training.fill(self._seat(env, self._next_seed) for env in range(self.num_seeds * self.num_envs))
+        self._episodes.entropy = np.asarray(players.entropy)
+        self._episodes.begun = np.array(players.begun, np.int64).ravel()
+        self._training.fill(self._seat(env, self._episodes.next_seed) for env in range(self.num_seeds * self.num_envs))
 
     def _seat(self, env: int, seed_of: Callable[[int], int]) -> Seat:
         return Seat(self.spec, self._config, lambda: seed_of(env), self._content)
-
-    def _next_seed(self, env: int) -> int:
-        self._begun[env] += 1
-        run, number = divmod(env, self.num_envs)
-        return episode_seed(self._entropy[run], TRAINING, number, int(self._begun[env]))
 
     def _arrive(self, env: int, shown: np.void, items: Items) -> None:
         """Note the time step that an environment has reached."""
@@ -258,6 +253,23 @@ class HostPlayer:
             return action, where(plays, acted, trial)
 
         return jax.vmap(act)(numbers, trials, timestep, playing)
+
+
+class TrainingEpisodes:
+    """The seeds of training's episodes. Processes hold this, not the player, which they would keep alive."""
+
+    def __init__(self, num_seeds: int, num_envs: int) -> None:
+        self._num_envs = num_envs
+        self.entropy = np.zeros((num_seeds, 2), np.uint32)
+        """Random words of each seed."""
+        self.begun = np.zeros(num_seeds * num_envs, np.int64)
+        """Episodes that each environment has begun."""
+
+    def next_seed(self, env: int) -> int:
+        """The seed of an environment's next episode."""
+        self.begun[env] += 1
+        run, number = divmod(env, self._num_envs)
+        return episode_seed(self.entropy[run], TRAINING, number, int(self.begun[env]))
 
 
 class Schedule:

@@ -10,9 +10,11 @@ class HostConfig:
     """Processes that play environments on the host (`starcraft`, `pettingzoo`, Python classes); JAX needs none."""
 
     step_seconds: float = number(60.0, above=0, source=None)
-    """Seconds a step may take; a process that takes longer is replaced and its episode broken off."""
+    """Seconds a step may take; a process that takes longer is replaced and its episode broken off. `starcraft` waits at
+    most 60 s for an answer of the game."""
     start_seconds: float = number(180.0, above=0, source=None)
-    """Seconds that making an environment, or beginning an episode, may take."""
+    """Seconds that making an environment, or beginning an episode, may take. `starcraft` waits at most 120 s for the
+    game to start."""
     episodes_per_process: int = number(500, least=0, source=None)
     """Episodes after which a process is replaced, as games leak memory; 0 for never."""
     memory: float = number(8.0, above=0, source=None)

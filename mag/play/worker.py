@@ -82,6 +82,9 @@ class Stage:
         self.env = made
         self.spec = made.spec
         self._time = 0
+        promised = envs.spec(name, content, nearest_first=nearest_first)
+        if self.spec != promised:
+            raise self._wrong(f"has another spec than its family tells: {self.spec}, and told is {promised}")
 
     def reset(self, payload: bytes) -> bytes:
         """Begin an episode."""

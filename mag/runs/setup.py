@@ -11,7 +11,6 @@ from mag import envs
 from mag.algorithms import registry
 from mag.algorithms.config import RunConfig, validate
 from mag.algorithms.contract import Algorithm, CompilesAhead
-from mag.envs.nearest_first import with_nearest_first
 from mag.errors import UsageError
 from mag.learning.parallel import seed_keys
 from mag.play.ahead import AheadPlayer
@@ -83,8 +82,7 @@ def make_player(config: RunConfig, content: dict[str, Any] | None = None) -> Pla
     if envs.is_host(config.env):
         if jax.process_count() > 1:
             raise UsageError(f"{config.env} is played on the host; only one process can train on it")
-        spec = envs.spec(config.env, content)
-        spec = with_nearest_first(spec) if config.collect.nearest_first else spec
+        spec = envs.spec(config.env, content, nearest_first=config.collect.nearest_first)
         player = HostPlayer(spec, config=config.host, content=content, **sizes)
         return AheadPlayer(player) if config.host.overlap else player
     return JaxPlayer(envs.make(config.env, content, nearest_first=config.collect.nearest_first), **sizes)

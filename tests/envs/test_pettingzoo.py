@@ -66,6 +66,17 @@ def played(env, action, steps):
     return shown
 
 
+def test_actions_count_from_the_spaces_own_first_one():
+    class Late(Queue):
+        def action_space(self, agent):
+            return Discrete(2, start=1) if agent == "a" else Discrete(3)
+
+    env = PettingZooEnv("mine/queue", Late(), episode_limit=10)
+    assert env.spec.n_actions == 3
+    # Actions 0 and 2 reach the task as 1 and 2, and an agent's reward is its action.
+    assert played(env, [0, 2], 1)[1].reward == 1.5
+
+
 def test_agents_of_different_sizes_are_padded_and_may_leave():
     env = PettingZooEnv("mine/queue", Queue(), episode_limit=10)
     assert (env.spec.obs_dim, env.spec.n_actions, env.spec.has_masks, env.spec.state_dim) == (3, 3, True, None)

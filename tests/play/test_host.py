@@ -1,5 +1,6 @@
 """The player on the host: the items of the player in JAX, whatever happens to its processes."""
 
+import gc
 import os
 import re
 import signal
@@ -212,6 +213,8 @@ def test_a_broken_test_episode_is_played_again(make):
         ("dtype", r"shows alive as float64\[2\]; its spec says bool\[2\]"),
         ("unavailable", r"leaves agent 1 without an available action"),
         ("not-first", r"shows a time step that is `first` after an action"),
+        ("both", r"shows a time step that is both `terminated` and `truncated`"),
+        ("other-spec", r"has another spec than its family tells: EnvSpec\(.*obs_dim=28.*obs_dim=14"),
         ("endless", r"goes on after its episode_limit of 5 steps; it has to be `truncated` there"),
         ("refuse", r"the game is not installed; install it"),
     ],
@@ -319,6 +322,36 @@ def test_what_is_played_ahead_is_what_the_agent_of_then_plays(make):
     # What a checkpoint keeps is where these items end, whatever is under way.
     np.testing.assert_array_equal(kept.begun, players.begun)
     np.testing.assert_array_equal(kept.carry, players.carry)
+
+
+def test_processes_started_while_playing_ahead_close_their_environments(make, folder):
+    player = AheadPlayer(make("counter", config=HostConfig(episodes_per_process=1), steps=16))
+    keys, agent = seed_keys(0, 1), Dicer(jnp.zeros(1, int))
+    player.collect(keys, agent, player.start(keys, agent))
+    player._next.result()  # processes were replaced in its thread
+    player.close()
+    words = [line.split()[1] for line in (folder / "log").read_text().splitlines()]
+    assert words.count("closed") == words.count("made") > 2
+
+
+def test_items_under_way_are_dropped_where_another_run_starts(make):
+    player = AheadPlayer(make("counter"))
+    keys, agent = seed_keys(0, 1), Dicer(jnp.zeros(1, int))
+    player.collect(keys, agent, player.start(keys, agent))
+    other = seed_keys(1, 1)
+    _, played = player.collect(other, agent, player.start(other, agent))
+    _, expected = make("counter").collect(other, agent, player.start(other, agent))
+    same(jax.tree.map(np.asarray, played), jax.tree.map(np.asarray, expected))
+    player.close()
+
+
+def test_a_forgotten_player_ends_its_processes(make, folder):
+    player = HostPlayer(host_envs.spec_of("counter"), num_envs=1, steps=STEPS, config=QUICK)
+    keys, agent = seed_keys(0, 1), Dicer(jnp.zeros(1, int))
+    player.collect(keys, agent, player.start(keys, agent))
+    del player
+    gc.collect()
+    assert not any(psutil.pid_exists(pid) for pid in pids(folder))
 
 
 @pytest.mark.parametrize("name", ["counter", "hang-once"])

@@ -6,6 +6,7 @@ for good once there is a file `closed` in that folder; `wide` has one feature mo
 takes a while. `archers` is a battle.
 """
 
+import dataclasses
 import os
 import sys
 import time
@@ -32,6 +33,8 @@ FAULTS = (
     "endless",
     "unavailable",
     "not-first",
+    "both",
+    "other-spec",
     "leak",
     "slow-close",
     "refuse",
@@ -149,6 +152,8 @@ class Counter:
     def __init__(self, name):
         self.spec = spec_of(name)
         self.fault = "" if name in (*TASKS, *OTHERS) else name.removesuffix("-once")
+        if self.fault == "other-spec":
+            self.spec = dataclasses.replace(self.spec, obs_dim=28)
         self.once = name.endswith("-once")
         self.truncates = name == "clock"
         self.episode = 0
@@ -215,6 +220,8 @@ class Counter:
             return shown._replace(first=np.bool_(True))
         if self.fault == "endless":
             return shown._replace(terminated=np.bool_(False))
+        if self.fault == "both":
+            return shown._replace(terminated=np.bool_(True), truncated=np.bool_(True))
         return shown
 
     def show(self, reward):

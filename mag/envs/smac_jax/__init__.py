@@ -1,16 +1,14 @@
 """Family `smac_jax`: the paper's eight SMAC maps in pure JAX, with SMAC's rules, observations, state, masks and reward.
 
 No StarCraft II is needed: the game itself is simulated (`units`, `maps`, `terrain`, `movement`, `combat`, `rules`), as
-is what SMAC shows of it (`observe`). `env.SMAC` is a plain JaxMARL environment of any map, clock or unit table, maps
-from files (`loading`) included. `players` are scripted players to compare learned policies with, and
-`mag.play.tournament` measures how often they win.
+is what SMAC shows of it (`observe`). `env.SMAC` has the interface of a JaxMARL environment, for any map, clock or unit
+table, maps from files (`loading`) included; `multi_agent_env.JaxMarlSMAC` is a JaxMARL environment. `players` are
+scripted players to compare learned policies with, and `mag.play.tournament` measures how often they win.
 
 - Actions: 0 is for dead agents alone, 1 stops, 2 to 5 move north, south, east, west, 6 + j attacks enemy j.
 - Reward: SMAC's, which adds up to about 20 for a victory.
 - Won: all enemies are dead and an ally is alive. If both sides die in the same step, the episode ends without a win.
 - `state` is SMAC's global state.
-
-JaxMARL is imported with `env` or `players`, not with this module.
 """
 
 import dataclasses

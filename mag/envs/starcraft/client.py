@@ -8,6 +8,7 @@ import contextlib
 import os
 import shutil
 import socket
+import subprocess
 import tempfile
 import time
 from pathlib import Path
@@ -116,10 +117,11 @@ class Game:
         return DecodeError
 
     def _launch_in_tries(self, seconds: float) -> None:
+        """Start the game within `seconds`, of which each of `LAUNCHES` tries has its share."""
         problem = ""
         for _ in range(LAUNCHES):
             try:
-                return self._launch(time.monotonic() + seconds)
+                return self._launch(time.monotonic() + seconds / LAUNCHES)
             except GameError as error:
                 problem = str(error)
                 self._end()
@@ -134,7 +136,7 @@ class Game:
         surroundings = os.environ | {"LD_LIBRARY_PATH": os.pathsep.join(filter(None, libraries))}
         with (self._folder / "output.txt").open("wb") as output:
             self._process = tether.start(
-                command, leads=False, stdin=-3, stdout=output, stderr=output, env=surroundings, cwd=root
+                command, leads=False, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=surroundings, cwd=root
             )
         self._connect(port, deadline)
         self.request("ping", seconds=max(1.0, deadline - time.monotonic()))

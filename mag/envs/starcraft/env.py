@@ -121,7 +121,7 @@ class StarCraftEnv:
         """Save the replay where one is asked for, and end the game."""
         if self._game is not None:
             if self._scenario.options.replays is not None:
-                self._save_replay(Path(self._scenario.options.replays))
+                self._save_replay(Path(self._scenario.options.replays).expanduser())
             self._game.close()
         self._game = None
 

@@ -118,7 +118,7 @@ def content_of_file(path: str) -> dict[str, Any]:
     fields = {name: value for name, value in source.fields.items() if name != "starcraft"}
     if not {"allies", "enemies"} & set(fields) and options.get("map") in MAP_NAMES:
         return content_of(get_map(options["map"])) | {"starcraft": options}
-    source.check_known("", fields, (*_ROSTER, "attack_point", "walls", "cliffs"))
+    source.check_known("", fields, (*_ROSTER, "attack_point", "hunt", "walls", "cliffs"))
     roster = {name: _placed(value) for name, value in fields.items() if name in _ROSTER}
     return content_of(map_in(source._replace(fields=roster))) | {"starcraft": options}
 

@@ -1,11 +1,14 @@
 """Maps from files: SMAC's other maps by their roster, and options of the game."""
 
+import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mag import envs
+from mag.envs.smac_jax import loading
 from mag.errors import UsageError
 from tests.support.starcraft_server import install
 
@@ -35,6 +38,13 @@ def test_a_roster_has_smacs_sizes(write):
     assert spec.obs_dim == 4 + 24 + 14 + 3
     content = json.loads(json.dumps(envs.content(name)))
     assert envs.spec(name, content) == spec
+
+
+@pytest.mark.parametrize("name", loading.MAP_NAMES)
+def test_every_map_file_of_smac_jax_is_a_roster(name):
+    path = Path(loading.__file__).parent / "maps" / f"{name}.toml"
+    theirs, ours = envs.spec(f"starcraft/{name}"), envs.spec(f"starcraft/{path}")
+    assert ours == dataclasses.replace(theirs, name=ours.name)
 
 
 def test_a_file_with_options_alone_plays_one_of_smacs_maps(write, tmp_path, monkeypatch):
