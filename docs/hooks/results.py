@@ -213,13 +213,13 @@ def rate(score: dict[str, str]) -> str:
 
 
 def rate_and_median(score: dict[str, str]) -> str:
-    """The same, with the median where there are three seeds or more: one seed that fails moves the mean by far."""
+    """Mean, seeds and, from three seeds on, median of a row: one seed that fails moves the mean by far."""
     seeds = [float(each) for each in score["by seed"].split()]
     return rate(score) if len(seeds) < 3 else rate(score)[:-1] + f"; median {statistics.median(seeds):.2f})"
 
 
 def percent(score: dict[str, str] | None) -> str:
-    """The same in percent."""
+    """A row's mean in percent and its number of seeds."""
     if score is None:
         return "not run"
     return f"{100 * mean(score):.0f} ({score['seeds']} {'seed' if score['seeds'] == '1' else 'seeds'})"

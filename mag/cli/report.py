@@ -38,7 +38,10 @@ OF_STUDIES = ("keep", "errors", "runs", "results")
 def run(words: list[str]) -> None:
     """Write the report and print its table."""
     sources, options = parse(words, Options(), "mag report", ("STUDY.toml|RUN...",))
-    others = dict(named_file(word) for word in options.csv.split(",") if word)
+    files = [named_file(word) for word in options.csv.split(",") if word]
+    others = dict(files)
+    if len(others) < len(files):
+        raise UsageError(f"--csv {options.csv} names a method twice; give each file a name of its own")
     from mag.experiments import report
     from mag.experiments.study import load_study
     from mag.experiments.sweep import runs_folder

@@ -145,7 +145,7 @@ class Refuses(Protocol):
 
 @runtime_checkable
 class Notes(Protocol):
-    """A family whose maps play by more than name and file: by an installed program's version, for example."""
+    """A family whose maps depend on more than their name and file, such as the version of an installed program."""
 
     def notes(self, map_name: str, content: dict[str, Any] | None) -> dict[str, Any]:
         """All else that decides how a map plays, as JSON. Raises UsageError if something needed is missing."""

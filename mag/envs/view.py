@@ -144,7 +144,7 @@ class NearestFirstView:
         return self.view.frame(state.inner)
 
     def sight(self, obs: Float[Array, "agents obs"]) -> Sight:
-        """See `View.sight`: the enemies as the agent sees them that sees most, in that agent's order.
+        """See `View.sight`. Enemies are taken from the agent that sees most of them, in its order.
 
         Other agents' orders differ, so their sights of enemies cannot be compared with it: they count as unseen.
         """
@@ -155,9 +155,8 @@ class NearestFirstView:
 
 
 def by_number(sight: Sight, real: Frame) -> Sight:
-    """The sight of `NearestFirstView` with its enemies under the numbers of those that are as near in the `real` frame.
-
-    The agent's k-th nearest enemy, as seen, is given the number of its k-th nearest living one.
+    """The sight of `NearestFirstView` with its enemies renumbered: the agent's k-th nearest enemy, as seen, gets the
+    number of the k-th nearest living enemy in the `real` frame.
     """
     allies = len(sight.seen)
     distance = jnp.linalg.norm(real.position[allies:] - real.position[_eye(sight)], axis=-1)

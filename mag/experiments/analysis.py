@@ -19,7 +19,8 @@ SCORES = {FINAL: "mean of the last three tests", AREA: "mean over the whole run 
 """Scores of a run, each with its description."""
 WIN_RATES = (0.3, 0.6, 0.9)
 """Win rates of which a report tells when they are reached."""
-
+ROUNDING = 1e-9
+"""By which a mean of three tests may lie below a win rate that it equals."""
 
 Scores = dict[str, dict[str, Float[np.ndarray, " seeds"]]]
 """A score of every run: by curve, then by environment."""
@@ -147,7 +148,7 @@ class Analysis:
         return pd.DataFrame(rows)
 
     def improvement_on_each(self, kind: str) -> pd.DataFrame:
-        """The same on each environment alone; empty where there is only one."""
+        """`improvement_table` for each environment by itself; empty where there is only one."""
         if len(self.envs) == 1:
             return pd.DataFrame()
         rows = [
@@ -185,7 +186,7 @@ class Analysis:
 
 def reached(run: pd.DataFrame, metric: str, value: float) -> tuple[float, float]:
     """Environment steps and seconds at which the mean of three tests in a row reaches a value; infinite if never."""
-    there = run[run[metric].rolling(3).mean() >= value]
+    there = run[run[metric].rolling(3).mean() >= value - ROUNDING]
     if there.empty:
         return np.inf, np.inf
     return float(there.env_steps.iloc[0]), float(there["time/elapsed"].iloc[0])

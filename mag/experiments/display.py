@@ -59,7 +59,7 @@ class Display:
         self._title = title
         self._jobs = jobs
         self._done = done
-        """Runs of the study for which there is no job, as their curves are kept or in the folder of another."""
+        """Runs of the study that need no job: finished in another folder, or kept."""
         self._live = Live(console=self._console, refresh_per_second=2, transient=True)
         self._pace = Pace()
         self._begun: dict[Job, int] = {}

@@ -20,7 +20,7 @@ from mag.runtime import own_cores
 OWN_PROGRAM = (sys.executable, "-m", "mag")
 PROGRAM: tuple[str, ...] = OWN_PROGRAM
 """The program that trains; a job's words are its arguments."""
-TAIL = 1 << 17
+TAIL = 1 << 20
 """Bytes at the end of metrics.jsonl in which the latest test is looked for."""
 
 

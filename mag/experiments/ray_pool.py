@@ -22,12 +22,17 @@ from typing import Any, NamedTuple
 from mag.errors import UsageError
 from mag.experiments import jobs
 from mag.experiments.jobs import Job, Outcome, glance, is_in_use, why
-from mag.runs.folder import put_back, replace
+from mag.experiments.records import differences
+from mag.options import to_json
+from mag.runs.config_file import read_config
+from mag.runs.folder import RunFolder, put_back, replace
 
 RETRIES = 5
 """How often Ray restarts a run whose worker died."""
 PAUSE = 0.5
 """Seconds between two checks of a process and of requests to stop."""
+REFUSED = 2
+"""Exit code of a run that was refused."""
 PATIENCE = 5.0
 """Seconds that a node has to remove a run's scratch folder."""
 
@@ -78,7 +83,8 @@ class RayJobs:
     def start(self, job: Job) -> None:
         program = None if jobs.PROGRAM == jobs.OWN_PROGRAM else jobs.PROGRAM
         task = self._train.options(**self._share, name=job.name)
-        ref = task.remote(job.path.parent.name, job.name, job.words, packed(job.path), program, self._stop)
+        config = to_json(job.config)
+        ref = task.remote(job.path.parent.name, job.name, job.words, packed(job.path), config, program, self._stop)
         self._jobs[ref] = (job, time.monotonic())
 
     def running(self) -> dict[Job, float]:
@@ -100,7 +106,8 @@ class RayJobs:
         job.path.parent.mkdir(parents=True, exist_ok=True)
         with job.log.open("ab") as log:
             log.write(trained.log)
-        unpack(trained.folder, job.path)
+        if trained.code != REFUSED:
+            unpack(trained.folder, job.path)
         if trained.code == 0:
             self._forget(job, trained.node)
         return Outcome(job, trained.code, why(job.log, trained.code))
@@ -146,15 +153,26 @@ class Stop:
 
 
 def train_here(
-    study: str, name: str, words: list[str], folder: bytes, program: tuple[str, ...] | None, stop: Any
+    study: str,
+    name: str,
+    words: list[str],
+    folder: bytes,
+    config: dict[str, Any],
+    program: tuple[str, ...] | None,
+    stop: Any,
 ) -> Trained:
-    """Train on this node, in a process of its own; returns when the process ends."""
+    """Train on this node, in a process of its own; returns when the process ends.
+
+    What an earlier sweep has left here of a run of this name is trained on if its options were those of `config`.
+    """
     import ray
 
     path = scratch() / study / name
     path.parent.mkdir(parents=True, exist_ok=True)
     while is_in_use(path):  # by the process of a worker that died on this node
         time.sleep(PAUSE)
+    if is_of_other_options(path, config):
+        shutil.rmtree(path)
     adopt(folder, path)
     words = [*words[: words.index("--run")], "--run", str(path)]
     log = path.with_name(f"{name}.log")
@@ -170,6 +188,14 @@ def train_here(
     wait_for(process, lambda: is_asked(ray, stop))
     # The folder stays until the sweep has it (`forget_here`): a sweep that is killed meanwhile gets it the next time.
     return Trained(process.returncode, log.read_bytes(), packed(path), ray.get_runtime_context().get_node_id())
+
+
+def is_of_other_options(path: Path, config: dict[str, Any]) -> bool:
+    """Whether the run at `path` was trained with other options than those of `config`."""
+    try:
+        return bool(differences(read_config(RunFolder(path))["config"], config))
+    except UsageError:
+        return False  # there is none, or it is damaged, which `mag train` tells
 
 
 def forget_here(study: str, name: str) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mag import envs
-from mag.algorithms.registry import default_config, find
+from mag.algorithms.registry import default_config
 from mag.errors import UsageError
-from mag.experiments.study import AXES, Options
+from mag.experiments.study import AXES, Options, distinguishes
 from mag.options import flatten, to_json
 from mag.runs.config_file import read_config
 from mag.runs.folder import RunFolder
@@ -17,8 +17,6 @@ from mag.runs.logger import Row, read_rows
 
 CURVE = ("eval/win_rate", "eval/return", "eval/episode_length", "train/win_rate", "train/return", "time/elapsed")
 """Metrics of a curve, with their values at each test."""
-INCIDENTAL = ("steps", "seed", "num_seeds", "workers", "logger", "checkpoint", "evaluation", "host")
-"""Fields and groups of a configuration that do not make another experiment (see `distinguishes`)."""
 DIGITS = 6
 """Significant digits of the values in a curve."""
 Curve = dict[str, list[int | float | None]]
@@ -162,29 +160,25 @@ def options_of(config: dict[str, Any]) -> Options:
     """The options in which a run differs from the defaults of its method, environment, size and recipe."""
     given = told_apart(flatten(config))
     planner = given.get("planner.kind")
-    usual = usual_options(config["algo"], config["env"], *(config.get(axis, "") for axis in AXES), planner=planner)
+    about = (config["algo"], config["env"], *(config[axis] for axis in AXES))
+    usual = dict(usual_options(*about, planner=planner))
+    if "planner.kind" in usual:  # that another planner was chosen distinguishes, too
+        usual["planner.kind"] = usual_options(*about, planner=None)["planner.kind"]
     return {name: given[name] for name in sorted(given) if name in usual and given[name] != usual[name]}
 
 
 def told_apart(flat: Options) -> Options:
-    """A flat configuration without the fields that do not distinguish experiments."""
+    """The options of a flat configuration that make an experiment another one."""
     return {name: value for name, value in flat.items() if distinguishes(name) and name not in ("env", "algo", *AXES)}
-
-
-def distinguishes(name: str) -> bool:
-    """Whether runs that differ in an option are different experiments; of `host.*` only `overlap` changes learning."""
-    return name == "host.overlap" or name.split(".")[0] not in INCIDENTAL
 
 
 def differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
     """The options that distinguish two runs' configurations, each as `name, value and other value`.
 
-    An option that one of them lacks was added after that run and counts as its plain default, with which nothing
-    changed.
+    An option that one of them lacks was added after that run and counts as published, with which nothing changed.
     """
-    flat, against = told_apart(flatten(one)), told_apart(flatten(other))
-    plain = plain_options(one.get("algo", ""))
-    pairs = {name: [each.get(name, plain.get(name)) for each in (flat, against)] for name in flat | against}
+    flat, against = (published_options(each) | told_apart(flatten(each)) for each in (one, other))
+    pairs = {name: [each.get(name) for each in (flat, against)] for name in flat | against}
     return [f"{name} {a} and {b}" for name, (a, b) in pairs.items() if a != b and None not in (a, b)]
 
 
@@ -214,11 +208,15 @@ def commits(records: Iterable[Record]) -> list[str]:
     return [f"runs of several commits of the program are compared: {'; '.join(several)}"] if several else []
 
 
+def published_options(config: dict[str, Any]) -> Options:
+    """The options as published of a run's method and planner, flat; empty where they are unknown here."""
+    return _published(config.get("algo", ""), config.get("env", ""), config.get("planner", {}).get("kind"))
+
+
 @functools.cache
-def plain_options(algo: str) -> Options:
-    """The options of a method as published, flat; empty where the method is unknown here."""
+def _published(algo: str, env: str, planner: str | None) -> Options:
     try:
-        return told_apart(flatten(to_json(find(algo).config())))
+        return told_apart(flatten(to_json(default_config(algo, env, "paper", "paper", planner=planner))))
     except UsageError:
         return {}
 

@@ -22,7 +22,7 @@ from mag.experiments.model_errors import (
 )
 from mag.experiments.records import Record, commits, load_records, mixed
 from mag.experiments.study import Study
-from mag.experiments.table import KEYS, METRICS, read_other, to_table
+from mag.experiments.table import KEYS, METRICS, name_part, read_other, to_table
 
 WIN = "eval/win_rate"
 ON_EACH = "improvement_on_each"
@@ -84,8 +84,14 @@ def of_runs(paths: Sequence[Path]) -> Material:
 
 
 def add_others(material: Material, others: dict[str, Path]) -> Material:
-    """Add the runs of other methods, from CSV files by method name."""
+    """Add the runs of other methods, from CSV files by method name.
+
+    Raises UsageError for a file that cannot be read or does not fit, and for the name of a method that is there.
+    """
     envs = sorted({record.env for record in material.records})
+    taken = {name.casefold() for record in material.records for name in (record.algo, name_part("method", record.algo))}
+    if own := next((name for name in others if name.casefold() in taken), None):
+        raise UsageError(f"{own}, in {others[own]}, is a method of the runs themselves; give the file's another name")
     more = [record for name, path in others.items() for record in read_other(name, path, envs)]
     return material._replace(records=[*material.records, *more])
 
@@ -193,10 +199,12 @@ def write_parquet(table: pd.DataFrame, out: Path) -> None:
 def write_tables(out: Path, tables: dict[str, tuple[str, pd.DataFrame]]) -> None:
     """Write every table as CSV with all digits, and rounded as Markdown and LaTeX."""
     for name, (_, frame) in tables.items():
-        if not frame.empty:
-            shown = export.for_people(frame)
+        if frame.empty:  # an earlier report's may lie here
+            for ending in ("csv", "tex"):
+                (out / f"{name}.{ending}").unlink(missing_ok=True)
+        else:
             frame.to_csv(out / f"{name}.csv", index=False)
-            (out / f"{name}.tex").write_text(export.as_latex(shown))
+            (out / f"{name}.tex").write_text(export.as_latex(export.for_people(frame)))
     (out / "table.md").write_text(markdown(tables))
 
 
@@ -244,11 +252,14 @@ def write_summary(
         more = shown.pop(name, "")
         sections.append(page.Section(page.capital(heading), body + more))
     sections.append(page.Section("More figures", "".join(shown.values())))
-    runs = len({(record.origin, record.env, record.algo, record.seed) for record in material.records})
-    methods = len({record.algo for record in material.records})
-    envs = len({record.env for record in material.records})
+    counts = {
+        "run": len(material.records),
+        "method": len({record.algo for record in material.records}),
+        "environment": len({record.env for record in material.records}),
+    }
+    runs, methods, envs = (f"{count} {name}{'' if count == 1 else 's'}" for name, count in counts.items())
     lead = (
-        f"{runs} runs: {methods} methods on {envs} environments. IQM: interquartile mean. Intervals: bootstrap, 95 %; "
+        f"{runs}: {methods} on {envs}. IQM: interquartile mean. Intervals: bootstrap, 95 %; "
         "none where a method has a single seed."
     )
     page.write_page(out / "index.html", material.title, [lead, *notes], sections)
@@ -284,14 +295,17 @@ def measure_errors(study: Study, runs: Path, results: Path) -> list[str]:
             f"{study.path} has several curves of {several.config.algo}, and errors compare methods; leave out grid and "
             "variants"
         )
-    found, _ = read_cells(study, runs)
+    read, complaints = read_cells(study, runs)
+    known = ((cell, read.get(cell.name)) for cell in study.cells)
+    found = [record for cell, record in known if record and record.env_steps >= cell.config.steps]
     if not found:
+        why = f" ({complaints[0]})" if complaints else ""
         raise UsageError(
-            f"{runs} holds no run of {study.path}; `mag sweep {study.path} --results none` makes them, also "
-            "those whose curves are kept"
+            f"{runs} holds no finished run of {study.path}{why}; `mag sweep {study.path} --results none` makes them, "
+            "also those whose curves are kept"
         )
     problems = []
-    for each in (found[cell.name] for cell in study.cells if cell.name in found):
+    for each in found:
         try:
             measured = measure(each)
         except UsageError as error:

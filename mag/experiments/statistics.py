@@ -114,17 +114,20 @@ def difference(first: Scores, second: Scores) -> tuple[Interval, float]:
 
 
 def permutation_p(first: Scores, second: Scores, *, resamples: int = 10_000) -> float:
-    """The p value of the difference of means: exact for one environment with few seeds, else by random exchanges.
+    """The p value of the difference of means: the share of exchanges of seeds between the methods, within each
+    environment, whose absolute difference is at least the observed one.
 
-    NaN where a method has a single seed on an environment.
+    Exact for one environment with few seeds, else by random exchanges. NaN where a method has a single seed on an
+    environment.
     """
     if min(len(scores) for scores in (*first, *second)) < 2:
         return float("nan")
     if len(first) == 1:
         result = stats.permutation_test(
             (first[0], second[0]),
-            lambda x, y, axis: x.mean(axis=axis) - y.mean(axis=axis),
+            lambda x, y, axis: np.abs(x.mean(axis=axis) - y.mean(axis=axis)),
             n_resamples=resamples,
+            alternative="greater",
             vectorized=True,
             rng=np.random.default_rng(0),
         )

@@ -58,6 +58,8 @@ KEYS: dict[str, type | tuple[type, ...]] = {
 """Keys of a study file, and the types allowed."""
 REQUIRED = ("envs", "methods", "seeds", "steps", *AXES)
 KINDS = {str: "text", int: "a whole number", list: "a list", dict: "a table", float: "a number", bool: "true or false"}
+INCIDENTAL = ("steps", "seed", "num_seeds", "workers", "logger", "checkpoint", "evaluation", "host")
+"""Fields and groups of a configuration that do not make another experiment (see `distinguishes`)."""
 MOST_CELLS = 100_000
 PLANNER = "planner.kind"
 """The option on which the planner's other options depend."""
@@ -321,6 +323,9 @@ def check_points(file: StudyFile, cells: list[Cell]) -> None:
                 known = options_of(cells[0].config)
                 hint = did_you_mean(name, known)
                 raise file.error(f"{place}.{name}", f"no method of the study has this option{hint}")
+            if not distinguishes(name.replace("-", "_")):
+                why = "runs that differ in it count as one experiment; set it under [options]"
+                raise file.error(f"{place}.{name}", why)
     cell_of: dict[str, Cell] = {}
     for cell in cells:
         if (other := cell_of.setdefault(cell.name, cell)) is not cell:
@@ -330,7 +335,8 @@ def check_points(file: StudyFile, cells: list[Cell]) -> None:
 
 
 def told_apart_by(file: StudyFile, cells: list[Cell]) -> tuple[str, tuple[str, ...]]:
-    """What the panels differ in and what the curves do, options by the configuration's names.
+    """The option that differs between panels, and the options that differ between the curves of a panel, by the
+    configuration's names.
 
     Raises UsageError for a name that is unknown, and for one that curves leave out although runs differ in it: they
     would count as seeds of one curve, in tables those of all panels. Environments may be left out, for scores are
@@ -352,6 +358,11 @@ def told_apart_by(file: StudyFile, cells: list[Cell]) -> tuple[str, tuple[str, .
             )
     fields = {name: next((field for cell in cells if (field := field_of(cell.config, name))), name) for name in grid}
     return fields.get(panels, panels), tuple(fields.get(name, name) for name in curves)
+
+
+def distinguishes(name: str) -> bool:
+    """Whether runs that differ in an option are different experiments; of `host.*` only `overlap` changes learning."""
+    return name == "host.overlap" or name.split(".")[0] not in INCIDENTAL
 
 
 def given_options(file: StudyFile, env: str, method: str, point: Point) -> list[Given]:

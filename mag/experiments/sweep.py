@@ -107,14 +107,14 @@ def sweep(study: Study, runs: Path, results: Path, pool: Pool, *, seeds_together
         try:
             while work.goes_on(stop):
                 time.sleep(PAUSE)
-        except KeyboardInterrupt:
-            pool.interrupt()  # the second request stops at once
+        except BaseException:  # a second request to stop, or a fault: no run is left behind unwatched
+            pool.interrupt()
             raise
     if stop.signum is not None:
         print(f"stopped: {len(work.finished)} of {len(jobs)} runs are finished; the same command goes on")
         return 128 + stop.signum
     if work.failed:
-        print(f"mag: {failures(work.failed, len(study.cells))}", file=sys.stderr)
+        print(f"mag: {failures(work.failed, sum(len(job.cells) for job in jobs))}", file=sys.stderr)
         return FAILED
     return 0
 
@@ -196,4 +196,5 @@ class Sweep:
 def failures(failed: list[Outcome], runs: int) -> str:
     """The runs that failed and why, in one line."""
     reasons = "; ".join(f"{outcome.job.name} ({outcome.reason}; {outcome.job.log})" for outcome in failed)
-    return f"{len(failed)} of {runs} runs failed: {reasons}; fix the cause and give the same command"
+    count = sum(len(outcome.job.cells) for outcome in failed)
+    return f"{count} of {runs} runs failed: {reasons}; fix the cause and give the same command"

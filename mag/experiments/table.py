@@ -87,6 +87,10 @@ def read_other(name: str, path: Path, envs: list[str]) -> list[Record]:
         if len(envs) != 1:
             raise UsageError(f"{path} has no column env, which tells the {len(envs)} environments apart; add it")
         frame = frame.assign(env=envs[0])
+    if strangers := sorted(set(frame.env.astype(str)) - set(envs)):
+        raise UsageError(
+            f"{path} has the environment {strangers[0]}, and the runs have {', '.join(envs)}; name one of these"
+        )
     numbers = frame[["env_steps", "seed", "win_rate"]].apply(pd.to_numeric, errors="coerce")
     wrong = np.flatnonzero(numbers.isna().any(axis=1))
     if len(wrong):

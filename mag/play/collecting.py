@@ -2,8 +2,8 @@
 
 Every call collects the same number of items, so that shapes are fixed; an unfinished episode goes on in the next call.
 After an end two absorbing items are recorded (`mag.play.episode.absorb`), the first of them in place of the last
-observation and with the last reward. A time limit is such an end (`limit_ends`), or a cut, after which the last
-observation is recorded.
+observation and with the last reward. With `limit_ends` a time limit counts as such an end; without, it cuts the
+episode: the last observation is recorded, and a new episode begins.
 """
 
 from functools import partial

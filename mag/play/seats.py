@@ -11,6 +11,7 @@ import os
 import selectors
 import shutil
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
@@ -180,8 +181,8 @@ class Seat:
                 [sys.executable, "-m", "mag.play.worker", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 env=surroundings,
-                stdin=-3,
-                stdout=-3,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
                 stderr=output,
             )
         self._channel = Channel(ours)

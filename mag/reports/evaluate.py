@@ -6,6 +6,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, Key, PRNGKeyArray
 
@@ -56,20 +57,22 @@ def evaluate_run(
     """Results per seed and per episode, of greedy play or `sampled` actions.
 
     Without `test_seed` the keys are those of the test in training at this checkpoint, so as many episodes give the same
-    results; with it they depend on nothing else, so that runs are compared in the same episodes. `batch` episodes are
+    results; with it every seed of every run plays the same episodes. `batch` episodes are
     played at once, by default all (on the host as many as there are cores). `env` is another environment of the same
     sizes. Raises UsageError where `path` holds no run or no usable checkpoint, or where sizes differ.
     """
     config, algorithm, player, state, progress, warnings = load_run(path)
-    if test_seed is not None and test_seed > (most := SEED_LIMIT - config.num_seeds):
-        raise UsageError(f"test_seed is {test_seed}; for a run of {config.num_seeds} seeds it can be at most {most}")
+    if test_seed is not None and test_seed >= SEED_LIMIT:
+        raise UsageError(f"test_seed is {test_seed}; it can be at most {SEED_LIMIT - 1}")
     name = config.env if env is None else env
     if env is not None or envs.is_host(name):
         content = map_at(path) if env is None else None
         player = player_elsewhere(config, player.spec, name, content, min(batch or own_cores(), episodes))
     agent = algorithm.agent(state.learner)
-    first, iteration = (config.seed, progress.iteration) if test_seed is None else (test_seed, 0)
-    keys = evaluation_keys(first, config.num_seeds, iteration)
+    if test_seed is None:
+        keys = evaluation_keys(config.seed, config.num_seeds, progress.iteration)
+    else:
+        keys = evaluation_keys(test_seed, 1, 0)[jnp.zeros(config.num_seeds, int)]
     at_once = episodes if batch is None or envs.is_host(name) else batch
     held = {"episodes": min(at_once, episodes) * player.footprint()["episode"]}
     check_memory(held, config.num_seeds, what="playing", advice="lower --episodes or --batch")

@@ -15,6 +15,8 @@ from mag.errors import UsageError
 from mag.runs.resolve import changed_options
 
 LOCK = ".lock"
+OURS = (LOCK, ".config", "wandb")
+"""Beginnings of the names of files that a run which was refused may leave."""
 REPLACED = ".replaced-"
 """Beginning of the name of a folder that another is about to replace (`replace`)."""
 CHANGEABLE = ("steps", "checkpoint", "host", "logger")
@@ -76,7 +78,7 @@ def default_path(config: RunConfig) -> Path:
 
 def check_ours(folder: RunFolder) -> None:
     """Raise UsageError if the folder holds files but no run."""
-    strangers = [name for name in os.listdir(folder.path) if not name.startswith((LOCK, ".config"))]
+    strangers = [name for name in os.listdir(folder.path) if not name.startswith(OURS)]
     if strangers and not folder.config.exists():
         raise UsageError(
             f"{folder.path} holds other files ({sorted(strangers)[0]}) and no config.json, so it is not a "

@@ -17,7 +17,7 @@ ADVICE = {
     "rollouts": "lower rollout.length or replay.batch_size",
     "networks": "lower networks.hidden or networks.categoricals",
     "segments": "lower collect.num_envs or collect.steps",
-    "episodes": "lower the number of test episodes",
+    "episodes": "lower evaluation.episodes",
     "learning": "raise learning.minibatches or lower networks.hidden",
 }
 """What to change, by the part that takes the most memory; a method may have parts of its own."""

@@ -40,10 +40,10 @@ class Logger:
         offset: int,
         done: int,
         has_wins: bool,
-        more: WandbLogger | None = None,
+        wandb: WandbLogger | None = None,
     ) -> None:
         """`offset`: bytes of metrics.jsonl to keep; `done`: environment steps of the slowest seed so far."""
-        self._folder, self._more = folder, more
+        self._folder, self._wandb = folder, wandb
         self._offset = offset
         self._terminal = Terminal(steps, done, has_wins)
         self._writers: dict[int, EventsWriter] = {}
@@ -70,9 +70,9 @@ class Logger:
         self._metrics.flush()
         for row in rows:
             self._events(row)
-            if self._more and (complaint := self._more.row(row)):
+            if self._wandb and (complaint := self._wandb.row(row)):
                 self.say(complaint)
-                self._more = None
+                self._wandb = None
         self._terminal.rows(rows)
         return self._metrics.tell()
 

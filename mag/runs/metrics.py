@@ -104,9 +104,9 @@ METRICS = {
     "time/iteration": Metric("Seconds of the iteration.", "The first ones include compilation."),
     "time/evaluation": Metric("Seconds of the test."),
     "time/elapsed": Metric("Seconds that the run has trained, without the time between a stop and its resume."),
-    "play/restarts": Metric("Host environments: processes that were replaced so far."),
+    "play/restarts": Metric("Host environments: processes that were replaced since the run was last started."),
     "play/dropped_episodes": Metric(
-        "Host environments: episodes that broke off so far.",
+        "Host environments: episodes that broke off since the run was last started.",
         "What an iteration has of such an episode is dropped; what earlier iterations have of it stays.",
     ),
 }

@@ -46,8 +46,8 @@ def resolve(
     """The configuration of a run from the options that a user gives, and JAX set up for it.
 
     `base` is another run's configuration, which the options override; `note` is told which of its options have no use
-    here. Mistakes that show without the environment are
-    reported before JAX is loaded. Raises UsageError for an unknown or unused option, and for a wrong value.
+    here. Mistakes that show without the environment are reported before JAX is loaded. Raises UsageError for an unknown
+    or unused option, and for a wrong value.
     """
     identity = identify(given, base, spell)
     if identity.algo not in ALGORITHMS or identity.planner not in (None, *KINDS):
@@ -140,7 +140,7 @@ def changed_options(config: RunConfig) -> dict[str, Any]:
 
 
 def read(given: Given, default: RunConfig, spell: Spell) -> dict[str, Any]:
-    """The given values, converted to their options' types, without the options that chose `default`."""
+    """The given values, converted to their options' types, leaving out env, algo, size, recipe and planner.kind."""
     known = {option.name: option for option in options(default)}
     for name, value in given.items():
         if name not in known:
@@ -179,7 +179,7 @@ def usable(kept: Given, default: RunConfig, chosen: Given) -> Given:
 
 
 def why_unknown(name: str, value: Any, default: RunConfig, spell: Spell) -> str:
-    """Why a configuration has no option `name`: method or planner do not use it, only others do, or none does."""
+    """The error message for an option that this method and planner do not have."""
     for beginning, why in find(default.algo).unused(default).items():
         if name.startswith(beginning):
             return f"{default.algo} {why} and takes no option {spell(name)}; leave it out"

@@ -65,17 +65,16 @@ def follow(path: Path, config: RunConfig) -> dict[str, Any]:
 
 
 def train_in(path: Path, config: RunConfig, kept: RunFolder | None = None) -> dict[str, Any]:
-    """`train`, but OSError where files cannot be written. A folder `kept` is read in place of the one written to."""
+    """Train in the folder `path`. Checkpoints and summary are read from `kept`, by default the same folder.
+
+    Raises OSError where a file cannot be written, and otherwise as `train`.
+    """
     device_grid(config.num_seeds, config.workers)  # refuses too many workers before there is a folder
     with claim(path, config) as folder, StopRequest(notify=print) as stop, contextlib.ExitStack() as stack:
         kept = kept or folder
         if finished := read_summary(kept, config):
             print(f"{format_summary(finished, folder)}; more --steps extend it")
             return finished
-        more = None
-        if config.logger == "wandb" and hosts.leads():
-            more = WandbLogger(folder, config)
-            stack.callback(more.close)
         if sentence := envs.caution(config.env):
             print(sentence)
         ahead = None
@@ -85,6 +84,10 @@ def train_in(path: Path, config: RunConfig, kept: RunFolder | None = None) -> di
         setup, state = set_up(config, ahead=ahead)
         print(headline(config, setup, folder.path), flush=True)
         stack.callback(setup.player.close)
+        wandb = None
+        if config.logger == "wandb" and hosts.leads():
+            wandb = WandbLogger(folder, config)
+            stack.callback(wandb.close)
         has_wins = setup.player.spec.has_wins
         checkpoints = Checkpoints(kept.checkpoints, config.checkpoint.keep)
         if kept is folder:  # other processes only read it
@@ -100,7 +103,7 @@ def train_in(path: Path, config: RunConfig, kept: RunFolder | None = None) -> di
             offset=progress.metrics_bytes,
             done=progress.slowest,
             has_wins=has_wins,
-            more=more,
+            wandb=wandb,
         ) as logger:
             run = Run(setup, config, state, progress, checkpoints, logger)
             try:
@@ -168,7 +171,7 @@ class Run:
             raise PlayError(f"{error}; the run is saved, and the same command resumes it") from error
 
     def play_and_learn(self, stop: StopRequest) -> None:
-        """`until_done`, but nothing is saved where the environment fails."""
+        """The loop of `until_done`; where the environment fails, a PlayError leaves it without saving."""
         if self.progress.iteration == 0:
             self.log({}, self.evaluate())
         while self.progress.slowest < self.config.steps:

@@ -51,7 +51,7 @@ def load_run(path: Path) -> Trained:
 
 
 def place_of(seed: int | None, config: RunConfig, path: Path) -> int:
-    """A seed's place among those of the run in a folder; the first without a seed. Raises UsageError for others."""
+    """The index of `seed` among the run's seeds; 0 if `seed` is None. Raises UsageError for a seed of no run here."""
     first, count = config.seed, config.num_seeds
     if seed is not None and not first <= seed < first + count:
         raise UsageError(f"seed is {seed}; the run in {path} has the seeds {first} to {first + count - 1}")

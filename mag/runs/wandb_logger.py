@@ -37,15 +37,18 @@ class WandbLogger:
             ) from error
         self._wandb, self._folder, self._config = wandb, folder, config
         self._runs: dict[int, Any] = {}
+        seeds = range(config.seed, config.seed + config.num_seeds)
+        ids = kept_ids(folder) or {str(seed): secrets.token_hex(4) for seed in seeds}
         try:
-            for seed in range(config.seed, config.seed + config.num_seeds):
-                self._runs[seed] = self._start_run(seed)
+            for seed in seeds:
+                self._runs[seed] = self._start_run(seed, ids[str(seed)])
         except wandb.Error as error:
             self.close()
             raise UsageError(
                 f"Weights & Biases cannot be used ({error}); call `wandb login`, keep metrics here with "
                 "WANDB_MODE=offline, or leave out --logger wandb"
             ) from error
+        write_json(folder.path / IDS, ids)  # only of runs that there are: a refused folder stays as it was
 
     def row(self, row: dict[str, Any]) -> str | None:
         """One seed's metrics at one iteration; a sentence where they can no longer be told.
@@ -65,13 +68,13 @@ class WandbLogger:
             with contextlib.suppress(self._wandb.Error):
                 run.finish()
 
-    def _start_run(self, seed: int) -> Any:
+    def _start_run(self, seed: int, run_id: str) -> Any:
         path = self._folder.path.resolve()
         run = self._wandb.init(
             project=os.environ.get("WANDB_PROJECT", PROJECT),
             group=path.name,
             name=f"{path.name}-{seed}" if self._config.num_seeds > 1 else path.name,
-            id=self._id(seed),
+            id=run_id,
             resume="allow",
             reinit="create_new",
             dir=str(path),
@@ -81,11 +84,8 @@ class WandbLogger:
         run.define_metric("*", step_metric=X_AXIS)
         return run
 
-    def _id(self, seed: int) -> str:
-        """The id of a seed's run, drawn once and kept in the run folder."""
-        file = self._folder.path / IDS
-        ids: dict[str, str] = json.loads(file.read_text()) if file.exists() else {}
-        if str(seed) not in ids:
-            ids[str(seed)] = secrets.token_hex(4)
-            write_json(file, ids)
-        return ids[str(seed)]
+
+def kept_ids(folder: RunFolder) -> dict[str, str]:
+    """The ids of the seeds' runs that are kept in the run folder; empty without any."""
+    file = folder.path / IDS
+    return dict(json.loads(file.read_text())) if file.exists() else {}

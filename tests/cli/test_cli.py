@@ -420,8 +420,11 @@ def test_a_test_seed_gives_the_same_episodes_at_every_checkpoint(tmp_path):
         train(dataclasses.replace(config, steps=steps), tmp_path)
         played.append(evaluate_run(tmp_path, 16, test_seed=5)["each_won"])
     assert played[0] == played[1] != evaluate_run(tmp_path, 16, test_seed=6)["each_won"]
-    with pytest.raises(UsageError, match=r"test_seed is 2147483647; for a run of 2 seeds it can be at most 2147483646"):
-        evaluate_run(tmp_path, 3, test_seed=2**31 - 1)
+    train(dataclasses.replace(config, seed=config.seed + 1, num_seeds=1), tmp_path / "alone")
+    alone = evaluate_run(tmp_path / "alone", 16, test_seed=5)["each_won"]
+    assert played[1][1:] == alone  # whatever the number of the seed in its run
+    with pytest.raises(UsageError, match=r"test_seed is 2147483648; it can be at most 2147483647"):
+        evaluate_run(tmp_path, 3, test_seed=2**31)
 
 
 def test_signals_give_their_exit_codes(capsys, monkeypatch):

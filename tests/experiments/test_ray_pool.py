@@ -1,5 +1,6 @@
 """Sweeps on a Ray cluster: nodes of several processes on this machine, some of them killed."""
 
+import json
 import os
 import signal
 import sys
@@ -16,7 +17,8 @@ from mag.experiments.jobs import Processes
 from mag.experiments.report import of_study
 from mag.experiments.sweep import sweep
 from mag.experiments.table import to_table
-from tests.experiments.support import fake_program, write_study
+from mag.options import to_json
+from tests.experiments.support import STUDY, fake_program, write_study
 from tests.experiments.test_sweep import wait_for
 
 try:
@@ -110,7 +112,7 @@ def test_a_finished_run_stays_on_its_node_until_the_sweep_has_it(tmp_path, monke
     words = cell.command(tmp_path / "runs" / cell.name)
 
     def train():
-        return ray_pool.train_here("runs", cell.name, words, b"", fake_program(tmp_path), stop)
+        return ray_pool.train_here("runs", cell.name, words, b"", to_json(cell.config), fake_program(tmp_path), stop)
 
     trained = train()
     assert (trained.code, trained.node) == (0, "node")
@@ -119,6 +121,22 @@ def test_a_finished_run_stays_on_its_node_until_the_sweep_has_it(tmp_path, monke
     assert any((tmp_path / "scratch" / "runs").iterdir())
     ray_pool.forget_here("runs", cell.name)
     assert not any((tmp_path / "scratch" / "runs").iterdir())
+
+
+def test_a_run_of_other_options_that_a_node_still_has_is_not_gone_on_with(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", NoRay)
+    monkeypatch.setenv("MAG_SCRATCH", str(tmp_path / "scratch"))
+    stop = SimpleNamespace(asked=SimpleNamespace(remote=lambda: False))
+
+    def collected(text):
+        cell = write_study(tmp_path, text).cells[0]
+        words, config = cell.command(tmp_path / "runs" / cell.name), to_json(cell.config)
+        trained = ray_pool.train_here("runs", cell.name, words, b"", config, fake_program(tmp_path), stop)
+        ray_pool.unpack(trained.folder, tmp_path / "got")
+        return json.loads((tmp_path / "got" / "config.json").read_text())["config"]["collect"]["steps"]
+
+    assert collected(STUDY + "[options]\ncollect.steps = 5\n") == 5
+    assert collected(STUDY + "[options]\ncollect.steps = 6\n") == 6
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from mag import cli
+from mag.algorithms.registry import default_config
 from mag.errors import UsageError
 from mag.experiments import kept
 from mag.experiments.analysis import Analysis
@@ -21,6 +22,7 @@ from mag.experiments.records import differences, load_records, mixed
 from mag.experiments.report import add_others, keep, make_notes, of_runs, of_study, write_report
 from mag.experiments.sweep import print_commands, sweep
 from mag.experiments.table import read_other, to_table
+from mag.options import to_json
 from tests.experiments.support import STUDY, fake_program, write_study
 
 
@@ -205,12 +207,17 @@ def test_a_kept_curve_that_is_too_short_or_of_other_options_does_not_count(swept
     assert len(kept.kept_cells(other, tmp_path / "results")) == 4
 
 
-def test_an_option_that_a_run_lacks_counts_as_its_plain_default():
+def test_an_option_that_a_run_lacks_counts_as_published():
     now = {"algo": "mamba", "collect": {"steps": 32, "nearest_first": True}}
     older = {"algo": "mamba", "collect": {"steps": 32}}
     assert differences(older, now) == ["collect.nearest_first False and True"]
     assert differences(now, older) == ["collect.nearest_first True and False"]
     assert differences(older, {**older, "collect": {"steps": 32, "nearest_first": False}}) == []
+    # Also one that only the run's own planner has.
+    elite = {"algo": "mag", "planner": {"kind": "elite"}}
+    assert differences(elite, {**elite, "planner": {"kind": "elite", "num_rounds": 3}}) == [
+        "planner.num_rounds 2 and 3"
+    ]
 
 
 def test_how_processes_play_makes_no_other_experiment(swept, tmp_path):
@@ -275,6 +282,58 @@ def test_a_wrong_csv_is_told(tmp_path, text, message):
     (tmp_path / "a.csv").write_text(text)
     with pytest.raises(UsageError, match=message):
         read_other("A", tmp_path / "a.csv", ["x", "y"])
+
+
+def test_another_methods_name_and_environments_must_be_its_own(swept, tmp_path):
+    folder, study = swept
+    material = of_study(study, folder / "runs", folder / "none")
+    path = tmp_path / "a.csv"
+    path.write_text("env_steps,seed,win_rate,env\n0,0,0,relay\n500,0,1,relay\n")
+    with pytest.raises(UsageError, match="has the environment relay, and the runs have probe/relay, probe/two-step"):
+        add_others(material, {"QMIX": path})
+    with pytest.raises(UsageError, match=r"mamba, in .*a\.csv, is a method of the runs themselves"):
+        add_others(material, {"mamba": path})
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["report", str(folder / "runs"), "--csv", f"A={path},A={path}"])
+    assert ended.value.code == 2
+
+
+def test_runs_with_other_planners_are_other_curves(swept, tmp_path):
+    folder, study = swept
+    cell = next(cell for cell in study.cells if cell.config.algo == "mamba")
+    for kind in ("shooting", "elite"):
+        run = shutil.copytree(folder / "runs" / cell.name, tmp_path / kind)
+        values = json.loads((run / "config.json").read_text())
+        config = default_config("mag", cell.config.env, "debug", "tuned", planner=kind)
+        (run / "config.json").write_text(json.dumps({**values, "config": to_json(config)}))
+    assert set(to_table(load_records([tmp_path])[0]).curve) == {"MAG", "MAG, kind elite"}
+
+
+def test_a_win_rate_is_reached_that_only_rounding_misses(swept):
+    folder, _ = swept
+    table = to_table([each for each in load_records([folder / "runs"])[0] if each.algo == "mamba"])
+    # (0.6 + 0.8 + 0.4) / 3 is 0.5999999999999999 as a running mean.
+    table["eval/win_rate"] = table.env_steps.map({0: 0.0, 100: 0.1, 200: 0.3, 300: 0.6, 400: 0.8, 500: 0.4})
+    reached = Analysis(table, "eval/win_rate").reach_table()
+    assert reached[reached["win rate"] == 0.6]["environment steps"].tolist() == [500, 500]
+
+
+def test_a_second_report_leaves_nothing_of_the_first(swept, tmp_path):
+    folder, study = swept
+    material = of_study(study, folder / "runs", folder / "none")
+    write_report(material, tmp_path)
+    assert (tmp_path / "reach.csv").exists() and (tmp_path / "reach.tex").exists()
+    write_report(material, tmp_path, "eval/return")
+    assert not (tmp_path / "reach.csv").exists() and not (tmp_path / "reach.tex").exists()
+
+
+def test_kept_runs_of_a_grid_are_counted_one_by_one(swept, tmp_path):
+    folder, study = swept
+    material = of_study(study, folder / "runs", folder / "none")
+    mamba = [each for each in material.records if (each.algo, each.env) == ("mamba", "probe/relay")]
+    records = [each._replace(origin="kept", options={"ppo.gamma": gamma}) for each in mamba for gamma in (0.5, 0.9)]
+    write_report(material._replace(records=records, curves=None), tmp_path)
+    assert "4 runs: 1 method on 1 environment." in (tmp_path / "index.html").read_text()
 
 
 def test_runs_are_compared_up_to_what_every_run_has_reached(swept):

@@ -110,6 +110,23 @@ def test_the_permutation_test_of_one_environment_is_exact():
     assert gap.value == 3.0 and p == pytest.approx(2 / 20)
 
 
+def test_p_counts_absolute_differences_also_where_seeds_are_unequal_in_number():
+    # Of the C(5, 3) = 10 ways to part the five scores three differ as much, to either side.
+    assert statistics.permutation_p([np.array([1.0, 0.9, 0.2])], [np.array([0.1, 0.3])]) == pytest.approx(0.3)
+    first, second = np.array([0.28125, 0.15625]), np.array([0.3125, 0.71875, 0.3125])
+    alone = statistics.permutation_p([first], [second])
+    assert alone == pytest.approx(0.4)
+    # An environment on which all runs score the same changes nothing.
+    beside = statistics.permutation_p([first, np.full(2, 0.5)], [second, np.full(3, 0.5)])
+    assert beside == pytest.approx(alone, abs=0.02)
+
+
+def test_the_interval_of_the_iqm_is_that_of_the_resamples():
+    # Of four resampled scores k are 1 with probability C(4, k) / 16; the IQM of k = 0, 1, 2, 3, 4 is 0, 0, 1/2, 1, 1: 0
+    # in 5 of 16 and 1 in as many.
+    assert statistics.iqm_interval([np.array([0.0, 0.0, 1.0, 1.0])]) == (0.5, 0.0, 1.0)
+
+
 def test_one_seed_has_no_p_value():
     gap, p = statistics.difference([np.array([1.0])], [np.array([0.0, 0.5])])
     assert gap.value == 0.75 and np.isnan(p)

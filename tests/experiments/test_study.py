@@ -184,6 +184,12 @@ def test_a_wrong_option_is_told_with_line_and_field(tmp_path, wrong):
     assert message in str(error.value)
 
 
+@pytest.mark.parametrize("name", ["evaluation.every", "evaluation.episodes", "checkpoint.keep", "host.memory"])
+def test_a_grid_over_options_that_make_no_other_experiment_is_refused(tmp_path, name):
+    with pytest.raises(UsageError, match=f"grid.{name}: runs that differ in it count as one experiment; set it under"):
+        write_study(tmp_path, STUDY + f"[grid]\n{name} = [1, 2]\n")
+
+
 def test_lines_of_tables_keys_and_items(tmp_path):
     path = tmp_path / "a.toml"
     path.write_text('a = [1,\n  "b"]\n[t]\n# c = 1\n"c.d" = 2\n[t.e]\nf = 3\n')

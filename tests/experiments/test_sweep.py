@@ -58,6 +58,22 @@ def test_a_run_that_fails_is_named_in_the_last_line_and_does_not_stop_the_others
     assert len([cell for cell in study.cells if is_finished(tmp_path / "runs" / cell.name, 500)]) == 4
 
 
+def test_no_run_goes_on_where_the_sweep_cannot_tell_of_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("MAG_FAKE", "pause=0.2")
+    study, pool = write_study(tmp_path), Processes(1)
+    said = []
+
+    def say(self, text):
+        said.append(text)
+        if len(said) == 2:
+            raise OSError("no space left")
+
+    monkeypatch.setattr("mag.experiments.display.Display.say", say)
+    with pytest.raises(OSError, match="no space left"):
+        sweep(study, tmp_path / "runs", tmp_path / "results", pool)
+    wait_for(lambda: not pool.running() or pool.ended())
+
+
 def test_a_killed_run_is_named_and_resumed_by_the_same_command(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("MAG_FAKE", f"die={tmp_path / 'died'}")
     study = write_study(tmp_path)

@@ -238,6 +238,6 @@ def test_a_run_that_nobody_reads_is_saved(tmp_path):
 
 def test_more_test_episodes_than_memory_holds_are_refused_before_the_run_begins(tmp_path):
     many = fake_config(evaluation=EvaluationConfig(every=12, episodes=10**20))
-    with pytest.raises(UsageError, match=r"for episodes.*; lower the number of test episodes"):
+    with pytest.raises(UsageError, match=r"for episodes.*; lower evaluation.episodes"):
         train(many, tmp_path)
     assert train(fake_config(), tmp_path)["env_steps"] == 40

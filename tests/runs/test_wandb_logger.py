@@ -78,10 +78,16 @@ def test_a_service_that_refuses_the_run_is_told_before_anything_is_trained(tmp_p
     def init(**options):
         raise ServiceError("No API key configured")
 
-    monkeypatch.setattr(sys.modules["wandb"], "init", init)
-    with pytest.raises(UsageError, match=r"cannot be used \(No API key configured\); call `wandb login`"):
+    with (
+        monkeypatch.context() as refused,
+        pytest.raises(UsageError, match=r"cannot be used \(No API key configured\); call `wandb login`"),
+    ):
+        refused.setattr(sys.modules["wandb"], "init", init)
         train(dataclasses.replace(fake_config(), logger="wandb"), tmp_path / "run")
     assert not (tmp_path / "run" / "config.json").exists()
+    # After `wandb login` the same command trains.
+    (tmp_path / "run" / "wandb").mkdir(exist_ok=True)  # the package's own files
+    assert train(dataclasses.replace(fake_config(), logger="wandb"), tmp_path / "run")["env_steps"]
 
 
 def test_training_goes_on_where_the_service_fails(tmp_path, wandb, monkeypatch, capsys):

@@ -27,8 +27,9 @@ FAINT = 0.1
 class Layout:
     """The features of a map's observations and state, from which their sizes follow.
 
-    SMAC numbers ally types in the order of its own copies of them. Of two enemy types the one with StarCraft II's lower
-    number is first: a Zealot is (0, 1) as an ally and (1, 0) as an enemy. Three are in the order of the allies' types.
+    Ally types are numbered as SMAC's map numbers its own copies of them, in the roster's order. Of two enemy types the
+    one with StarCraft II's lower number is first: a Zealot is (0, 1) as an ally and (1, 0) as an enemy. Three are in
+    the order of the allies' types.
     """
 
     ally_shield: bool

@@ -57,7 +57,10 @@ def notes(map_name: str, content: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def caution(map_name: str, content: dict[str, Any] | None) -> str | None:
-    """That the installed version is not the expected one, where the map asks for none. Raises UsageError as `notes`."""
+    """A warning if the game is not of the expected version and the map file names no version; else None.
+
+    Raises UsageError as `notes`.
+    """
     version = _scenario(map_name, content).options.version
     install = find_game(version)
     if version is not None or install.difference is None:

@@ -36,7 +36,7 @@ class Install(NamedTuple):
 
     @property
     def difference(self) -> str | None:
-        """Why its win rates say little beside published ones; None for the version of those."""
+        """Why win rates on this build cannot be compared with published ones; None on the build of those."""
         if self.build == BUILDS[EXPECTED]:
             return None
         return (
