@@ -103,7 +103,7 @@ def here(place, monkeypatch):
     """The folder, in which a line is typed; what takes hours is replaced."""
     monkeypatch.chdir(place)
     monkeypatch.syspath_prepend(place)
-    monkeypatch.setattr(bench, "_measure", traced)
+    monkeypatch.setattr(bench, "measure", traced)
     monkeypatch.setattr(bench, "default_config", in_size_debug)
     monkeypatch.setitem(bench.BENCHMARKS, "env", partial(bench.env, ("probe/counter",)))
     before = set(sys.modules)

@@ -13,7 +13,7 @@ from typing import Any
 from mag.algorithms.registry import ALGORITHMS, BUILT_IN, default_config, find
 from mag.cli.main import COMMANDS, dispatch
 from mag.cli.parsing import HelpAsked
-from mag.experiments.study import distinguishes
+from mag.experiments.cells import distinguishes
 from mag.options import Option, alternatives, options, override, wanted
 from mag.runs.metrics import METRICS
 from mag.runs.resolve import changed_options

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from mag.algorithms.config import RunConfig
-from mag.experiments.study import Cell
+from mag.experiments.cells import Cell
 from mag.runs.folder import LOCK, RunFolder
 from mag.runtime import own_cores
 

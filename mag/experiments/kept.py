@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from mag.errors import UsageError
+from mag.experiments.cells import Cell, Options, as_word, distinguishes
 from mag.experiments.records import Loaded, Record, differences, holds_run, load_records, told_apart
-from mag.experiments.study import AXES, Cell, Options, Study, as_word, distinguishes
+from mag.experiments.study import Study
+from mag.experiments.study_file import AXES
 from mag.options import to_json
 from mag.runs.folder import write_text
 

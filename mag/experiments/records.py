@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from mag import envs
 from mag.algorithms.registry import default_config
 from mag.errors import UsageError
-from mag.experiments.study import AXES, Options, distinguishes
+from mag.experiments.cells import Options, distinguishes
+from mag.experiments.study_file import AXES
 from mag.options import flatten, to_json
 from mag.runs.config_file import read_config
 from mag.runs.folder import RunFolder

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from mag.errors import UsageError
+from mag.experiments.cells import Cell
 from mag.experiments.display import Display
 from mag.experiments.jobs import Job, Outcome, Pool, glance, is_finished, is_in_use
 from mag.experiments.kept import CURVES, kept_cells, outdated, outdated_note, read_cells
-from mag.experiments.study import Cell, Study, as_command
+from mag.experiments.study import Study, as_command
 from mag.runs.config_file import check_same, read_config
 from mag.runs.folder import RunFolder
 from mag.runs.interrupt import StopRequest

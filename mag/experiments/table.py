@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 
 from mag.errors import UsageError
+from mag.experiments.cells import Options, as_word
 from mag.experiments.records import CURVE, Record
-from mag.experiments.study import AXES, Options, as_word
+from mag.experiments.study_file import AXES
 
 METRICS = ("eval/win_rate", "eval/return", "train/win_rate", "train/return")
 """Metrics that can be compared."""

@@ -1,9 +1,4 @@
-"""`mag bench`: how fast each part runs, relative to the machine's matrix products timed in the same process.
-
-Machines are noisy, so each repetition is paired with a matrix product timed just before and just after it, and only
-the ratio is compared: `effective_utilisation` = dense floating-point operations / (seconds x SGEMM rate). Dense
-operations count every weight matrix as multiplied in full, even where look-ups or shared work avoid the product.
-"""
+"""`mag bench`: how fast each part runs, relative to the machine's matrix products (`mag.reports.timing`)."""
 
 import json as jsonlib
 import time
@@ -37,8 +32,9 @@ from mag.planners.config import ShootingConfig
 from mag.play.collecting import Played, collect, start_collecting
 from mag.play.episode import Episode, empty_arrival
 from mag.reports import operations
+from mag.reports.timing import Result, measure, timed
 from mag.runs.setup import set_up
-from mag.runtime import compile_options, own_cores
+from mag.runtime import own_cores
 from mag.types import Arrival, Metrics
 
 REFERENCE_SPEC = EnvSpec("reference/size", 3, 101, None, 10, 60, True, True)
@@ -49,7 +45,6 @@ UPDATES = 5
 """Updates of the models timed together, so that the memory they share is allocated once."""
 TIMED_ENVS = ("smax/3s_vs_3z", "smac_jax/3s_vs_5z", "smac_jax/3s5z_vs_3s6z", "smac_jax/2c_vs_64zg")
 """The environments whose speed is measured."""
-Result = dict[str, Any]
 
 
 def run(name: str, *, json: bool = False, algo: str | None = None, env: str | None = None) -> None:
@@ -96,7 +91,7 @@ def planning() -> Result:
     flops = float(STARTS * length * REFERENCE_SPEC.n_agents * step)
     sizes: Result = {"L": config.planner.num_trajectories, "H": config.planner.horizon}
     sizes |= {"starts": STARTS, "k": length, "chunk_size": chunk_size}
-    return sizes | _measure(play, keys[4], models, model_reward, actor, flops=flops, repeats=2)
+    return sizes | measure(play, keys[4], models, model_reward, actor, flops=flops, repeats=2)
 
 
 def world_model() -> Result:
@@ -119,7 +114,7 @@ def world_model() -> Result:
 
     args = jax.tree.map(lambda x: jnp.asarray(x)[None], (jax.random.key(2), Trainable.create(models, optimiser), batch))
     flops = 3.0 * sequences * steps * REFERENCE_SPEC.n_agents * operations.dense(models)
-    return {"sequences": sequences, "steps": steps, "workers": workers.count} | _measure(
+    return {"sequences": sequences, "steps": steps, "workers": workers.count} | measure(
         over_seeds(update, 1, workers=workers.count, divided=("batch",)), *args, flops=flops, repeats=5, updates=UPDATES
     )
 
@@ -137,7 +132,7 @@ def ppo() -> Result:
     rows = STARTS * config.rollout.length * REFERENCE_SPEC.n_agents
     both = operations.dense((policy.actor.params, policy.critic.params))
     flops = float(rows * (3 * config.ppo.epochs * both + operations.dense(policy.critic.params)))
-    return {"starts": STARTS, "k": config.rollout.length, "epochs": config.ppo.epochs} | _measure(
+    return {"starts": STARTS, "k": config.rollout.length, "epochs": config.ppo.epochs} | measure(
         update, keys[2], policy, model_data, flops=flops, repeats=3
     )
 
@@ -182,7 +177,7 @@ def iteration(algo: str = "mag", env: str = RunConfig().env, size: str = "auto",
         pass
     first = time.perf_counter() - begin
     flops = operations.of_iteration(made, learner) if isinstance(made, MAG) else None
-    timing = _time(iterate, flops=flops, repeats=3)
+    timing = timed(iterate, flops=flops, repeats=3)
     steps = median(int(each.transitions.sum()) for each in played[-3:])
     sizes: Result = {"algo": algo, "env": env, "size": config.size, "recipe": config.recipe}
     sizes |= {"num_envs": config.collect.num_envs, "workers": config.workers, "env_steps": steps}
@@ -196,61 +191,6 @@ BENCHMARKS: dict[str, Callable[..., Result]] = {
     "env": env,
     "iteration": iteration,
 }
-
-
-def _measure(function: Callable, *args: Any, flops: float | None, repeats: int, updates: int = 1) -> Result:
-    """Median seconds per update of the compiled function, and its utilisation relative to the machine's SGEMM.
-
-    One call of the function makes `updates` updates; `flops` counts the operations of one update.
-    """
-    begin = time.perf_counter()
-    if not isinstance(function, jax.stages.Wrapped):
-        function = jax.jit(function, compiler_options=compile_options())
-    compiled = function.lower(*args).compile()
-    compile_seconds = time.perf_counter() - begin
-    args = jax.device_put(args, compiled.input_shardings[0])
-    jax.block_until_ready(compiled(*args))
-    timing = _time(lambda: compiled(*args), flops=flops, repeats=repeats, updates=updates)
-    return timing | {"compile_seconds": compile_seconds}
-
-
-def _time(function: Callable[[], Any], *, flops: float | None, repeats: int, updates: int = 1) -> Result:
-    """Median seconds per update, and its utilisation if its operations are known.
-
-    Each repetition is paired with matrix products just before and just after it.
-    """
-    sgemm = (lambda: 0.0) if flops is None else _sgemm()
-    seconds, rates = [], [sgemm()]
-    for _ in range(repeats):
-        begin = time.perf_counter()
-        jax.block_until_ready(function())
-        seconds.append((time.perf_counter() - begin) / updates)
-        rates.append(sgemm())
-    result: Result = {"seconds": median(seconds)}
-    if flops is None:
-        return result
-    pairs = zip(seconds, rates[:-1], rates[1:], strict=True)
-    utilisation = median(flops / (each * (before + after) / 2) for each, before, after in pairs)
-    return result | {
-        "dense_tflop": flops / 1e12,
-        "sgemm_gflops": median(rates) / 1e9,
-        "effective_utilisation": utilisation,
-    }
-
-
-def _sgemm(size: int = 2048, products: int = 4) -> Callable[[], float]:
-    """A function that times a few large matrix products and returns operations per second."""
-    x = jax.random.normal(jax.random.key(0), (size, size))
-    product = jax.jit(lambda x: x @ x)
-    jax.block_until_ready(product(x))
-
-    def rate() -> float:
-        begin = time.perf_counter()
-        for _ in range(products):
-            jax.block_until_ready(product(x))
-        return 2 * size**3 * products / (time.perf_counter() - begin)
-
-    return rate
 
 
 def _random_states(key: PRNGKeyArray, count: int, networks: NetworksConfig) -> ModelState:
@@ -294,7 +234,7 @@ def _env_rate(name: str, num_envs: int) -> float:
     """Steps per second of `num_envs` environments side by side."""
     task, steps = envs.make(name), max(10, 3200 // num_envs)
     keys = jax.random.split(jax.random.key(0), num_envs)
-    timing = _measure(partial(_play_randomly, task, steps), keys, flops=None, repeats=3)
+    timing = measure(partial(_play_randomly, task, steps), keys, flops=None, repeats=3)
     return num_envs * steps / timing["seconds"]
 
 

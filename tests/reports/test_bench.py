@@ -14,7 +14,7 @@ from mag.algorithms.mag.model_reward import ErrorReward
 from mag.algorithms.registry import default_config
 from mag.errors import UsageError
 from mag.planners.config import ShootingConfig
-from mag.reports import bench, operations
+from mag.reports import bench, operations, timing
 from mag.runs.setup import set_up
 
 
@@ -25,7 +25,8 @@ def models():
 def tick(monkeypatch):
     """Every reading of the benchmarks' clock is a second after the last one."""
     clock = itertools.count()
-    monkeypatch.setattr(bench, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    for module in (bench, timing):
+        monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
 
 
 def test_dense_operations_of_one_prediction():
@@ -48,7 +49,7 @@ def test_the_rate_of_an_environment_is_the_steps_played_by_the_seconds_taken(mon
         played.append(returns.shape)
         return {"seconds": 0.5}
 
-    monkeypatch.setattr(bench, "_measure", measure)
+    monkeypatch.setattr(bench, "measure", measure)
     result = bench.env(("probe/counter",))
     # 3200 steps over all environments, but at least 10 of each: in half a second.
     assert played == [(1, 3200), (64, 50), (1024, 10)]
@@ -57,12 +58,12 @@ def test_the_rate_of_an_environment_is_the_steps_played_by_the_seconds_taken(mon
 
 def test_a_measurement_is_of_one_update_and_pairs_it_with_the_machines_products(monkeypatch):
     tick(monkeypatch)
-    monkeypatch.setattr(bench, "_sgemm", lambda: lambda: 10.0)  # operations per second
-    measured = bench._measure(lambda x: x + 1, jnp.zeros(3), flops=2.0, repeats=3, updates=4)
+    monkeypatch.setattr(timing, "sgemm", lambda: lambda: 10.0)  # operations per second
+    measured = timing.measure(lambda x: x + 1, jnp.zeros(3), flops=2.0, repeats=3, updates=4)
     # A second for four updates of 2 operations: each takes 0.25 s, in which the machine does 2.5.
     assert (measured["seconds"], measured["compile_seconds"]) == (0.25, 1)
     assert measured["effective_utilisation"] == pytest.approx(2 / 2.5)
-    assert "effective_utilisation" not in bench._measure(lambda x: x + 1, jnp.zeros(3), flops=None, repeats=1)
+    assert "effective_utilisation" not in timing.measure(lambda x: x + 1, jnp.zeros(3), flops=None, repeats=1)
 
 
 def test_dense_operations_of_an_iteration(monkeypatch):

@@ -25,7 +25,7 @@ class ModelReward(eqx.Module):
     def score_of_agents(self, state: State) -> Float[Array, " agents"]:
         """The agents' own model rewards, of which `score` is the sum. Raises NotImplementedError where there are
         none."""
-        raise NotImplementedError(f"{type(self).__name__} scores the team, not its agents")
+        raise NotImplementedError
 
     @abstractmethod
     def after_end(self, mean: Float[Array, "*agents"]) -> Float[Array, "*agents"]:
