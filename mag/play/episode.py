@@ -84,11 +84,16 @@ def start_episode(key: PRNGKeyArray, env: Env, carry: Carry) -> Episode:
 def step_episode(
     key_choose: PRNGKeyArray, key_step: PRNGKeyArray, episode: Episode, *, env: Env, choose: Choose
 ) -> Episode:
-    """One transition: the joint action is chosen, and the environment steps. Both keys are consumed."""
+    """One transition: the joint action is chosen, and the environment steps. Both keys are consumed.
+
+    At the episode limit the episode is cut, whether or not the environment says so.
+    """
     action, carry = choose(key_choose, episode)
     env_state, timestep = env.step(key_step, episode.env_state, action)
-    returns = episode.returns + timestep.reward
-    return Episode(env_state, timestep, action, carry, returns, episode.length + 1)
+    returns, length = episode.returns + timestep.reward, episode.length + 1
+    cut = (length >= env.spec.episode_limit) & ~timestep.terminated
+    timestep = timestep._replace(truncated=timestep.truncated | cut)
+    return Episode(env_state, timestep, action, carry, returns, length)
 
 
 def result(episode: Episode, ended: Bool[Array, ""]) -> Episodes:

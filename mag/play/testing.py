@@ -49,7 +49,7 @@ def play_episode(trial: Trial, *, env: Env, choose: Choose) -> Episode:
     """An episode played to its end."""
     # Under vmap the loop runs until the last episode has ended; the episodes that ended before stand still.
     return jax.lax.while_loop(
-        lambda trial: is_running(env, trial), lambda trial: step_trial(trial, env=env, choose=choose), trial
+        lambda trial: is_running(trial), lambda trial: step_trial(trial, env=env, choose=choose), trial
     ).episode
 
 
@@ -62,7 +62,7 @@ def play_through(
     """
 
     def step(trial: Trial, _: None) -> tuple[Trial, Moments]:
-        trial = where(is_running(env, trial), step_trial(trial, env=env, choose=choose), trial)
+        trial = where(is_running(trial), step_trial(trial, env=env, choose=choose), trial)
         return trial, show(trial)
 
     last, rest = jax.lax.scan(step, trial, length=env.spec.episode_limit)
@@ -76,10 +76,10 @@ def start_trial(key: PRNGKeyArray, env: Env, agent: Agent) -> Trial:
     return Trial(key, start_episode(key_reset, env, agent.initial_carry(key_carry)))
 
 
-def is_running(env: Env, trial: Trial) -> Bool[Array, ""]:
+def is_running(trial: Trial) -> Bool[Array, ""]:
     """Whether the episode goes on."""
     shown = trial.episode.timestep
-    return ~(shown.terminated | shown.truncated) & (trial.episode.length < env.spec.episode_limit)
+    return ~(shown.terminated | shown.truncated)
 
 
 def step_trial(trial: Trial, *, env: Env, choose: Choose) -> Trial:

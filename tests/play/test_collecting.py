@@ -10,6 +10,7 @@ import pytest
 from mag import envs
 from mag.envs.probe import counter_reward, read_counter
 from mag.play.collecting import collect, start_collecting
+from tests.support.fake_env import Endless
 
 NUM_ENVS = 3
 CHUNKS = (9, 16)
@@ -150,3 +151,14 @@ def test_a_win_counts_once():
     np.testing.assert_array_equal(played.arrivals.continues[0], [1, 0, 0] * 3)
     # Each episode is drawn anew.
     assert len({tuple(np.asarray(x).argmax(-1)) for env in played.arrivals.obs for x in env[::3]}) > 1
+
+
+def test_an_environment_that_does_not_end_at_its_limit_is_cut_there():
+    env = Endless()
+    keys = jax.random.split(jax.random.key(0), 1)
+    collectors = jax.vmap(lambda key: start_collecting(key, env, (jnp.asarray(0), 0)))(keys)
+    _, played = jax.jit(partial(collect, env=env, choose=choose, steps=14))(jax.random.key(1), collectors)
+    # A start and 6 transitions, twice.
+    assert np.flatnonzero(played.arrivals.first[0]).tolist() == [0, 7]
+    assert np.flatnonzero(played.episodes.ended[0]).tolist() == [6, 13]
+    assert played.episodes.length[0, [6, 13]].tolist() == [6, 6] and (played.arrivals.continues == 1).all()

@@ -120,7 +120,7 @@ def play(key: PRNGKeyArray, env: Env, agent: Agent, *, limit_ends: bool = False)
 
     def show(trial: Trial) -> tuple[Episode, Arrival, Array]:
         episode = trial.episode
-        return episode, kept(episode.timestep, episode.previous_action), ~is_running(env, trial)
+        return episode, kept(episode.timestep, episode.previous_action), ~is_running(trial)
 
     agent = unexploring(agent)
     start, choose = start_trial(key, env, agent), chosen_by(agent, greedy=False)
