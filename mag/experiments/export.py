@@ -17,6 +17,7 @@ def number(value: Any) -> str:
     if value is None or value != value:
         return ""
     if isinstance(value, float):
+        value = 0.0 if abs(value) < 5e-5 else value  # what rounds to zero has no sign and no further zeros
         decimals = 4 if 0 < abs(value) < 0.005 else 0 if abs(value) >= 1000 else 2
         return f"{value:.{decimals}f}"
     return str(value)

@@ -13,7 +13,7 @@ from PIL import Image
 from mag import cli
 from mag.algorithms.registry import default_config
 from mag.errors import UsageError
-from mag.experiments import kept
+from mag.experiments import export, kept
 from mag.experiments.analysis import Analysis
 from mag.experiments.figures import deviations, learning_curves
 from mag.experiments.jobs import Processes
@@ -504,3 +504,10 @@ def test_a_report_of_two_hundred_runs_takes_less_than_half_a_minute(swept, tmp_p
     material = of_runs([tmp_path / "runs"])
     write_report(material, tmp_path / "report")
     assert len(material.records) == 200 and time.process_time() - begin < 30
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.125, "0.12"), (0.0049, "0.0049"), (-3e-17, "0.00"), (1234.5, "1234"), (np.nan, ""), (7, "7")]
+)
+def test_numbers_are_as_long_as_their_size_asks_for(value, text):
+    assert export.number(value) == text
