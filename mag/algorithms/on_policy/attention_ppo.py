@@ -58,7 +58,7 @@ class AttentiveNet(eqx.Module):
 
 
 class AttentionPPO(eqx.Module):
-    """Actor and critic (`mag.algorithms.on_policy.algorithm.Network`)."""
+    """Actor and critic (`mag.algorithms.on_policy.agent.Network`)."""
 
     actor: AttentiveNet
     critic: AttentiveNet

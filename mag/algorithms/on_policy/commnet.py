@@ -12,7 +12,7 @@ from mag.types import Arrival
 
 
 class CommNet(eqx.Module):
-    """Policy and value on one trunk (`mag.algorithms.on_policy.algorithm.Network`)."""
+    """Policy and value on one trunk (`mag.algorithms.on_policy.agent.Network`)."""
 
     encoder: Linear
     message: Linear

@@ -35,7 +35,7 @@ class HardAttention(eqx.Module):
 
 
 class G2A(eqx.Module):
-    """A policy with a centralised value as its baseline (`mag.algorithms.on_policy.algorithm.Network`)."""
+    """A policy with a centralised value as its baseline (`mag.algorithms.on_policy.agent.Network`)."""
 
     encoder: Linear
     recurrence: GRUCell

@@ -9,7 +9,8 @@ import pytest
 
 from mag import envs
 from mag.algorithms.config import CollectConfig
-from mag.algorithms.on_policy.algorithm import OnPolicyCarry, Segment, unroll
+from mag.algorithms.on_policy.agent import OnPolicyCarry
+from mag.algorithms.on_policy.segments import Segment, unroll
 from mag.algorithms.registry import default_config, make
 from mag.play.episode import arrival
 from mag.play.testing import evaluation_keys

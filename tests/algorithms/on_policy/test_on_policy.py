@@ -10,20 +10,11 @@ import pytest
 
 from mag import envs
 from mag.algorithms.config import validate
-from mag.algorithms.on_policy.algorithm import (
-    OnPolicyAgent,
-    OnPolicyCarry,
-    Segment,
-    behaviour,
-    learning_batch,
-    loss,
-    optimiser,
-    segment_returns,
-    segments_of,
-    unroll,
-)
+from mag.algorithms.on_policy.agent import OnPolicyAgent, OnPolicyCarry, behaviour
+from mag.algorithms.on_policy.algorithm import optimiser
 from mag.algorithms.on_policy.commnet import CommNet
 from mag.algorithms.on_policy.config import CommNetNetworksConfig, LearningConfig
+from mag.algorithms.on_policy.segments import Segment, learning_batch, loss, segment_returns, segments_of, unroll
 from mag.algorithms.registry import default_config, find, make
 from mag.errors import UsageError
 from mag.play.jax_player import JaxPlayer
