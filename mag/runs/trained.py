@@ -9,7 +9,9 @@ import jax
 from mag.algorithms import registry
 from mag.algorithms.config import RunConfig
 from mag.algorithms.contract import Algorithm
+from mag.algorithms.mag.config import MAGConfig
 from mag.errors import UsageError
+from mag.options import override
 from mag.play.player import Player
 from mag.runs import zoo
 from mag.runs.checkpoint import Checkpoints
@@ -75,10 +77,18 @@ def load_seed(path: Path, seed: int | None = None) -> Trained:
 
 
 def load_entry(path: Path) -> Trained:
-    """An entry of the zoo as a run of one seed, whose D_e and optimisers are empty."""
+    """An entry of the zoo as a run of one seed, whose optimisers are new and whose D_e is empty, and small."""
     entry = zoo.entry(path)
-    setup, state = set_up(entry.config, entry.content, to_read=True)
+    setup, state = set_up(without_data(entry.config), entry.content, to_read=True)
     state = state._replace(learner=with_weights(state.learner, entry.weights))
     progress = Progress.start(1)
     progress.iteration, progress.env_steps = entry.made["iteration"], [entry.made["env_steps"]]
     return Trained(entry.config, setup.algorithm, setup.player, state, progress, [])
+
+
+def without_data(config: RunConfig) -> RunConfig:
+    """The configuration with the smallest D_e that holds an iteration, and the sequences drawn from it."""
+    if not isinstance(config, MAGConfig):
+        return config
+    capacity = max(config.collect.steps, *config.lengths_drawn().values()) * config.collect.num_envs
+    return override(config, {"replay.capacity": capacity, "replay.learning_starts": 0})

@@ -13,6 +13,7 @@ from mag.cli.main import dispatch
 from mag.cli.train import base_config
 from mag.envs import spec
 from mag.errors import UsageError
+from mag.learning.sizes import size_of
 from mag.options import override
 from mag.runs import export as exporting
 from mag.runs import zoo
@@ -171,6 +172,7 @@ def test_the_packages_entries_are_read(name):
     loaded = load_run(zoo.Path("zoo") / name)
     assert loaded.progress.slowest == loaded.progress.env_steps[0] > 0
     assert zoo.entry(zoo.Path("zoo") / name).weights.stat().st_size <= 1_000_000
+    assert size_of(loaded.state.learner) < 40e6  # no room for a D_e, which takes up to a gigabyte
 
 
 @pytest.mark.parametrize("name", zoo.names())
