@@ -15,11 +15,9 @@ from mag.experiments.analysis import FINAL, Analysis
 from mag.experiments.export import for_people
 from mag.experiments.kept import kept_records
 from mag.experiments.records import Record
-from mag.experiments.table import to_table
+from mag.experiments.table import METHOD_NAMES, to_table
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
-LABELS = {"mag": "MAG", "mamba": "MAMBA", "attention-ppo": "Attention-PPO", "commnet": "CommNet", "g2a": "G2A"}
-"""How the tables call the methods."""
 
 
 def found() -> dict[str, dict[str, Any]]:
@@ -78,7 +76,7 @@ def studies() -> str:
         [
             f"[{study.get('title', name)}](../../results/{name}/table.md)",
             ", ".join(f"`{env}`" for env in study["envs"]),
-            ", ".join(LABELS.get(method, method) for method in study["methods"]),
+            ", ".join(METHOD_NAMES.get(method, method) for method in study["methods"]),
             seeds_run(name, study),
         ]
         for name, study in found().items()
@@ -104,7 +102,7 @@ def scores(algo: str) -> str:
     studies = found()
     for name in sorted(studies, key=lambda name: (name != "figure2", day(name) != NEWEST, name != "planning", name)):
         for row in table_of_curves(RESULTS / name / "table.md"):
-            if row["curve"] == LABELS[algo]:
+            if row["curve"] == METHOD_NAMES[algo]:
                 runs = (row["env"], steps(studies[name], row["env"]), day(name))
                 cells = [f"[{name}](../../results/{name}/table.md)", f"`{runs[0]}`", *runs[1:]]
                 rows.setdefault(runs, [*cells, *(row[each] for each in columns)])

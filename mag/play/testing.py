@@ -48,9 +48,7 @@ def play_each(keys: Key[Array, " episodes"], env: Env, agent: Agent, *, greedy: 
 def play_episode(trial: Trial, *, env: Env, choose: Choose) -> Episode:
     """An episode played to its end."""
     # Under vmap the loop runs until the last episode has ended; the episodes that ended before stand still.
-    return jax.lax.while_loop(
-        lambda trial: is_running(trial), lambda trial: step_trial(trial, env=env, choose=choose), trial
-    ).episode
+    return jax.lax.while_loop(is_running, lambda trial: step_trial(trial, env=env, choose=choose), trial).episode
 
 
 def play_through(
