@@ -1,0 +1,154 @@
+"""What perfect predictions would be worth: MAMBA whose rollouts run in the simulator itself, not in its models.
+
+PYTHONPATH=. mag train --env tests.support.perfect/3s_vs_4z --algo tests.support.perfect --size small --recipe tuned
+
+Everything else is MAMBA: the local models learn from D_e and observe the simulator's steps, so that actor and critic
+read the same states as ever, and rollouts are as many and as long. Only `predict` differs: it steps the battle of the
+start state, whose units the environment shows as its global state. No planner can predict better than that.
+"""
+
+import dataclasses
+from functools import cache
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from mag.algorithms.mag import method
+from mag.algorithms.mag.algorithm import MAG, MAGState
+from mag.algorithms.mag.local_models import LocalModels, ModelState
+from mag.algorithms.mag.replay import ReplayState
+from mag.algorithms.mag.world_model import Outcome
+from mag.envs import EnvSpec, smac_jax
+from mag.envs.nearest_first import NearestFirst
+from mag.learning.parallel import per_seed
+from mag.play.episode import absorb, arrival, empty_arrival, end_at_limit, where
+from mag.types import Arrival, TimeStep
+
+FAMILY = "tests.support.perfect"
+
+
+class Shown:
+    """A map of `smac_jax` whose global state is the whole state of the simulator.
+
+    From four enemies on each agent sees its nearest enemy first, as recipe `tuned` has it.
+    """
+
+    def __init__(self, map_name: str) -> None:
+        plain = smac_jax.make(map_name)
+        assert plain.spec.enemies is not None
+        self.env: Any = NearestFirst(plain) if plain.spec.enemies.count >= 4 else plain
+        start = jax.jit(lambda: self.env.reset(jax.random.key(0))[0])()
+        flat, self.unravel = ravel_pytree(start)
+        self.spec = dataclasses.replace(
+            self.env.spec, name=f"{FAMILY}/{map_name}", state_dim=flat.size, enemies=None, nearest_first=False
+        )
+
+    def reset(self, key: PRNGKeyArray) -> tuple[Any, TimeStep]:
+        """See `Env.reset`."""
+        return self._show(*self.env.reset(key))
+
+    def step(self, key: PRNGKeyArray, state: Any, action: Int[Array, " agents"]) -> tuple[Any, TimeStep]:
+        """See `Env.step`."""
+        return self._show(*self.env.step(key, state, action))
+
+    def step_flat(
+        self, key: PRNGKeyArray, flat: Float[Array, " state"], action: Int[Array, " agents"]
+    ) -> tuple[Float[Array, " state"], TimeStep]:
+        """As `step`, from the global state. The key is consumed."""
+        _, timestep = self.step(key, self.unravel(flat), action)
+        assert timestep.state is not None
+        return timestep.state, timestep
+
+    def _show(self, state: Any, timestep: TimeStep) -> tuple[Any, TimeStep]:
+        return state, timestep._replace(state=ravel_pytree(state)[0])
+
+
+@cache
+def make(map_name: str) -> Shown:
+    """The environment of a map."""
+    return Shown(map_name)
+
+
+def specs() -> dict[str, EnvSpec]:
+    """The spec of every map that is small enough to be tried."""
+    return {name: make(name).spec for name in ("2s_vs_1sc", "2s3z", "3s_vs_3z", "3s_vs_4z", "3s_vs_5z")}
+
+
+class BattleState(NamedTuple):
+    """A joint state of the local models, and the battle that it observes."""
+
+    stoch: Any
+    deter: Float[Array, "agents deterministic"]
+    alive: Bool[Array, " agents"]
+    """Which agents are alive; none after the end."""
+    battle: Float[Array, " state"]
+    avail: Bool[Array, "agents actions"]
+    reward: Float[Array, ""]
+    """Reward of the transition that led here."""
+
+
+class Perfect(LocalModels):
+    """Local models that observe the simulator's next step in place of a prediction."""
+
+    def observe_sequence(self, key: PRNGKeyArray, sequence: Arrival) -> Any:
+        """See `WorldModel.observe_sequence`: with the battles that the sequence shows."""
+        return self._in_battle(super().observe_sequence(key, sequence), sequence)
+
+    def predict(self, key: PRNGKeyArray, state: Any, action: Int[Array, " agents"]) -> Any:
+        """The next joint state: the simulator's step, observed. The key is consumed."""
+        key_step, key_observe = jax.random.split(key)
+        battle, timestep = make(self.spec.name.rpartition("/")[2]).step_flat(key_step, state.battle, action)
+        shown = absorb(end_at_limit(timestep))
+        over = ~state.alive.any()
+        rest = shown._replace(
+            obs=jnp.zeros_like(shown.obs),
+            avail=jnp.ones_like(shown.avail),
+            alive=jnp.zeros_like(shown.alive),
+            reward=jnp.zeros_like(shown.reward),
+        )
+        item = arrival(where(over, rest, shown), action)._replace(state=jnp.where(over, state.battle, battle))
+        before = ModelState(state.stoch, state.deter, state.alive)
+        return self._in_battle(self.observe(key_observe, before, item), item)
+
+    def outcome(self, before: Any, after: Any) -> Outcome:
+        """See `WorldModel.outcome`: the simulator's reward and end."""
+        reward = jnp.broadcast_to(self.config.reward_scale * after.reward, (self.spec.n_agents,))
+        return Outcome(reward, jnp.broadcast_to(after.alive.any().astype(reward.dtype), reward.shape))
+
+    def available(self, key: PRNGKeyArray, state: Any) -> Bool[Array, "agents actions"]:
+        """See `WorldModel.available`: the simulator's mask."""
+        return state.avail
+
+    def _in_battle(self, state: Any, item: Arrival) -> BattleState:
+        alive = item.alive & (item.continues > 0)[..., None]
+        return BattleState(state.stoch, state.deter, alive, item.state, item.avail, item.reward)
+
+
+class PerfectMAG(MAG):
+    """MAG that keeps the environment's global state in D_e."""
+
+    def footprint(self) -> dict[str, int]:
+        """See `Algorithm.footprint`: not estimated."""
+        return {}
+
+    @per_seed(runs_once=True)
+    def init(self, key: PRNGKeyArray) -> MAGState:
+        """See `MAG.init`. The key is consumed."""
+        data = self.replay.init(empty_arrival(self.spec, with_state=True))
+        return MAG.init.method(self, key)._replace(data=data)
+
+    @per_seed(donate=("data",))
+    def add(self, data: ReplayState, arrivals: Arrival) -> ReplayState:
+        """Line 3: add the played steps to D_e."""
+        return self.replay.add(data, arrivals)
+
+
+def make_algorithm(config: Any, spec: EnvSpec) -> PerfectMAG:
+    """MAMBA in the simulator."""
+    return PerfectMAG(config, spec, lambda key, spec, config: Perfect(key, spec, config.networks, config.models))
+
+
+METHOD = dataclasses.replace(method.MAMBA, make=make_algorithm)
