@@ -21,6 +21,7 @@ from mag.algorithms.mag.algorithm import MAG, MAGState
 from mag.algorithms.mag.local_models import LocalModels, ModelState
 from mag.algorithms.mag.replay import ReplayState
 from mag.algorithms.mag.world_model import Outcome
+from mag.algorithms.method import Method
 from mag.envs import EnvSpec, smac_jax
 from mag.envs.nearest_first import NearestFirst
 from mag.learning.parallel import per_seed
@@ -146,9 +147,13 @@ class PerfectMAG(MAG):
         return self.replay.add(data, arrivals)
 
 
-def make_algorithm(config: Any, spec: EnvSpec) -> PerfectMAG:
-    """MAMBA in the simulator."""
-    return PerfectMAG(config, spec, lambda key, spec, config: Perfect(key, spec, config.networks, config.models))
+def mamba_with(models: Any) -> Method:
+    """MAMBA that plays in such models."""
+
+    def make_models(key: PRNGKeyArray, spec: EnvSpec, config: Any) -> Any:
+        return models(key, spec, config.networks, config.models)
+
+    return dataclasses.replace(method.MAMBA, make=lambda config, spec: PerfectMAG(config, spec, make_models))
 
 
-METHOD = dataclasses.replace(method.MAMBA, make=make_algorithm)
+METHOD = mamba_with(Perfect)
