@@ -110,9 +110,6 @@ class ModelsConfig:
     kl_balance: float = number(0.8, least=0, most=1)
     """Share of the KL term that moves the prior towards the posterior."""
 
-    open_loop: float = number(0.0, least=0, most=1, source=None)
-    """Chance that a step of a training sequence goes on as in a rollout, from a draw of the prior instead of what was
-    observed. The models then learn from states that their own errors have changed (scheduled sampling)."""
     end_factor: float = number(1.0, above=0, source=None)
     """Factor on the probability that an imagined episode ends; needs `networks.joint_events`. The models predict
     fewer ends than there are."""

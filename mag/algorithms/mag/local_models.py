@@ -39,9 +39,6 @@ from mag.learning.networks import (
 )
 from mag.types import Arrival, Metrics
 
-OPEN_LOOP = 0x09E4
-"""Folded into a step's key, for the draws of `models.open_loop`."""
-
 
 class ModelState(NamedTuple):
     """One joint state of the local models: a drawn latent and a recurrent state per agent."""
@@ -220,22 +217,6 @@ class LocalModels(WorldModel):
             return sample_categorical(key, self._logits(output(jax.nn.relu(hidden))))
         return self.stages.draw(key, output, hidden)
 
-    def draw_for_training(
-        self,
-        key: PRNGKeyArray,
-        deter: Float[Array, "agents deterministic"],
-        alive: Bool[Array, " agents"] | None,
-    ) -> Draw:
-        """A draw from the prior with a straight-through gradient, given who is alive. The key is consumed."""
-        key_component, key_latent = jax.random.split(key)
-        event = None
-        if self.events is not None:
-            assert alive is not None
-            event = Event(alive, sample_categorical(key_component, self.events.component_logs(deter)))
-        hidden = self.prior_hidden(deter, event)
-        drawn = self.draw_prior(key_latent, jax.lax.stop_gradient(hidden))
-        return Draw(drawn, jax.nn.softmax(self.prior_logits(hidden, drawn)))
-
     def stored_alive(self, alive: Bool[Array, "*time agents"]) -> Bool[Array, "*time agents"] | None:
         """`alive` as a model state stores it: None without joint events."""
         return None if self.events is None else alive
@@ -306,7 +287,7 @@ class LocalModels(WorldModel):
 
     def observe_sequence(self, key: PRNGKeyArray, sequence: Arrival) -> ModelState:
         """See `WorldModel.observe_sequence`; all observations are encoded at once."""
-        return observe_sequence(self, key, sequence, training=False).state
+        return observe_sequence(self, key, sequence, training=False)[1]
 
     def loss(self, key: PRNGKeyArray, batch: Arrival) -> tuple[Float[Array, ""], Metrics]:
         """Line 4: the weighted sum of the mean errors over a batch of sequences. The key is consumed."""
@@ -351,17 +332,6 @@ class Errors(NamedTuple):
     events and where nobody's survival is open (all dead, or the episode ends)."""
 
 
-class Observed(NamedTuple):
-    """A sequence as the local models observe it, `[time, agents, ...]`."""
-
-    logits: Float[Array, "time agents variables classes"]
-    """Logits of the posteriors."""
-    state: ModelState
-    """The joint states, drawn from the posteriors."""
-    onward: Latent
-    """The latents from which the next steps go on: those of `state`, or draws from the prior (`models.open_loop`)."""
-
-
 class Predictions(NamedTuple):
     """The local models' one-step predictions on one sequence of D_e."""
 
@@ -375,12 +345,13 @@ class Predictions(NamedTuple):
     """The same state given the observation."""
 
 
-def observe_sequence(models: LocalModels, key: PRNGKeyArray, sequence: Arrival, *, training: bool) -> Observed:
-    """What the models make of a sequence. The key is consumed.
+def observe_sequence(
+    models: LocalModels, key: PRNGKeyArray, sequence: Arrival, *, training: bool
+) -> tuple[Float[Array, "time agents variables classes"], ModelState]:
+    """Posterior logits and states of a sequence, `[time, agents, ...]`. The key is consumed.
 
-    With `training`, draws have a straight-through gradient, the attention uses dropout, and some steps go on as in a
-    rollout, from the prior (`models.open_loop`). The first step has no past; within the sequence the state is reset
-    where an episode starts.
+    With `training`, draws have a straight-through gradient and the attention uses dropout. The first step has no past;
+    within the sequence the state is reset where an episode starts.
     """
     length = sequence.first.shape[0]
     fresh = sequence.lacks_past
@@ -390,22 +361,15 @@ def observe_sequence(models: LocalModels, key: PRNGKeyArray, sequence: Arrival, 
     if training:
         nothing = jnp.zeros((models.spec.n_agents, models.networks.categoricals, models.networks.classes))
         state = state._replace(stoch=Draw(nothing.argmax(-1), nothing))
-    chance = models.config.open_loop if training else 0.0
 
-    def step(state: ModelState, inputs: tuple) -> tuple[ModelState, Observed]:
+    def step(state: ModelState, inputs: tuple) -> tuple[ModelState, tuple[Array, ModelState]]:
         key, embedded, previous_action, fresh, alive = inputs
         key_draw, key_dropout = jax.random.split(key)
         deter = models.recur(state, previous_action, fresh=fresh, key=key_dropout if training else None)
         logits = models.posterior_logits(deter, embedded)
         draw = straight_through if training else sample_categorical
         state = ModelState(draw(key_draw, logits), deter, alive)
-        onward = state
-        if chance:
-            key_whether, key_prior = jax.random.split(jax.random.fold_in(key, OPEN_LOOP))
-            blind = (jax.random.uniform(key_whether) < chance) & ~fresh
-            drawn = models.draw_for_training(key_prior, deter, alive)
-            onward = state._replace(stoch=jax.tree.map(lambda x, y: jnp.where(blind, x, y), drawn, state.stoch))
-        return onward, Observed(logits, state, onward.stoch)
+        return state, (logits, state)
 
     return jax.lax.scan(step, state, inputs)[1]
 
@@ -413,12 +377,12 @@ def observe_sequence(models: LocalModels, key: PRNGKeyArray, sequence: Arrival, 
 def one_step_predictions(models: LocalModels, key: PRNGKeyArray, sequence: Arrival, *, training: bool) -> Predictions:
     """Every one-step prediction of the local models on one sequence, and its error. The key is consumed."""
     key_observe, key_prior = jax.random.split(key)
-    posterior_logits, posterior, onward = observe_sequence(models, key_observe, sequence, training=training)
+    posterior_logits, posterior = observe_sequence(models, key_observe, sequence, training=training)
     hidden, kl, life = prior_terms(models, posterior_logits, posterior, sequence)
     prior = posterior._replace(stoch=models.draw_prior(key_prior, jax.lax.stop_gradient(hidden)))
     obs, action_logits = jax.vmap(models.decode_all)(posterior)
     # stoch_{t-1} for deter_t: rolled by one; what wraps around at t = 0 is not `known`.
-    before = jax.tree.map(lambda x: jnp.roll(x, 1, axis=0), onward)
+    before = jax.tree.map(lambda x: jnp.roll(x, 1, axis=0), posterior.stoch)
     outcome = ModelState(before, posterior.deter)
     reward, continuation = jax.vmap(models.reward)(outcome), jax.vmap(models.continuation)(outcome)[..., 0]
     if models.available_head is None:

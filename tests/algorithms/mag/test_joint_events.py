@@ -70,7 +70,7 @@ def untrained(networks=SIZES, **config):
 def arrivals(models, count=400):
     """Drawn successors of an episode's start: sides that the agents see, and which agents are alive."""
     sequence = jax.tree.map(lambda x: x[:1], coin_sequence(jax.random.key(3)))
-    states = observe_sequence(models, jax.random.key(4), sequence, training=False).state
+    _, states = observe_sequence(models, jax.random.key(4), sequence, training=False)
     start = jax.tree.map(lambda x: x[0], states)
     keys = jax.random.split(jax.random.key(5), count)
     following = jax.vmap(lambda key: models.predict(key, start, jnp.zeros(2, jnp.int32)))(keys)

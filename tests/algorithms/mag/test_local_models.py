@@ -200,7 +200,7 @@ def test_dropout_is_on_in_training_only():
     sequence = jax.tree.map(lambda x: x[0], BATCH)
 
     def memory(models, training):
-        function = jax.jit(lambda k: observe_sequence(models, k, sequence, training=training).state.deter[0])
+        function = jax.jit(lambda k: observe_sequence(models, k, sequence, training=training)[1].deter[0])
         return np.asarray(function(jax.random.key(1))), np.asarray(function(jax.random.key(2)))
 
     on, off = memory(models, True), memory(models, False)
@@ -225,37 +225,3 @@ def test_bins_of_rewards_are_learned_and_read_as_their_mean():
     following = jax.tree.map(lambda x: x[0, 1], predictions.posterior)
     mean = np.exp(logs[0, 1]) @ centres
     np.testing.assert_allclose(models.outcome(state, following).reward, mean, rtol=1e-4)
-
-
-@pytest.mark.parametrize(("events", "stages"), [(False, 1), (True, 1), (False, 2)])
-def test_open_loop_steps_do_not_see_what_was_observed(events, stages):
-    sequence = jax.tree.map(lambda x: x[1, :3], BATCH)
-    changed = sequence._replace(obs=sequence.obs.at[1].add(1.0))
-    networks = dataclasses.replace(NETWORKS, joint_events=events, stages=stages)
-
-    def observed(chance, sequence, training=True):
-        models = sharp(small_models(networks=networks, **CONFIG | {"open_loop": chance}))
-        return jax.jit(lambda key: observe_sequence(models, key, sequence, training=training))(KEY)
-
-    closed, opened = (observed(chance, sequence) for chance in (0.0, 1.0))
-    np.testing.assert_array_equal(closed.onward.classes, closed.state.stoch.classes)
-    np.testing.assert_array_equal(opened.onward.classes[0], opened.state.stoch.classes[0])  # a start is observed
-    assert (opened.onward.classes[1:] != opened.state.stoch.classes[1:]).any()
-    # Posteriors still read the observation; the memory that follows does only in a closed loop.
-    after = observed(1.0, changed)
-    assert not np.allclose(after.logits[1], opened.logits[1])
-    np.testing.assert_array_equal(after.state.deter, opened.state.deter)
-    assert not np.allclose(observed(0.0, changed).state.deter[2], closed.state.deter[2])
-    tested = [observed(chance, sequence, training=False).state.stoch for chance in (0.0, 1.0)]
-    np.testing.assert_array_equal(*tested)
-
-
-def test_open_loop_teaches_the_prior_by_what_follows():
-    models = small_models(**CONFIG | {"open_loop": 1.0})
-    sequence = jax.tree.map(lambda x: x[1, :3], BATCH)
-
-    def error(models):
-        return one_step_predictions(models, KEY, sequence, training=True).errors.reward[2].sum()
-
-    gradient = jax.jit(jax.grad(error, allow_int=True))(models)
-    assert jnp.abs(gradient.prior.layers[1].weight).max() > 0
