@@ -3,7 +3,7 @@
 PYTHONPATH=. mag train --env tests.support.perfect/3s_vs_4z --algo tests.support.perfect --size small --recipe tuned
 
 Everything else is MAMBA: the local models learn from D_e and observe the simulator's steps, so that actor and critic
-read the same states as ever, and rollouts are as many and as long. Only `predict` differs: it steps the battle of the
+read states of the same kind, and rollouts are as many and as long. Only `predict` differs: it steps the battle of the
 start state, whose units the environment shows as its global state. No planner can predict better than that.
 """
 
@@ -143,7 +143,7 @@ class PerfectMAG(MAG):
 
     @per_seed(donate=("data",))
     def add(self, data: ReplayState, arrivals: Arrival) -> ReplayState:
-        """Line 3: add the played steps to D_e."""
+        """Line 3: add the played steps to D_e, with the global state."""
         return self.replay.add(data, arrivals)
 
 

@@ -1,9 +1,9 @@
 """`tests.support.perfect` with latents from the prior: is it enough that errors do not pile up?
 
-PYTHONPATH=. mag train --env tests.support.perfect/3s_vs_4z --algo tests.support.perfect_prior
+PYTHONPATH=. mag train --env tests.support.perfect/3s_vs_4z --algo tests.support.perfect_prior --size small
 
 The battle goes on in the simulator, and the models observe it; but actor and critic see a latent that the prior draws
-one step ahead, as they do in imagination.
+one step ahead, as they do in imagination. Masks, deaths, ends and rewards are the simulator's.
 """
 
 from typing import NamedTuple

@@ -1,6 +1,6 @@
 """`tests.support.perfect` with the rewards that the models predict: are they what limits learning?
 
-PYTHONPATH=. mag train --env tests.support.perfect/3s_vs_4z --algo tests.support.perfect_reward
+PYTHONPATH=. mag train --env tests.support.perfect/3s_vs_4z --algo tests.support.perfect_reward --size small
 """
 
 from typing import Any

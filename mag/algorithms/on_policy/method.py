@@ -41,9 +41,9 @@ TUNED: Changes = {
 """Several environments, and PPO's update for all three methods, because PPO uses each step several times.
 
 After 100 000 steps Attention-PPO and G2A win more with 16 environments than with 64 on 2s3z and 3s_vs_3z, and
-Attention-PPO nothing with 8 (five seeds each). The entropy bonus takes the place of G2A's random actions; a third of it
-or twice the epochs do not help Attention-PPO. A time limit is a cut; ending episodes there is no better for
-Attention-PPO.
+Attention-PPO next to nothing with 8 on 3s_vs_3z (five seeds each). The entropy bonus takes the place of G2A's random
+actions; a third of that bonus, or twice the epochs, do not help Attention-PPO on 3s_vs_3z. A time limit is a cut; with
+64 environments, ending episodes there was no better for Attention-PPO.
 """
 
 TUNED_COMMNET: Changes = {**TUNED, "collect.num_envs": 64}
