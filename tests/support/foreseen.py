@@ -11,6 +11,7 @@ itself, having observed it.
 
 import json
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -70,17 +71,22 @@ def foresee(key: Any, env: Any, models: Any, agent: Any) -> dict[str, Any]:
     }
 
 
+def foreseeing(env: Any, battles: int) -> Callable[[Any, Any], dict[str, Any]]:
+    """A compiled function of a world model and an agent: `foresee` in so many battles, `[battles, time, ahead]`."""
+
+    def all_battles(keys: Any, models: Any, agent: Any) -> dict[str, Any]:
+        return jax.lax.map(lambda key: foresee(key, env, models, agent), keys)
+
+    keys = jax.random.split(jax.random.key(5), battles)
+    compiled = jax.jit(all_battles, compiler_options=compile_options())
+    return lambda models, agent: jax.tree.map(np.asarray, compiled(keys, models, agent))
+
+
 def main(models_run: str, policy_run: str, battles: str = "96") -> None:
     """Print what is foreseen beside what happens."""
     setup()
     (player, host), (_, guest) = agent_of(models_run), agent_of(policy_run)
-
-    def all_battles(keys: Any, models: Any, agent: Any) -> dict[str, Any]:
-        return jax.lax.map(lambda key: foresee(key, player.env, models, agent), keys)
-
-    keys = jax.random.split(jax.random.key(5), int(battles))
-    compiled = jax.jit(all_battles, compiler_options=compile_options())
-    found = jax.tree.map(np.asarray, compiled(keys, host.models, guest))
+    found = foreseeing(player.env, int(battles))(host.models, guest)
     counts = found.pop("counts")
     for begin, end in PERIODS:
         for ahead in STEPS:

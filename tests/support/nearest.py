@@ -125,11 +125,11 @@ def fit_anew(trained: Any, change: str, layout: Any) -> dict[str, float]:
     return measure(fitted(trained, change, trained.player.spec, data), first_seed(data), layout)
 
 
-def fitted(trained: Any, change: str, spec: Any, data: Any, updates: int = UPDATES) -> Any:
+def fitted(trained: Any, change: str, spec: Any, data: Any, updates: int = UPDATES, seed: int = 0) -> Any:
     """The world model with the options `change`, fitted from scratch to a run's D_e, or to `data` like it."""
     algorithm = MAG(override(trained.config, dict(each.split("=") for each in change.split(",") if each)), spec)
-    models = algorithm.init(seed_keys(0, 1)).models
-    for key in jax.random.split(jax.random.key(1), updates // algorithm.config.models.batches):
+    models = algorithm.init(seed_keys(seed, 1)).models
+    for key in jax.random.split(jax.random.key(seed + 1), updates // algorithm.config.models.batches):
         models, _ = algorithm.fit_models(key[None], models, data)
     return first_seed(models.weights)
 

@@ -21,11 +21,11 @@ from mag.algorithms.mag.algorithm import MAG, MAGState
 from mag.algorithms.mag.local_models import LocalModels, ModelState
 from mag.algorithms.mag.replay import ReplayState
 from mag.algorithms.mag.world_model import Outcome
-from mag.algorithms.method import Method
+from mag.algorithms.method import SEVERAL_ENEMIES, Method, enemies_of
 from mag.envs import EnvSpec, smac_jax
 from mag.envs.nearest_first import NearestFirst
 from mag.learning.parallel import per_seed
-from mag.play.episode import absorb, arrival, empty_arrival, end_at_limit, where
+from mag.play.episode import absorb, arrival, empty_arrival, end_at_limit
 from mag.types import Arrival, TimeStep
 
 FAMILY = "tests.support.perfect"
@@ -34,15 +34,14 @@ FAMILY = "tests.support.perfect"
 class Shown:
     """A map of `smac_jax` whose global state is the whole state of the simulator.
 
-    From four enemies on each agent sees its nearest enemy first, as recipe `tuned` has it.
+    Where there are several enemies each agent sees its nearest enemy first, as recipe `tuned` has it.
     """
 
     def __init__(self, map_name: str) -> None:
         plain = smac_jax.make(map_name)
-        assert plain.spec.enemies is not None
-        self.env: Any = NearestFirst(plain) if plain.spec.enemies.count >= 4 else plain
-        start = jax.jit(lambda: self.env.reset(jax.random.key(0))[0])()
-        flat, self.unravel = ravel_pytree(start)
+        self.env: Any = NearestFirst(plain) if enemies_of(plain.spec) >= SEVERAL_ENEMIES else plain
+        shapes = jax.eval_shape(self.env.reset, jax.random.key(0))[0]
+        flat, self.unravel = ravel_pytree(jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes))
         self.spec = dataclasses.replace(
             self.env.spec, name=f"{FAMILY}/{map_name}", state_dim=flat.size, enemies=None, nearest_first=False
         )
@@ -89,6 +88,12 @@ class BattleState(NamedTuple):
     avail: Bool[Array, "agents actions"]
     reward: Float[Array, ""]
     """Reward of the transition that led here."""
+    observed: Any
+    """The latent from which the next step goes on."""
+
+    def of_models(self) -> ModelState:
+        """The state without the battle."""
+        return ModelState(self.stoch, self.deter, self.alive)
 
 
 class Perfect(LocalModels):
@@ -102,30 +107,24 @@ class Perfect(LocalModels):
         """The next joint state: the simulator's step, observed. The key is consumed."""
         key_step, key_observe = jax.random.split(key)
         battle, timestep = make(self.spec.name.rpartition("/")[2]).step_flat(key_step, state.battle, action)
-        shown = absorb(end_at_limit(timestep))
         over = ~state.alive.any()
-        rest = shown._replace(
-            obs=jnp.zeros_like(shown.obs),
-            avail=jnp.ones_like(shown.avail),
-            alive=jnp.zeros_like(shown.alive),
-            reward=jnp.zeros_like(shown.reward),
-        )
-        item = arrival(where(over, rest, shown), action)._replace(state=jnp.where(over, state.battle, battle))
-        before = ModelState(state.stoch, state.deter, state.alive)
+        reward, terminated = jnp.where(over, 0, timestep.reward), timestep.terminated | over
+        shown = absorb(end_at_limit(timestep._replace(reward=reward, terminated=terminated)))
+        item = arrival(shown, action)._replace(state=jnp.where(over, state.battle, battle))
+        before = state.of_models()._replace(stoch=state.observed)
         return self._in_battle(self.observe(key_observe, before, item), item)
 
     def outcome(self, before: Any, after: Any) -> Outcome:
         """See `WorldModel.outcome`: the simulator's reward and end."""
         reward = jnp.broadcast_to(self.config.reward_scale * after.reward, (self.spec.n_agents,))
-        return Outcome(reward, jnp.broadcast_to(after.alive.any().astype(reward.dtype), reward.shape))
+        return super().outcome(before.of_models(), after.of_models())._replace(reward=reward)
 
     def available(self, key: PRNGKeyArray, state: Any) -> Bool[Array, "agents actions"]:
         """See `WorldModel.available`: the simulator's mask."""
         return state.avail
 
     def _in_battle(self, state: Any, item: Arrival) -> BattleState:
-        alive = item.alive & (item.continues > 0)[..., None]
-        return BattleState(state.stoch, state.deter, alive, item.state, item.avail, item.reward)
+        return BattleState(*state, item.state, item.avail, item.reward, state.stoch)
 
 
 class PerfectMAG(MAG):

@@ -6,43 +6,25 @@ The battle goes on in the simulator, and the models observe it; but actor and cr
 one step ahead, as they do in imagination. Masks, deaths, ends and rewards are the simulator's.
 """
 
-from typing import NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Int, PRNGKeyArray
 
 from mag.algorithms.mag.joint_events import Event
-from mag.types import Arrival
 from tests.support.perfect import Perfect, mamba_with
-
-
-class Drawn(NamedTuple):
-    """A `BattleState` whose latent is the prior's, with the observed one beside it."""
-
-    stoch: Int[Array, "agents variables"]
-    deter: Float[Array, "agents deterministic"]
-    alive: Bool[Array, " agents"]
-    battle: Float[Array, " state"]
-    avail: Bool[Array, "agents actions"]
-    reward: Float[Array, ""]
-    observed: Int[Array, "agents variables"]
 
 
 class PredictedLatents(Perfect):
     """The simulator's battles, seen through the prior."""
 
-    def observe_sequence(self, key: PRNGKeyArray, sequence: Arrival) -> Drawn:
-        """See `WorldModel.observe_sequence`: start states are observed, as in any rollout."""
-        state = super().observe_sequence(key, sequence)
-        return Drawn(*state, observed=state.stoch)
-
-    def predict(self, key: PRNGKeyArray, state: Drawn, action: Int[Array, " agents"]) -> Drawn:
+    def predict(self, key: PRNGKeyArray, state: Any, action: Int[Array, " agents"]) -> Any:
         """The simulator's step; its latent is drawn, given who is alive. The key is consumed."""
         key_step, key_prior = jax.random.split(key)
-        after = super().predict(key_step, state._replace(stoch=state.observed), action)
+        after = super().predict(key_step, state, action)
         hidden = self.prior_hidden(after.deter, Event(after.alive, jnp.zeros((), jnp.int32)))
-        return Drawn(*after._replace(stoch=self.draw_prior(key_prior, hidden)), observed=after.stoch)
+        return after._replace(stoch=self.draw_prior(key_prior, hidden))
 
 
 METHOD = mamba_with(PredictedLatents)

@@ -7,7 +7,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from mag.algorithms.mag.local_models import ModelState
+from mag.algorithms.mag.local_models import LocalModels
 from mag.algorithms.mag.world_model import Outcome
 from tests.support.perfect import Perfect, mamba_with
 
@@ -17,9 +17,8 @@ class PredictedRewards(Perfect):
 
     def outcome(self, before: Any, after: Any) -> Outcome:
         """See `WorldModel.outcome`."""
-        reward = self.mean_reward(self.reward(ModelState(before.stoch, after.deter)))
-        continues = super().outcome(before, after).continues
-        return Outcome(jnp.where(before.alive.any(), reward, 0.0), continues)
+        predicted = LocalModels.outcome(self, before.of_models(), after.of_models())
+        return predicted._replace(reward=jnp.where(before.alive.any(), predicted.reward, 0.0))
 
 
 METHOD = mamba_with(PredictedRewards)

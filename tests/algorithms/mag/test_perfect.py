@@ -6,10 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.flatten_util import ravel_pytree
 
 from mag.algorithms.mag.rollout import start_states
 from mag.algorithms.registry import default_config
-from mag.learning.parallel import seed_keys
+from mag.learning.parallel import first_seed, seed_keys
 from mag.play.jax_player import JaxPlayer
 from mag.types import Arrival
 from tests.support import perfect, perfect_prior, perfect_reward
@@ -24,7 +25,7 @@ CONFIG: Any = default_config("mamba", SPEC.name, "debug", "tuned", spec=SPEC)
 def untrained(method: Any) -> Any:
     """Untrained models of a method."""
     algorithm = method.make(CONFIG, SPEC)
-    return jax.tree.map(lambda x: x[0], algorithm.init(seed_keys(0, 1)).models.weights)
+    return first_seed(algorithm.init(seed_keys(0, 1)).models.weights)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def sequences() -> Arrival:
     agent = algorithm.agent(algorithm.init(keys))
     player = JaxPlayer(ENV, num_envs=4, steps=8, limit_ends=True)
     _, played = player.collect(keys, agent, player.start(keys, agent))
-    return jax.tree.map(lambda x: x[0], played.arrivals)
+    return first_seed(played.arrivals)
 
 
 def start_of(models: Any, sequences: Arrival) -> Any:
@@ -62,7 +63,7 @@ def test_predictions_are_the_simulators_steps(sequences: Arrival) -> None:
     # A battle at its limit ends with the next step; then nothing happens any more.
     _, timestep = env.reset(jax.random.key(3))
     last = env.unravel(timestep.state)._replace(time=jnp.asarray(spec.episode_limit - 1))
-    flat = jax.flatten_util.ravel_pytree(last)[0]
+    flat = ravel_pytree(last)[0]
     ended = models.predict(key, start._replace(battle=flat, alive=jnp.ones(spec.n_agents, bool)), action)
     assert not ended.alive.any() and ended.avail.all()
     np.testing.assert_array_equal(models.outcome(start, ended).continues, 0)
