@@ -34,6 +34,7 @@ from mag.planners.config import planner_config
 from mag.runs.trained import Trained, load_seed
 from mag.runtime import compile_options, setup
 from tests.support.exploited import in_models, local
+from tests.support.nearest import options_in
 
 STEPS, STARTS, SAMPLES, RESAMPLES = (1, 3, 8), 144, 16, 200
 """Steps ahead, start states, rollouts of each action, and bootstrap samples of the start states."""
@@ -41,7 +42,7 @@ STEPS, STARTS, SAMPLES, RESAMPLES = (1, 3, 8), 144, 16, 200
 
 def planned_predict(algorithm: MAG, models: Any, actor: Any, data: Any, changes: str) -> Any:
     """The prediction of rollouts with these options, planned with a model reward fitted afresh."""
-    options = dict(each.split("=") for each in changes.split(",") if each)
+    options = options_in(changes)
     kind = options.pop("planner.kind", "none")
     if kind == "none":
         return first_seed(models).predict

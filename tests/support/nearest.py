@@ -125,9 +125,14 @@ def fit_anew(trained: Any, change: str, layout: Any) -> dict[str, float]:
     return measure(fitted(trained, change, trained.player.spec, data), first_seed(data), layout)
 
 
+def options_in(change: str) -> dict[str, str]:
+    """The options in words such as `networks.classes=32,networks.hidden=128`."""
+    return dict(each.split("=") for each in change.split(",") if each)
+
+
 def fitted(trained: Any, change: str, spec: Any, data: Any, updates: int = UPDATES, seed: int = 0) -> Any:
     """The world model with the options `change`, fitted from scratch to a run's D_e, or to `data` like it."""
-    algorithm = MAG(override(trained.config, dict(each.split("=") for each in change.split(",") if each)), spec)
+    algorithm = MAG(override(trained.config, options_in(change)), spec)
     models = algorithm.init(seed_keys(seed, 1)).models
     for key in jax.random.split(jax.random.key(seed + 1), updates // algorithm.config.models.batches):
         models, _ = algorithm.fit_models(key[None], models, data)
