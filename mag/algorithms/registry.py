@@ -98,6 +98,17 @@ def check_used(config: RunConfig, default: RunConfig) -> None:
     check_idle(config, default)
 
 
+def plans(algo: str) -> bool:
+    """Whether a method has a planner: it may be another than its own, or none."""
+    return getattr(getattr(find(algo).config(), "planner", None), "kind", "none") != "none"
+
+
+def check_plans(algo: str, planner: str | None) -> None:
+    """Raise UsageError where a planner is chosen for a method that could plan and never does: MAMBA."""
+    if planner not in (None, "none") and hasattr(find(algo).config(), "planner") and not plans(algo):
+        raise UsageError(f"{algo} does not plan, and planner.kind is {planner}; give --algo mag, or leave it out")
+
+
 def make(config: RunConfig, spec: "EnvSpec") -> "Algorithm":
     """The algorithm that a configuration names."""
     return find(config.algo).make(config, spec)

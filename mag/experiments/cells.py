@@ -20,6 +20,8 @@ Options = dict[str, Any]
 MOST_CELLS = 100_000
 PLANNER = "planner.kind"
 """The option on which the planner's other options depend."""
+OWN_KEYS = {"env": "envs", "algo": "methods", "seed": "seeds", "num_seeds": "seeds"}
+"""Options that the study sets by a key of another name."""
 INCIDENTAL = ("steps", "seed", "num_seeds", "workers", "logger", "checkpoint", "evaluation", "host")
 """Fields and groups of a configuration that do not make another experiment (see `distinguishes`)."""
 
@@ -123,6 +125,8 @@ def usable(file: StudyFile, env: str, method: str, point: Point) -> Point:
 
     def has(name: str, values: list[Any]) -> bool:
         field = field_of(default, name)
+        if field == PLANNER and not registry.plans(method):
+            return False
         without = with_options(default, [each for each in given if field_of(default, each.name) != field])
         return bool(field) and all(takes(without, field, value) for value in values)
 
@@ -164,7 +168,10 @@ def given_options(file: StudyFile, env: str, method: str, point: Point) -> list[
     given = [Given(f"{at}.{name}", name, value) for at, options in tables.items() for name, value in options.items()]
     # The planner decides which options there are, so that only the one that counts can be set.
     planners = [each for each in given if each.name.endswith(PLANNER)]
-    return [each for each in given if each not in planners[:-1]]
+    dropped = planners[:-1]
+    if not registry.plans(method):  # grid and variants are for methods that have their options
+        dropped = [each for each in planners if each.place.startswith(("grid.", "variants."))]
+    return [each for each in given if each not in dropped]
 
 
 def default_of(file: StudyFile, env: str, method: str, given: list[Given]) -> RunConfig:
@@ -177,6 +184,7 @@ def default_of(file: StudyFile, env: str, method: str, given: list[Given]) -> Ru
     if planner.name and not isinstance(planner.value, str):
         raise file.error(planner.place, f"{planner.value!r} must be text")
     try:
+        registry.check_plans(method, planner.value)
         return registry.default_config(method, env, *axes, planner=planner.value, spec=envs.spec(env))
     except UsageError as error:
         raise file.error(planner.place, str(error)) from error
@@ -189,11 +197,12 @@ def make_cell(file: StudyFile, env: str, method: str, seed: int, point: Point) -
     options = {}
     for place, name, value in given:
         field = field_of(config, name)
-        if field in ("env", "algo", "steps", "seed", "num_seeds", *AXES):
-            raise file.error(place, f"{field} is not an option; the study's own keys set it")
+        if field in (*OWN_KEYS, "steps", *AXES):
+            key = OWN_KEYS.get(field, field)
+            raise file.error(place, f"the study's own `{key}` sets it; leave it out here")
         if not field:
             hint = did_you_mean(name, options_of(config))
-            raise file.error(place, f"{method} has no option of this name{hint}; `mag train --help` lists all")
+            raise file.error(place, f"{method} has no option of this name{hint}; `mag train --help-all` lists all")
         try:
             config = override(config, {field: value})
         except UsageError as error:

@@ -79,8 +79,8 @@ def check_points(file: StudyFile, cells: list[Cell]) -> None:
     for place in ("grid", *variants):
         for name in table(file.values, place):
             if not any(field_of(cell.config, name) in cell.options for cell in cells):
-                known = options_of(cells[0].config)
-                hint = did_you_mean(name, known)
+                first = cells[0].config  # MAMBA has the option `planner.kind`, and takes no other value
+                hint = "" if field_of(first, name) else did_you_mean(name, options_of(first))
                 raise file.error(f"{place}.{name}", f"no method of the study has this option{hint}")
             if not distinguishes(name.replace("-", "_")):
                 why = "runs that differ in it count as one experiment; set it under [options]"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from mag.algorithms.config import RunConfig, validate
-from mag.algorithms.registry import ALGORITHMS, check_used, default_config, find
+from mag.algorithms.registry import ALGORITHMS, check_plans, check_used, default_config, find
 from mag.errors import UsageError
 from mag.options import check_bounds, convert, options, override, unknown, values
 from mag.planners.config import KINDS, planner_config
@@ -52,6 +52,7 @@ def resolve(
     identity = identify(given, base, spell)
     if identity.algo not in ALGORITHMS or identity.planner not in (None, *KINDS):
         give_threads(given, base or RunConfig(), spell)  # importing a user's module may already use JAX
+    check_plans(identity.algo, identity.planner)
     preview = identity.preview()
     chosen = read(given, preview, spell)
     check_bounds(override(preview, chosen))

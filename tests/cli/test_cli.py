@@ -168,8 +168,12 @@ BAD_INPUT = [
     ("train --algo=", "unknown algorithm ''; there are mag, mamba"),
     ("train --env=", "environment ''"),
     (
+        "train --algo mamba --planner.kind shooting",
+        "mamba does not plan, and planner.kind is shooting; give --algo mag, or leave it out",
+    ),
+    (
         "train --algo mamba --planner.horizon 7",
-        "mamba does not plan with --planner.kind none and takes no option --planner.horizon; leave it out",
+        "mamba does not plan (planner.kind none) and takes no option --planner.horizon; leave it out",
     ),
     (
         "train --algo commnet --learning.critic-learning-rate 0.1",
@@ -177,7 +181,7 @@ BAD_INPUT = [
     ),
     (
         "train --algo mamba --model-reward.layers 3",
-        "mamba does not plan with --planner.kind none and takes no option --model-reward.layers",
+        "mamba does not plan (planner.kind none) and takes no option --model-reward.layers",
     ),
     ("train --algo g2a --learning.minibatches 7 --size debug", "the minibatches must divide the environments"),
     ("train --ppo.learning-rate-decay 1.1", "ppo.learning_rate_decay is 1.1; it must be at least 0 and at most 1"),
@@ -215,7 +219,7 @@ BAD_INPUT = [
     ("train --algo g2a --planner.kind elite", "g2a does not plan and takes no option --planner.kind; leave it out"),
     (
         "train --planner.kind none --planner.horizon 5",
-        "mag does not plan with --planner.kind none and takes no option --planner.horizon; leave it out",
+        "mag does not plan (planner.kind none) and takes no option --planner.horizon; leave it out",
     ),
 ]
 
@@ -335,7 +339,7 @@ def test_help_leaves_out_what_a_method_has_no_use_for(capsys):
     text = run(capsys, "train", "--algo", "mamba", "--help-all")[1]
     assert "--planner.kind none" in text and "--ppo.clip" in text
     assert "--planner.horizon" not in text and "--model-reward." not in text
-    text = run(capsys, "train", "--algo", "mamba", "--planner.kind", "elite", "--help-all")[1]
+    text = run(capsys, "train", "--algo", "mag", "--planner.kind", "elite", "--help-all")[1]
     assert "--planner.num-elites" in text and "--model-reward.layers" in text
     text = run(capsys, "train", "--algo", "commnet", "--help-all")[1]
     assert "--learning.learning-rate" in text and "--learning.critic-learning-rate" not in text

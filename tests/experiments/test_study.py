@@ -88,6 +88,16 @@ def test_the_grid_sees_what_other_tables_set(tmp_path):
     assert elites == {1, 2} and all(cell.changed == {} for cell in study.cells if cell.config.algo == "mamba")
 
 
+def test_a_grid_of_planners_leaves_mamba_without_one(tmp_path):
+    text = STUDY.replace('"commnet"', '"mag"') + "[grid]\nplanner.kind = ['shooting', 'elite']\n"
+    planners = {(cell.config.algo, cell.config.planner.kind) for cell in write_study(tmp_path, text).cells}
+    assert planners == {("mamba", "none"), ("mag", "shooting"), ("mag", "elite")}
+    with pytest.raises(UsageError, match=r"line 9: options\.planner\.kind: mamba does not plan"):
+        write_study(
+            tmp_path, text.replace("[grid]\nplanner.kind = ['shooting', 'elite']", "[options]\nplanner.kind = 'elite'")
+        )
+
+
 def test_the_last_table_that_names_a_planner_counts(tmp_path):
     text = STUDY.replace('["mamba", "commnet"]', '["mag"]')
     text += "[options]\nplanner.kind = 'shooting'\n[method_options.mag]\nplanner.kind = 'elite'\n"
@@ -146,10 +156,11 @@ WRONG_OPTIONS = {
         "[options.ppo]\ngamma = 1.5",
         "line 9: options.ppo.gamma: ppo.gamma is 1.5; it must be at least 0 and at most 1",
     ),
-    "the study's own": ("[options]\nseed = 3", "line 9: options.seed: seed is not an option"),
+    "the study's own": ("[options]\nseed = 3", "line 9: options.seed: the study's own `seeds` sets it"),
     "method without options": ("[method_options.g2a]\nworkers = 1", "line 8: method_options.g2a: not in the study"),
     "grid of nobody": ("[grid]\nplanner.horizon = [1, 3]", "line 9: grid.planner.horizon: no method of the study"),
     "planner of the grid": ("[grid]\nplanner.kind = ['magic']", "line 9: grid.planner.kind: planner.kind is 'magic'"),
+    "planner of nobody": ("[grid]\nplanner.kind = ['elite']", "line 9: grid.planner.kind: no method of the study"),
     "type of the planner": ("[options]\nplanner.kind = 3", "line 9: options.planner.kind: 3 must be text"),
     "variant of nobody": ("[variants.a]\nplanner.horizon = 3", "line 9: variants.a.planner.horizon: no method of the"),
     "variant that is no table": ("[variants]\na = 3", "line 9: variants.a: 3 must be a table of options"),
@@ -177,6 +188,8 @@ def test_a_wrong_option_is_told_with_line_and_field(tmp_path, wrong):
     text, message = wrong
     if "ppo" in text:
         text = STUDY.replace(', "commnet"', "") + text
+    elif "magic" in text:
+        text = STUDY.replace('"commnet"', '"mag"') + text
     else:
         text = STUDY + text
     with pytest.raises(UsageError) as error:

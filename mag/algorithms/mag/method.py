@@ -166,7 +166,7 @@ def unused(config: Any) -> Mapping[str, str]:
     return {"planner.": NO_PLANNER, "model_reward.": NO_PLANNER} if config.planner.kind == "none" else {}
 
 
-NO_PLANNER = "does not plan with --planner.kind none"
+NO_PLANNER = "does not plan (planner.kind none)"
 
 
 def make(config: MAGConfig, spec: "EnvSpec") -> "Algorithm":
