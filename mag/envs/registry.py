@@ -30,11 +30,15 @@ def make(name: str, content: dict[str, Any] | None = None, *, nearest_first: boo
     `content` is what `mag.envs.content` returned for a map from a file, and replaces the file, which may have changed
     or be gone. With `nearest_first` each agent is shown its nearest enemy first (`mag.envs.nearest_first`). Raises
     UsageError for a name of another form, for an unknown family or map (the message suggests the nearest known name),
-    and where enemies cannot be put in order.
+    where an environment of one's own breaks the contract, and where enemies cannot be put in order.
     """
     family, map_name = _find(name)
     content = _content(name, family, map_name) if content is None else content
     env = family.make(map_name) if content is None else _takes_files(name, family).make_from_content(map_name, content)
+    if name.partition("/")[0] not in _FAMILIES and not is_host(name):
+        from mag.envs.checking import check  # loads JAX, which looking for a name need not wait for
+
+        check(env)
     if not nearest_first:
         return env
     return cast(Env, HostNearestFirst(env)) if is_host(name) else NearestFirst(env)

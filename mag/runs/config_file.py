@@ -50,10 +50,7 @@ def claim(path: Path, config: RunConfig) -> Iterator[RunFolder]:
         take_lock(lock, path)
         resumed = folder.config.exists()
         if resumed:
-            about = read_config(folder)
-            check_same(about, config, folder)
-            steps = max(config.steps, about["config"]["steps"])
-            write_config(folder, dataclasses.replace(config, steps=steps), about)
+            check_same(read_config(folder), config, folder)
         else:
             write_config(folder, config, surroundings() | noted)
         try:
@@ -188,6 +185,12 @@ def noted_map(folder: RunFolder) -> dict[str, Any] | None:
     """The content of the run's map file when the run started; None for a map that comes from no file."""
     content: dict[str, Any] | None = read_config(folder).get("map")
     return content
+
+
+def extend(folder: RunFolder, config: RunConfig) -> None:
+    """Write the configuration with which the folder's run goes on: its steps are the most that were ever asked for."""
+    about = read_config(folder)
+    write_config(folder, dataclasses.replace(config, steps=max(config.steps, about["config"]["steps"])), about)
 
 
 def note_resumed(folder: RunFolder) -> str | None:

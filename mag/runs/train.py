@@ -29,7 +29,7 @@ from mag.play.episode import Agent
 from mag.play.testing import evaluation_keys, means, returns_of_agents
 from mag.runs import curve
 from mag.runs.checkpoint import Checkpoints
-from mag.runs.config_file import claim, note_resumed
+from mag.runs.config_file import claim, extend, note_resumed
 from mag.runs.folder import RunFolder, default_path, write_json
 from mag.runs.interrupt import Interrupted, StopRequest
 from mag.runs.logger import Logger, Row
@@ -37,6 +37,9 @@ from mag.runs.progress import Evaluation, Progress
 from mag.runs.setup import RunState, Setup, headline, set_up
 from mag.runs.wandb_logger import WandbLogger
 from mag.runtime import own_cores
+
+NO_CHECKPOINT = "but no checkpoint is left: the policy is lost; restore it from a copy, or give another --run"
+"""What is said of a finished run that cannot be extended."""
 
 
 def train(config: RunConfig, path: Path | None = None) -> dict[str, Any]:
@@ -73,7 +76,8 @@ def train_in(path: Path, config: RunConfig, kept: RunFolder | None = None) -> di
     with claim(path, config) as folder, StopRequest(notify=print) as stop, contextlib.ExitStack() as stack:
         kept = kept or folder
         if finished := read_summary(kept, config):
-            print(f"{format_summary(finished, folder)}; more --steps extend it")
+            left = Checkpoints(kept.checkpoints, config.checkpoint.keep).iterations()
+            print(f"{format_summary(finished, folder)}; {'more --steps extend it' if left else NO_CHECKPOINT}")
             return finished
         if sentence := envs.caution(config.env):
             print(sentence)
@@ -95,6 +99,7 @@ def train_in(path: Path, config: RunConfig, kept: RunFolder | None = None) -> di
         hosts.wait("cleared")
         state, progress = resume(checkpoints, state, config, kept)
         hosts.wait("resumed")
+        extend(folder, config)  # not before: a run that cannot go on keeps the configuration it has
         if progress.iteration and (news := note_resumed(folder)):
             print(news)
         with Logger(

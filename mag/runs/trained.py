@@ -47,6 +47,11 @@ def load_run(path: Path) -> Trained:
     setup, state = set_up(dataclasses.replace(config, workers=1), noted_map(folder), to_read=True)
     restored = Checkpoints(folder.checkpoints, config.checkpoint.keep).restore(state)
     if restored is None:
+        if folder.summary.exists():
+            raise UsageError(
+                f"{path} holds a finished run, but no checkpoint is left; restore the folder {folder.checkpoints.name} "
+                "from a copy, or train the run again in another folder"
+            )
         raise UsageError(f"{path} has no checkpoint yet; give the `mag train` command that began it again")
     progress = Progress.from_json(restored.progress)
     return Trained(config, setup.algorithm, setup.player, restored.state, progress, restored.damaged)

@@ -14,15 +14,15 @@ from mag.algorithms.registry import ALGORITHMS, RECIPES, SIZES, default_config
 from mag.errors import UsageError
 from mag.options import flatten, override
 from mag.runs import surroundings
-from mag.runs.config_file import claim, load_config
+from mag.runs.config_file import claim, extend, load_config
 from mag.runs.folder import RunFolder, default_path
 from mag.runs.train import train
 from tests.support.fake import fake_config
 
 
 def take(path, config):
-    with claim(path, config):
-        pass
+    with claim(path, config) as folder:
+        extend(folder, config)
 
 
 @pytest.mark.skipif(not (Path(__file__).parents[2] / ".git").exists(), reason="not in a repository")
@@ -183,6 +183,13 @@ def test_what_was_written_is_what_is_loaded(tmp_path, algo, size, recipe):
     config = default_config(algo, "smax/2s3z", size, recipe)
     take(tmp_path, config)
     assert load_config(RunFolder(tmp_path)) == config
+
+
+def test_a_run_that_cannot_go_on_keeps_its_configuration(tmp_path):
+    take(tmp_path, fake_config(steps=10))
+    with pytest.raises(UsageError, match="too large"), claim(tmp_path, fake_config(steps=99)):
+        raise UsageError("too large")
+    assert json.loads((tmp_path / "config.json").read_text())["config"]["steps"] == 10
 
 
 def test_a_run_refused_before_it_began_makes_way_for_another(tmp_path):
