@@ -123,7 +123,7 @@ class Display:
             self._live.update(Group(Text(self._headline(left), style="bold"), table(running, seen)))
         elif now - self._printed >= PLAIN_EVERY:
             self._printed = now
-            runs = ", ".join(f"{job.name} {100 * seen[job].env_steps // job.steps} %" for job in running)
+            runs = ", ".join(f"{job.name} {min(100, 100 * seen[job].env_steps // job.steps)} %" for job in running)
             self.say(f"{self._headline(left)}; running: {runs or 'nothing'}")
 
     def _left(self, running: dict[Job, Glance], waiting: Iterable[Job]) -> float | None:

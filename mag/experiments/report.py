@@ -28,6 +28,8 @@ WIN = "eval/win_rate"
 ON_EACH = "improvement_on_each"
 REACH = "reach"
 COMMITS = "commits"
+FEW = 5
+"""Seeds below which intervals are noted to be too narrow."""
 LONG = (FINAL, AREA, REACH, ON_EACH, COMMITS)
 """Tables that the page keeps closed until the reader opens them."""
 
@@ -56,7 +58,7 @@ class Report(NamedTuple):
 
     folder: Path
     table: str
-    """Final scores, in Markdown."""
+    """Final scores, with heading, in Markdown."""
     notes: list[str]
     """Sentences that a reader must know (see `make_notes`)."""
 
@@ -151,7 +153,8 @@ def write_report(material: Material, out: Path, metric: str | None = None) -> Re
     write_marl_eval(out, material.records, table)
     svgs = write_pictures(out, pictures)
     write_summary(out, material, tables, pictures, svgs, notes)
-    return Report(out, export.as_markdown(export.for_people(tables[FINAL][1])), notes)
+    heading, scores = tables[FINAL]
+    return Report(out, f"{heading}\n\n{export.as_markdown(export.for_people(scores))}", notes)
 
 
 def make_tables(analysis: Analysis) -> dict[str, tuple[str, pd.DataFrame]]:
@@ -181,6 +184,10 @@ def make_notes(material: Material, analysis: Analysis) -> list[str]:
         count = len(material.missing)
         runs = "1 run of the study is" if count == 1 else f"{count} runs of the study are"
         notes.append(f"{runs} missing: {shown}")
+    counts = {len(each) for envs in analysis.scores[FINAL].values() for each in envs.values()}
+    if few := sorted(count for count in counts if 1 < count < FEW):
+        counted = " or ".join(map(str, few))
+        notes.append(f"some curves have {counted} seeds: bootstrap intervals of so few are too narrow")
     budgets = set(analysis.budgets.values())
     each = [f"{env}: {budget}" for env, budget in analysis.budgets.items()]
     steps = str(budgets.pop()) if len(budgets) == 1 else ", ".join(each)

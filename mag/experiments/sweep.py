@@ -117,6 +117,7 @@ def sweep(study: Study, runs: Path, results: Path, pool: Pool, *, seeds_together
     if work.failed:
         print(f"mag: {failures(work.failed, sum(len(job.cells) for job in jobs))}", file=sys.stderr)
         return FAILED
+    print(f"all {len(study.cells)} runs are finished; `mag report {study.path}` compares them")
     return 0
 
 

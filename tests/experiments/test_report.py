@@ -358,6 +358,7 @@ def test_a_run_that_has_not_learned_yet_does_not_shorten_the_comparison(swept, t
     report = write_report(of_runs([folder / "runs", run]), tmp_path / "out")
     assert report.notes == [
         f"{run}, seed 0: left out, as its only test came before the first step",
+        "some curves have 2 seeds: bootstrap intervals of so few are too narrow",
         "environment steps compared, which every run has reached: 500",
     ]
     with pytest.raises(UsageError, match=r"there is no curve to report; train first"):
