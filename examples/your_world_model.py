@@ -98,7 +98,7 @@ def make(config: MAGConfig, spec: EnvSpec) -> MAG:
 LOCAL_MODELS = (
     *("networks.deterministic", "networks.categoricals", "networks.classes", "networks.attention_layers"),
     *("networks.dropout", "networks.joint_events", "networks.components", "networks.stages", "models.reward_bins"),
-    "models.end_factor",
+    *("models.end_factor", "models.kl_weight"),
     *("models.reward_threshold", "models.reward_weight", "models.reconstruction_weight", "models.kl_balance"),
 )
 """Options of the local models, which this world model has no use for: a user who gives one is told so."""

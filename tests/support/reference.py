@@ -195,8 +195,12 @@ def known(sequence):
 
 def loss_of(terms, config):
     """The loss of the terms of `loss_terms`; `config` are the models' options."""
-    others = sum(value for name, value in terms.items() if name not in ("reconstruction", "reward"))
-    return config.reconstruction_weight * terms["reconstruction"] + config.reward_weight * terms["reward"] + others
+    weights = {
+        "reconstruction": config.reconstruction_weight,
+        "reward": config.reward_weight,
+        "kl": config.kl_weight,
+    }
+    return sum(weights.get(name, 1.0) * value for name, value in terms.items())
 
 
 def loss_terms(xp, models, batch, classes):
@@ -205,7 +209,7 @@ def loss_terms(xp, models, batch, classes):
     for sequence, drawn in zip(batch, classes, strict=True):
         errors = sequence_errors(xp, models, sequence, drawn)[0]
         for name, rows in errors.items():
-            inside = name in ("reward", "continuation", "action_information")
+            inside = name in ("reward", "continuation", "action_information", "kl")
             for t in known(sequence) if inside else range(len(rows)):
                 for value in rows[t]:
                     sums[name] = sums.get(name, 0) + value

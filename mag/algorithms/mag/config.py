@@ -107,6 +107,9 @@ class ModelsConfig:
     """Weight of the reward's error in the models' loss."""
     reconstruction_weight: float = number(1.0, least=0)
     """Weight of the observation's reconstruction in the models' loss."""
+    kl_weight: float = number(1.0, least=0)
+    """Weight of the KL divergence from posterior to prior, mean over a latent's variables, in the models' loss: how
+    much the models learn to predict, beside what they learn to reconstruct."""
     kl_balance: float = number(0.8, least=0, most=1)
     """Share of the KL term that moves the prior towards the posterior."""
 

@@ -296,10 +296,15 @@ class LocalModels(WorldModel):
             keys, batch
         )
         errors, known = predictions.errors, predictions.known[..., None]
-        means = {name: getattr(errors, name).mean() for name in ("reconstruction", "available_actions", "kl", "life")}
-        for name in ("reward", "continuation", "action_information"):
+        means = {name: getattr(errors, name).mean() for name in ("reconstruction", "available_actions", "life")}
+        for name in ("reward", "continuation", "action_information", "kl"):
             means[name] = jnp.mean(getattr(errors, name), where=jnp.broadcast_to(known, errors.kl.shape))
-        weights = {"reconstruction": self.config.reconstruction_weight, "reward": self.config.reward_weight}
+        config = self.config
+        weights = {
+            "reconstruction": config.reconstruction_weight,
+            "reward": config.reward_weight,
+            "kl": config.kl_weight,
+        }
         loss = sum(weights.get(name, 1.0) * value for name, value in means.items())
         return loss, {f"models/{name}": value for name, value in means.items()} | {"models/loss": loss}
 
@@ -338,7 +343,7 @@ class Predictions(NamedTuple):
     errors: Errors
     known: Bool[Array, " time"]
     """Whether the transition arriving at the step lies inside the sequence: where not, its reward, continuation
-    and action mean nothing."""
+    and action mean nothing, and its prior predicts nothing."""
     prior: ModelState
     """The arrived-at state as predicted, `[time, agents, ...]`."""
     posterior: ModelState

@@ -30,6 +30,7 @@ CONFIG = {
     "reward_threshold": 0.4,
     "reward_weight": 5.0,
     "reconstruction_weight": 2.5,
+    "kl_weight": 1.7,
 }
 MODELS = small_models(**CONFIG)
 BATCH = random_batch(0, [[0, 0, 1, 0], [1, 0, 0, 1]])
