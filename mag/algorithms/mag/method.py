@@ -91,6 +91,7 @@ TUNED: Changes = {
     "models.reward_bins": 41,
     "models.reward_threshold": 10.0,  # where --models.reward-bins 0 learns the reward itself
     "models.reconstruction_weight": 10.0,
+    "models.kl_weight": 8.0,
     "exploration.leaning": 0.5,
     "rollout.windows": 288,
     "rollout.replayed": 64,
@@ -108,8 +109,8 @@ TUNED: Changes = {
 Many environments play, and D_e keeps every step, or nearly every one of 200 000. Deaths and ends are drawn jointly
 for the team. Rollouts start from the last posteriors of many windows, and imagined steps after an end do not count.
 The critic also learns from real sequences, because small errors of the models accumulate in the values of rollouts.
-The models' loss favours what the policy needs most: the observation, whose features are small, and rewards, learned
-as a distribution. The mean of the distribution includes the rare win, whose squared error would outweigh all others.
+The models' loss favours what the policy needs most: the observation, whose features are small, latents that can be
+foreseen, for a rollout goes on from the prior's draws, and rewards, learned as a distribution. The mean of the distribution includes the rare win, whose squared error would outweigh all others.
 Muon needs less than half of Adam's updates, but its steps are so large that the damage predicted by the models
 fluctuates by half; the moving average of their weights does not fluctuate. Play fluctuates too, so the actor has a
 moving average as well. Learning rates decay so that at the end neither models nor policy change faster than the other
