@@ -110,13 +110,14 @@ Many environments play, and D_e keeps every step, or nearly every one of 200 000
 for the team. Rollouts start from the last posteriors of many windows, and imagined steps after an end do not count.
 The critic also learns from real sequences, because small errors of the models accumulate in the values of rollouts.
 The models' loss favours what the policy needs most: the observation, whose features are small, latents that can be
-foreseen, for a rollout goes on from the prior's draws, and rewards, learned as a distribution. The mean of the distribution includes the rare win, whose squared error would outweigh all others.
-Muon needs less than half of Adam's updates, but its steps are so large that the damage predicted by the models
-fluctuates by half; the moving average of their weights does not fluctuate. Play fluctuates too, so the actor has a
-moving average as well. Learning rates decay so that at the end neither models nor policy change faster than the other
-can follow. In half of the training episodes the team leans towards some actions, and the discount is long: both let
-it find wins that take long, such as retreats between shots, which the models cannot imagine before they have been
-seen. Dropout takes a quarter of the models' training time and does not improve the fit to the same D_e.
+foreseen, for a rollout goes on from the prior's draws, and rewards, learned as a distribution. The mean of the
+distribution includes the rare win, whose squared error would outweigh all others. Muon needs less than half of Adam's
+updates, but its steps are so large that the damage predicted by the models fluctuates by half; the moving average of
+their weights does not fluctuate. Play fluctuates too, so the actor has a moving average as well. Learning rates decay
+so that at the end neither models nor policy change faster than the other can follow. In half of the training episodes
+the team leans towards some actions, and the discount is long: both let it find wins that take long, such as retreats
+between shots, which the models cannot imagine before they have been seen. Dropout takes a quarter of the models'
+training time and does not improve the fit to the same D_e.
 """
 
 
