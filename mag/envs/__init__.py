@@ -10,7 +10,7 @@ family with `host = True` makes environments of plain Python (`mag.envs.host`).
 """
 
 from mag.envs.contract import Cautions, Enemies, Env, EnvSpec, Family, Notes, Refuses, TakesFiles, others_of
-from mag.envs.registry import caution, content, is_host, make, names, notes, spec, specs
+from mag.envs.registry import caution, content, is_host, make, names, notes, own_module, spec, specs
 
 __all__ = [
     "Cautions",
@@ -28,6 +28,7 @@ __all__ = [
     "names",
     "notes",
     "others_of",
+    "own_module",
     "spec",
     "specs",
 ]

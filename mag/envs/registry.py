@@ -35,7 +35,7 @@ def make(name: str, content: dict[str, Any] | None = None, *, nearest_first: boo
     family, map_name = _find(name)
     content = _content(name, family, map_name) if content is None else content
     env = family.make(map_name) if content is None else _takes_files(name, family).make_from_content(map_name, content)
-    if name.partition("/")[0] not in _FAMILIES and not is_host(name):
+    if own_module(name) and not is_host(name):
         from mag.envs.checking import check  # loads JAX, which looking for a name need not wait for
 
         check(env)
@@ -87,6 +87,12 @@ def caution(name: str, content: dict[str, Any] | None = None) -> str | None:
 def is_host(name: str) -> bool:
     """Whether an environment lives on the host (`mag.envs.host`): `make` returns a `HostEnv`. Raises as `make`."""
     return bool(getattr(_find(name)[0], "host", False))
+
+
+def own_module(name: str) -> str | None:
+    """The import path of the user's family that an environment's name begins with; None for the package's families."""
+    family = name.partition("/")[0]
+    return None if family in _FAMILIES else family
 
 
 def names() -> list[str]:

@@ -52,7 +52,7 @@ def claim(path: Path, config: RunConfig) -> Iterator[RunFolder]:
         if resumed:
             check_same(read_config(folder), config, folder)
         else:
-            write_config(folder, config, surroundings() | noted)
+            write_config(folder, config, surroundings(config) | noted)
         try:
             yield folder
         except UsageError:
@@ -193,11 +193,14 @@ def extend(folder: RunFolder, config: RunConfig) -> None:
     write_config(folder, dataclasses.replace(config, steps=max(config.steps, about["config"]["steps"])), about)
 
 
-def note_resumed(folder: RunFolder) -> str | None:
-    """If versions, hardware or revision changed since the run last trained, note that and return a sentence."""
-    about, now = read_config(folder), surroundings()
+def note_resumed(folder: RunFolder, config: RunConfig) -> str | None:
+    """If versions, hardware, revision or plug-ins changed since the run last trained, note that and return a
+    sentence."""
+    about, now = read_config(folder), surroundings(config)
     before = about.get("resumed", [about])[-1]
-    different = [name for name in now if name != "started" and before.get(name) != now[name]]
+    own, owned = now.get("plugins", {}), before.get("plugins", {})
+    different = [name for name in ("versions", "hardware", "revision") if before.get(name) != now[name]]
+    different += [name for name in own if name in owned and own[name] != owned[name]]
     if not different:
         return None
     write_json(folder.config, {**about, "resumed": [*about.get("resumed", []), now]})

@@ -1,12 +1,17 @@
-"""All that decides a run's numbers besides its configuration: versions, hardware, source revision."""
+"""All that decides a run's numbers besides its configuration: versions, hardware, source revision, plug-ins."""
 
 import datetime
+import hashlib
 import importlib.metadata
+import importlib.util
 import platform
 import subprocess
 from pathlib import Path
 from typing import Any
 
+from mag.algorithms.config import RunConfig
+from mag.algorithms.registry import BUILT_IN
+from mag.planners.config import KINDS
 from mag.runtime import own_cores
 
 PACKAGES = (
@@ -22,14 +27,26 @@ PACKAGES = (
 )
 
 
-def surroundings() -> dict[str, Any]:
-    """All that decides a run's numbers besides its configuration: versions, hardware, source revision."""
+def surroundings(config: RunConfig | None = None) -> dict[str, Any]:
+    """All that decides numbers besides the configuration; with one, also the user's modules that it names, if any."""
+    own = {} if config is None else plugins(config)
     return {
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "versions": versions(),
         "hardware": hardware(),
         "revision": revision(),
-    }
+    } | ({"plugins": own} if own else {})
+
+
+def plugins(config: RunConfig) -> dict[str, str]:
+    """The user's modules that a configuration names, each with a hash of its file: environment, method, planner."""
+    from mag import envs  # loads JAX, which a mistaken folder need not wait for
+
+    planner: str = getattr(getattr(config, "planner", None), "kind", "none")
+    named = {envs.own_module(config.env) or "none", config.algo, planner}
+    found = {name: importlib.util.find_spec(name) for name in sorted(named - {*BUILT_IN, *KINDS})}
+    files = {name: Path(spec.origin) for name, spec in found.items() if spec and spec.origin}
+    return {name: hashlib.sha256(file.read_bytes()).hexdigest()[:16] for name, file in files.items()}
 
 
 def versions() -> dict[str, str]:

@@ -100,7 +100,7 @@ def train_in(path: Path, config: RunConfig, kept: RunFolder | None = None) -> di
         state, progress = resume(checkpoints, state, config, kept)
         hosts.wait("resumed")
         extend(folder, config)  # not before: a run that cannot go on keeps the configuration it has
-        if progress.iteration and (news := note_resumed(folder)):
+        if progress.iteration and (news := note_resumed(folder, config)):
             print(news)
         with Logger(
             folder,

@@ -17,7 +17,7 @@ from mag.runs import surroundings
 from mag.runs.config_file import claim, extend, load_config
 from mag.runs.folder import RunFolder, default_path
 from mag.runs.train import train
-from tests.support.fake import fake_config
+from tests.support.fake import NAME, fake_config
 
 
 def take(path, config):
@@ -108,6 +108,18 @@ def test_steps_and_checkpoints_may_change_and_are_noted(tmp_path):
     assert json.loads((tmp_path / "config.json").read_text())["config"]["steps"] == 99
 
 
+def test_the_files_of_the_users_own_modules_are_noted(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "my_tasks.py").write_text("a = 1")
+    config = fake_config(env="my_tasks/corridor")
+    noted = surroundings.surroundings(config)["plugins"]
+    assert set(noted) == {"my_tasks", NAME}
+    (tmp_path / "my_tasks.py").write_text("a = 2")
+    edited = surroundings.plugins(config)
+    assert edited[NAME] == noted[NAME] and edited["my_tasks"] != noted["my_tasks"]
+    assert "plugins" not in surroundings.surroundings(default_config("mamba", "probe/relay", "debug"))
+
+
 def test_what_is_new_when_a_run_goes_on_is_noted_and_told(tmp_path, monkeypatch, capsys):
     def go_on(steps):
         train(fake_config(steps=steps), tmp_path)
@@ -123,6 +135,9 @@ def test_what_is_new_when_a_run_goes_on_is_noted_and_told(tmp_path, monkeypatch,
     assert "revision changed since this run last trained: it need not repeat bit for bit" in told
     noted, told = go_on(32)
     assert noted == ["another"] and "revision" not in told
+    monkeypatch.setattr(surroundings, "plugins", lambda config: {NAME: "edited"})
+    noted, told = go_on(40)
+    assert noted == ["another", "another"] and f"{NAME} changed since this run last trained" in told
 
 
 def test_a_run_of_which_nothing_was_saved_can_be_deleted(tmp_path):
