@@ -142,7 +142,8 @@ def _family(name: str, family_name: str) -> Family:
     if not module_exists(module):
         raise UsageError(
             f"environment {name!r}: there is no family {family_name!r}. Allowed: "
-            f"{', '.join(sorted(_FAMILIES))}, or the import path of a module.{_nearest(name, names())}"
+            f"{', '.join(sorted(_FAMILIES))}, or the import path of a module, here or on PYTHONPATH."
+            f"{_nearest(name, names())}"
         )
     family = importlib.import_module(module)
     if not isinstance(family, Family):

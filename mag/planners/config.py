@@ -103,7 +103,10 @@ FUNCTIONS = {"shooting": "mag.planners.shooting:plan", "elite": "mag.planners.el
 
 
 def planner_config(kind: str) -> PlannerConfig:
-    """The default options of a built-in planner or a planner's module. Raises UsageError for an unknown kind."""
+    """The default options of a built-in planner or a planner's module.
+
+    Raises UsageError for an unknown kind, and where a module's `plan` lacks one of its options.
+    """
     if kind in KINDS:
         return KINDS[kind]()
     found = getattr(planner_module(kind), "Config", None)
@@ -112,7 +115,15 @@ def planner_config(kind: str) -> PlannerConfig:
             f"planner.kind is {kind}, but that module offers no dataclass `Config` derived from "
             "`mag.planners.config.PlannerConfig`; see that class"
         )
-    return dataclasses.replace(found(), kind=kind)
+    config = dataclasses.replace(found(), kind=kind)
+    takes = inspect.signature(plan_function(config)).parameters
+    unknown = [name for name in plan_options(config) if name not in takes]
+    if unknown and not any(each.kind is each.VAR_KEYWORD for each in takes.values()):
+        raise UsageError(
+            f"planner.kind is {kind}, whose `plan` does not take {', '.join(unknown)}; every option of its `Config` is "
+            "an argument of `plan`"
+        )
+    return config
 
 
 def plan_function(config: PlannerConfig) -> Callable[..., Any]:

@@ -5,8 +5,11 @@ import dataclasses
 import pytest
 
 from mag.algorithms.config import validate
+from mag.algorithms.mag.algorithm import MAG
 from mag.algorithms.registry import default_config
+from mag.envs.probe import specs
 from mag.errors import UsageError
+from mag.learning.parallel import seed_keys
 from mag.planners import elite, shooting
 from mag.planners.config import EliteConfig, plan_function, plan_options, planner_config
 
@@ -56,6 +59,27 @@ def test_a_planner_of_ones_own_is_found_by_its_module(tmp_path, monkeypatch):
     config = planner_config("my_planner")
     assert (config.kind, plan_options(config)) == ("my_planner", {"patience": 3})
     assert plan_function(config).__module__ == "my_planner"
+
+
+def test_a_planner_takes_its_own_options_and_returns_a_plan(tmp_path, monkeypatch):
+    (tmp_path / "lacks_option.py").write_text(MODULE.replace("score, patience", "score"))
+    (tmp_path / "returns_state.py").write_text(
+        MODULE.replace(
+            "return Plan(predict(key, state, action), score(state)[None])", "return predict(key, state, action)"
+        )
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UsageError, match=r"planner\.kind is lacks_option, whose `plan` does not take patience; every"):
+        planner_config("lacks_option")
+    config = default_config("mag", "probe/relay", "debug", planner="returns_state")
+    algorithm = MAG(config, specs()["relay"])
+    state = algorithm.init.shapes(seed_keys(0, 1))
+    with pytest.raises(
+        UsageError, match=r"the planner returns_state returned a PlannedState; it must return a `mag\.Plan`"
+    ):
+        algorithm.rollouts.shapes(
+            state.key, state.models.weights, state.model_reward.params, state.policy.actor.params, state.data
+        )
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,9 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from mag.algorithms.mag.model_reward import ModelReward
 from mag.algorithms.mag.policy import Actor, imagine_action
 from mag.algorithms.mag.world_model import Predict, State, WorldModel
+from mag.errors import UsageError
 from mag.planners.config import PlannerConfig, plan_function, plan_options
+from mag.planners.contract import Plan
 
 EVENT = 0xE7E47
 """Folded into a plan's key for the event that its first predictions share."""
@@ -60,6 +62,11 @@ def planned(planner: PlannerConfig, models: WorldModel, model_reward: ModelRewar
             score=lambda ahead: ahead.score,
             **plan_options(planner),
         )
+        if not isinstance(plan, Plan) or not isinstance(plan.state, PlannedState):
+            raise UsageError(
+                f"the planner {planner.kind} returned a {type(plan).__name__}; it must return a `mag.Plan` whose state "
+                "is one of those that `predict` returned"
+            )
         return plan.state.state
 
     return predict
