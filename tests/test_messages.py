@@ -26,7 +26,7 @@ SILENT = {
     "OSError", "StoppedError", "TypeError", "ValueError",
 }  # fmt: skip
 """Errors that users do not read: other code catches them, or they are for callers in Python."""
-PASSED_ON = {"mag/play/seats.py: PlayError(payload.decode())"}
+PASSED_ON = {"mag/play/seats.py: PlayError(payload.decode())", "mag/envs/checking.py: UsageError(str(error))"}
 """What raises a message that another call makes."""
 
 RELAY = specs()["relay"]

@@ -6,7 +6,7 @@
 | `four_steps` | ends after 4 steps, so that an episode is six items, four of them transitions |
 | `winless` | `four_steps` without wins |
 | `unlike` | `four_steps` that pays NaN where the two agents act differently |
-| `infinite` | `four_steps` that pays infinity |
+| `infinite` | `four_steps` whose last step pays infinity |
 | `endless` | never ends before the time limit of 6 steps, and does not say so there |
 | `PATH.toml` | episodes of as many steps as the file says: `length = 5` |
 | `duel`, `endless_duel` | `drawn_length`, and a battle that the time limit cuts, with a view |
@@ -123,8 +123,8 @@ class Infinite(FourSteps):
 
     name = "infinite"
 
-    def pay(self, action: Any) -> Any:
-        return jnp.full((), jnp.inf)
+    def show(self, state: State, reward: Any) -> TimeStep:
+        return super().show(state, jnp.where(state.left == 0, jnp.inf, reward))
 
 
 class Endless(FakeEnv):
