@@ -98,14 +98,19 @@ def check_used(config: RunConfig, default: RunConfig) -> None:
     check_idle(config, default)
 
 
+def planner_of(config: RunConfig) -> str | None:
+    """The kind of a configuration's planner; None for a method that cannot have one."""
+    return getattr(getattr(config, "planner", None), "kind", None)
+
+
 def plans(algo: str) -> bool:
     """Whether a method has a planner: it may be another than its own, or none."""
-    return getattr(getattr(find(algo).config(), "planner", None), "kind", "none") != "none"
+    return planner_of(find(algo).config()) not in (None, "none")
 
 
 def check_plans(algo: str, planner: str | None) -> None:
     """Raise UsageError where a planner is chosen for a method that could plan and never does: MAMBA."""
-    if planner not in (None, "none") and hasattr(find(algo).config(), "planner") and not plans(algo):
+    if planner not in (None, "none") and planner_of(find(algo).config()) == "none":
         raise UsageError(f"{algo} does not plan, and planner.kind is {planner}; give --algo mag, or leave it out")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from mag.algorithms.config import RunConfig, validate
-from mag.algorithms.registry import ALGORITHMS, check_plans, check_used, default_config, find
+from mag.algorithms.registry import ALGORITHMS, check_plans, check_used, default_config, find, planner_of
 from mag.errors import UsageError
 from mag.options import check_bounds, convert, options, override, unknown, values
 from mag.planners.config import KINDS, planner_config
@@ -120,11 +120,6 @@ def give_threads(given: Given, usual: RunConfig, spell: Spell) -> None:
         ),
         joins=True,
     )
-
-
-def planner_of(config: RunConfig) -> str | None:
-    """The kind of a configuration's planner; None for a method that cannot have one."""
-    return getattr(getattr(config, "planner", None), "kind", None)
 
 
 def changed_options(config: RunConfig) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mag.algorithms.config import RunConfig
-from mag.algorithms.registry import BUILT_IN
+from mag.algorithms.registry import BUILT_IN, planner_of
 from mag.planners.config import KINDS
 from mag.runtime import own_cores
 
@@ -42,9 +42,8 @@ def plugins(config: RunConfig) -> dict[str, str]:
     """The user's modules that a configuration names, each with a hash of its file: environment, method, planner."""
     from mag import envs  # loads JAX, which a mistaken folder need not wait for
 
-    planner: str = getattr(getattr(config, "planner", None), "kind", "none")
-    named = {envs.own_module(config.env) or "none", config.algo, planner}
-    found = {name: importlib.util.find_spec(name) for name in sorted(named - {*BUILT_IN, *KINDS})}
+    named = (envs.own_module(config.env), config.algo, planner_of(config))
+    found = {name: importlib.util.find_spec(name) for name in named if name and name not in (*BUILT_IN, *KINDS)}
     files = {name: Path(spec.origin) for name, spec in found.items() if spec and spec.origin}
     return {name: hashlib.sha256(file.read_bytes()).hexdigest()[:16] for name, file in files.items()}
 
