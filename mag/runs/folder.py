@@ -54,6 +54,14 @@ class RunFolder:
         return self.path / "summary.json"
 
 
+def policy_lost(folder: RunFolder) -> str:
+    """What is said of a finished run without checkpoints."""
+    return (
+        f"{folder.path} holds a finished run, but no checkpoint is left, so the policy is lost: restore the folder "
+        f"{folder.checkpoints.name} from a copy, or train again in another folder (--run)"
+    )
+
+
 LONGEST = 80
 """Characters of changed options in a folder's name; more are shortened to a hash."""
 

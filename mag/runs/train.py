@@ -30,16 +30,13 @@ from mag.play.testing import evaluation_keys, means, returns_of_agents
 from mag.runs import curve
 from mag.runs.checkpoint import Checkpoints
 from mag.runs.config_file import claim, extend, note_resumed
-from mag.runs.folder import RunFolder, default_path, write_json
+from mag.runs.folder import RunFolder, default_path, policy_lost, write_json
 from mag.runs.interrupt import Interrupted, StopRequest
 from mag.runs.logger import Logger, Row
 from mag.runs.progress import Evaluation, Progress
 from mag.runs.setup import RunState, Setup, headline, set_up
 from mag.runs.wandb_logger import WandbLogger
 from mag.runtime import own_cores
-
-NO_CHECKPOINT = "but no checkpoint is left: the policy is lost; restore it from a copy, or give another --run"
-"""What is said of a finished run that cannot be extended."""
 
 
 def train(config: RunConfig, path: Path | None = None) -> dict[str, Any]:
@@ -77,7 +74,7 @@ def train_in(path: Path, config: RunConfig, kept: RunFolder | None = None) -> di
         kept = kept or folder
         if finished := read_summary(kept, config):
             left = Checkpoints(kept.checkpoints, config.checkpoint.keep).iterations()
-            print(f"{format_summary(finished, folder)}; {'more --steps extend it' if left else NO_CHECKPOINT}")
+            print(f"{format_summary(finished, folder)}; {'more --steps extend it' if left else policy_lost(kept)}")
             return finished
         if sentence := envs.caution(config.env):
             print(sentence)
@@ -127,10 +124,7 @@ def resume(checkpoints: Checkpoints, state: Any, config: RunConfig, folder: RunF
     restored = checkpoints.restore(state)
     if restored is None:
         if folder.summary.exists():
-            raise UsageError(
-                f"{folder.path} holds a finished run, but no checkpoint is left in {checkpoints.folder.name} to go on "
-                "from; restore that folder from a copy or start again with another --run"
-            )
+            raise UsageError(policy_lost(folder))
         if folder.metrics.exists() and folder.metrics.stat().st_size:
             print(f"nothing was saved in {folder.path} before it stopped: starting at env_steps 0 again")
         return state, Progress.start(config.num_seeds)

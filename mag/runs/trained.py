@@ -16,7 +16,7 @@ from mag.play.player import Player
 from mag.runs import zoo
 from mag.runs.checkpoint import Checkpoints
 from mag.runs.config_file import load_config, noted_map
-from mag.runs.folder import RunFolder
+from mag.runs.folder import RunFolder, policy_lost
 from mag.runs.progress import Progress
 from mag.runs.setup import RunState, set_up
 from mag.runs.weights import with_weights
@@ -48,10 +48,7 @@ def load_run(path: Path) -> Trained:
     restored = Checkpoints(folder.checkpoints, config.checkpoint.keep).restore(state)
     if restored is None:
         if folder.summary.exists():
-            raise UsageError(
-                f"{path} holds a finished run, but no checkpoint is left; restore the folder {folder.checkpoints.name} "
-                "from a copy, or train the run again in another folder"
-            )
+            raise UsageError(policy_lost(folder))
         raise UsageError(f"{path} has no checkpoint yet; give the `mag train` command that began it again")
     progress = Progress.from_json(restored.progress)
     return Trained(config, setup.algorithm, setup.player, restored.state, progress, restored.damaged)

@@ -202,7 +202,7 @@ def test_a_finished_run_without_checkpoints_is_not_begun_again(tmp_path):
     train(fake_config(), tmp_path)
     rows = read_metrics(tmp_path)
     shutil.rmtree(tmp_path / "checkpoints")
-    with pytest.raises(UsageError, match="no checkpoint is left in checkpoints"):
+    with pytest.raises(UsageError, match="no checkpoint is left, so the policy is lost"):
         train(fake_config(steps=60), tmp_path)
     assert read_metrics(tmp_path) == rows
 

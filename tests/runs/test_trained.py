@@ -81,12 +81,13 @@ def test_a_newer_checkpoint_that_is_damaged_is_told(tmp_path):
 def test_a_finished_run_without_checkpoints_is_told_what_is_lost(tmp_path, capsys):
     train(fake_config(steps=8), tmp_path)
     shutil.rmtree(tmp_path / "checkpoints")
-    with pytest.raises(UsageError, match="a finished run, but no checkpoint is left; restore the folder checkpoints"):
+    with pytest.raises(UsageError, match="a finished run, but no checkpoint is left, so the policy is lost"):
         load_run(tmp_path)
     capsys.readouterr()
     train(fake_config(steps=8), tmp_path)
     told = capsys.readouterr().out
-    assert "but no checkpoint is left: the policy is lost" in told and "more --steps" not in told
+    assert "no checkpoint is left, so the policy is lost: restore the folder checkpoints" in told
+    assert "more --steps" not in told
 
 
 def test_folders_without_a_run_are_refused(tmp_path):
