@@ -8,6 +8,7 @@ import pytest
 
 from mag.algorithms.mag.rollout import Rollout
 from tests.support.advantages import summary
+from tests.support.effects import foreseen
 from tests.support.exploited import outcomes
 
 CHANCE = np.array([[0.5, 0.5, 0.0], [0.25, 0.25, 0.5]])
@@ -45,6 +46,17 @@ def test_noise_of_the_samples_does_not_lower_the_correlation() -> None:
     found = summary(own, real, np.full((4000, 3), 1 / 3))
     assert found["correlation"] == pytest.approx(1, abs=3 * found["error"])
     assert found["error"] < 0.1
+
+
+def test_effects_are_what_an_action_changes() -> None:
+    # Half of every effect is foreseen, and a bias that all actions share does not count.
+    assert foreseen(samples(7 + 0.5 * REAL), samples(REAL), CHANCE) == pytest.approx((0.5, 1))
+    # Effects -1, 1 and -2, 2, 0; foreseen 1, -1 and 0, 0, 0: -2 of 10, and of the root of 2 times 10.
+    own = np.array([[3.0, 1.0, 0.0], [5.0, 5.0, 5.0]])
+    assert foreseen(samples(own), samples(REAL), CHANCE) == pytest.approx((-0.2, -2 / np.sqrt(20)))
+    # Of several features all effects count, here those of one that is foreseen whole and one that is not at all.
+    real, own = (samples(np.stack([x, y])) for x, y in ((REAL, REAL), (REAL, 0 * REAL)))
+    assert foreseen(*(np.moveaxis(x, 0, -1) for x in (own, real)), CHANCE) == pytest.approx((0.5, np.sqrt(0.5)))
 
 
 def test_outcomes_count_what_the_episode_reaches() -> None:
