@@ -127,6 +127,7 @@ VERSIONS = {
     "lab-book/2026-11-29-planning": "29 November",
     "lab-book/2026-11-30-planning": "30 November, before the fixes",
     "planning": "30 November, with the fixes",
+    "kl-weight": "30 November, with the KL's weight",
 }
 """Folders of the runs that ask whether planning pays, with the version of the program that made them, oldest first."""
 WIN_RATE = "eval/win_rate"
@@ -134,16 +135,28 @@ WIN_RATE = "eval/win_rate"
 
 def planning() -> str:
     """MAG against MAMBA after 40 000 steps: by map and version of the program, and over all versions of a map."""
-    found = {version: kept_records(RESULTS / folder) for folder, version in VERSIONS.items()}
+    found = {version: runs_with_the_weight(folder) for folder, version in VERSIONS.items()}
     rows = []
-    for env in dict.fromkeys(record.env for record in found[list(found)[-1]]):
+    for env in dict.fromkeys(record.env for record in kept_records(RESULTS / "planning")):
         there = {version: [record for record in runs if record.env == env] for version, runs in found.items()}
-        there = {version: runs for version, runs in there.items() if runs}
+        there = {version: runs for version, runs in there.items() if all(seeds_of(runs))}
         rows += [planning_row(env, version, runs) for version, runs in there.items()]
-        if len(there) > 1:
-            rows.append(planning_row(env, "all", [record for runs in there.values() for record in runs]))
+        even = [runs for runs in there.values() if len(set(seeds_of(runs))) == 1]
+        if len(even) > 1:  # a version with more runs of one method would count more for that method
+            name = "all" if len(even) == len(there) else "all with equal numbers"
+            rows.append(planning_row(env, name, [record for runs in even for record in runs]))
     head = ("map", "version", "runs", "MAG", "MAMBA", "difference (95 %)", "p", "minutes of a run")
     return table(head, rows)
+
+
+def seeds_of(runs: list[Record]) -> list[int]:
+    """The numbers of runs of MAG, and of MAMBA."""
+    return [sum(record.algo == algo for record in runs) for algo in ("mag", "mamba")]
+
+
+def runs_with_the_weight(folder: str) -> list[Record]:
+    """The runs of a folder but for those of `kl-weight` with the weight 1, which are the runs of `planning`."""
+    return [each for each in kept_records(RESULTS / folder) if each.options.get("models.kl_weight") != 1]
 
 
 def planning_row(env: str, version: str, runs: list[Record]) -> list[str]:
