@@ -134,10 +134,10 @@ WIN_RATE = "eval/win_rate"
 
 
 def planning() -> str:
-    """MAG against MAMBA after 40 000 steps: by map and version of the program, and over all versions of a map."""
-    found = {version: runs_with_the_weight(folder) for folder, version in VERSIONS.items()}
+    """MAG against MAMBA after 40 000 steps: by map and version of the program, and over a map's versions."""
+    found = {version: runs_of_version(folder) for folder, version in VERSIONS.items()}
     rows = []
-    for env in dict.fromkeys(record.env for record in kept_records(RESULTS / "planning")):
+    for env in dict.fromkeys(record.env for record in found[VERSIONS["planning"]]):
         there = {version: [record for record in runs if record.env == env] for version, runs in found.items()}
         there = {version: runs for version, runs in there.items() if all(seeds_of(runs))}
         rows += [planning_row(env, version, runs) for version, runs in there.items()]
@@ -154,8 +154,8 @@ def seeds_of(runs: list[Record]) -> list[int]:
     return [sum(record.algo == algo for record in runs) for algo in ("mag", "mamba")]
 
 
-def runs_with_the_weight(folder: str) -> list[Record]:
-    """The runs of a folder but for those of `kl-weight` with the weight 1, which are the runs of `planning`."""
+def runs_of_version(folder: str) -> list[Record]:
+    """The runs of a version's folder; `kl-weight` also holds those of `planning`, with the weight 1, left out here."""
     return [each for each in kept_records(RESULTS / folder) if each.options.get("models.kl_weight") != 1]
 
 

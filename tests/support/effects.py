@@ -111,7 +111,7 @@ def in_simulator(run: Trained) -> Battles:
     return Battles(windows._replace(state=None), jax.nn.softmax(logits[:, 0]), actions, found)
 
 
-def in_models(models: Any, battles: Battles, burn_in: int, gamma: float) -> Found:
+def predicted_by(models: Any, battles: Battles, burn_in: int, gamma: float) -> Found:
     """What the models predict under the battles' actions, from the same real steps."""
 
     def one(key: Any, start: Any, actions: Any) -> Any:
@@ -166,7 +166,7 @@ def main(path: str, *variants: str) -> None:
     for variant in ("", *variants):
         updates, _, changes = variant.partition(" ")
         found = fitted(run, changes, run.player.spec, data, int(updates)) if updates else first_seed(models)
-        predicted = in_models(found, battles, config.rollout.burn_in, config.ppo.gamma)
+        predicted = predicted_by(found, battles, config.rollout.burn_in, config.ppo.gamma)
         print(json.dumps({"variant": variant} | row(predicted, battles)), flush=True)
 
 
