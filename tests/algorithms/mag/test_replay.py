@@ -8,6 +8,7 @@ import pytest
 from mag.algorithms.mag.config import ReplayConfig
 from mag.algorithms.mag.replay import items_stored, make_replay
 from mag.play.episode import empty_arrival
+from tests.support.held_out import of_envs
 from tests.support.small import SPEC
 
 NUM_ENVS, CAPACITY, SEQUENCE = 2, 30, 4
@@ -54,3 +55,12 @@ def test_types_are_kept():
     batch = sample(filled_with(1), jax.random.key(0))
     for stored, given in zip(jax.tree.leaves(batch), jax.tree.leaves(empty_arrival(SPEC)), strict=True):
         assert stored.dtype == given.dtype and stored.shape == (400, SEQUENCE, *given.shape)
+
+
+def test_environments_are_held_out():
+    """The probe `tests.support.held_out`: the first steps of some environments, as if they were all."""
+    state = jax.tree.map(lambda x: x[None], filled_with(3))
+    first, second = (jax.tree.map(lambda x: x[0], of_envs(state, env, 1, 9)) for env in (0, 1))
+    for part, begin in ((first, 0), (second, 1000)):
+        assert int(items_stored(part)) == 9
+        assert set(np.unique(sample(part, jax.random.key(0)).reward)) == set(range(begin, begin + 9))
