@@ -74,8 +74,8 @@ def test_win_rates_are_those_of_the_results(monkeypatch, tmp_path):
 def test_scores_have_fig_2_first_and_no_runs_twice(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(ROOT / "docs/hooks")
     results = importlib.import_module("results")
-    kept = {"easy": "# 23 November 2026\nsteps = 40_000\n", "figure4": "steps = 40_000\n"}
-    kept |= {"planning": "steps = 40_000\n", "figure2": '[steps]\n"x/a" = 100_000\ndefault = 200_000\n'}
+    kept = {each: "steps = 40_000\n" for each in ("easy", "figure4", "newest", "planning")}
+    kept["figure2"] = '[steps]\n"x/a" = 100_000\ndefault = 200_000\n'
     for study, file in kept.items():
         (tmp_path / study).mkdir()
         (tmp_path / study / "study.toml").write_text(file)
@@ -83,13 +83,18 @@ def test_scores_have_fig_2_first_and_no_runs_twice(monkeypatch, tmp_path):
             "| env | curve | seeds | mean | IQM | by seed |\n| --- | --- | --- | --- | --- | --- |\n"
             f"| x/a | MAG | {len(study)} | 0.50 | 0.50 | 0.50 |\n| x/a | MAG, horizon 1 | 1 | 0.04 | 0.04 | 0.04 |\n"
         )
+    monkeypatch.setattr(
+        results, "VERSION_OF", {"newest": "F", "planning": "E", "figure4": "E", "figure2": "C to E", "easy": "A"}
+    )
+    monkeypatch.setattr(results, "TODAYS", {"newest": ", horizon 1"})
     monkeypatch.setattr(results, "RESULTS", tmp_path)
     rows = [[cell.strip() for cell in row.split("|")[1:6]] for row in results.scores("mag").splitlines()[2:]]
-    assert [row[0].partition("]")[0][1:] for row in rows] == ["figure2", "planning", "easy"]
+    assert [row[0].partition("]")[0][1:] for row in rows] == ["figure2", "newest", "planning", "easy"]
     assert [row[2:] for row in rows] == [
-        ["100 000", "30 November", "7"],
-        ["40 000", "30 November", "8"],
-        ["40 000", "23 November", "4"],
+        ["100 000", "C to E", "7"],
+        ["40 000", "F", "1"],
+        ["40 000", "E", "8"],
+        ["40 000", "A", "4"],
     ]
 
 

@@ -77,11 +77,12 @@ def studies() -> str:
             f"[{study.get('title', name)}](../../results/{name}/table.md)",
             ", ".join(f"`{env}`" for env in study["envs"]),
             ", ".join(METHOD_NAMES.get(method, method) for method in study["methods"]),
+            VERSION_OF[name],
             seeds_run(name, study),
         ]
         for name, study in found().items()
     )
-    return table(("study", "environments", "methods", "seeds run, of those asked for"), rows)
+    return table(("study", "environments", "methods", "version", "seeds run, of those asked for"), rows)
 
 
 def seeds_run(name: str, study: dict[str, Any]) -> str:
@@ -91,29 +92,40 @@ def seeds_run(name: str, study: dict[str, Any]) -> str:
     return f"{' to '.join(str(number) for number in dict.fromkeys((run[0], run[-1])))} of {asked}"
 
 
-NEWEST = "30 November"
-"""The day of the recipe in studies whose file names no day."""
+VERSION_OF = {
+    "kl-weight": "F",
+    "rollouts": "F",
+    "planning": "E",
+    "planners": "E",
+    "ends": "E",
+    "figure2": "C to E",
+    "figure3": "C",
+    "figure4": "C",
+    "figure5": "C",
+    "easy-150k": "A",
+    "easy-100k": "A",
+    "easy-50k": "A",
+    "smax-3s_vs_3z": "A",
+    "smax-2s3z-baselines": "A",
+}
+"""The versions of the program (glossary) that made a study's runs; newest first, but for Fig. 2."""
+TODAYS = {"kl-weight": ", kl weight 8"}
+"""How a study names, after the method, the curve whose options are the recipe's."""
 
 
 def scores(algo: str) -> str:
-    """A method's scores, mean of the last three tests: Fig. 2 first, and no runs twice."""
+    """A method's scores, mean of the last three tests: Fig. 2 first, then the newest version, and no runs twice."""
     columns = ("seeds", "mean", "IQM", "by seed")
     rows: dict[tuple[str, ...], list[str]] = {}
-    studies = found()
-    for name in sorted(studies, key=lambda name: (name != "figure2", day(name) != NEWEST, name != "planning", name)):
+    studies, order = found(), list(VERSION_OF)
+    for name in sorted(studies, key=lambda name: (name != "figure2", order.index(name))):
         for row in table_of_curves(RESULTS / name / "table.md"):
-            if row["curve"] == METHOD_NAMES[algo]:
-                runs = (row["env"], steps(studies[name], row["env"]), day(name))
+            if row["curve"] == METHOD_NAMES[algo] + TODAYS.get(name, ""):
+                runs = (row["env"], steps(studies[name], row["env"]), VERSION_OF[name])
                 cells = [f"[{name}](../../results/{name}/table.md)", f"`{runs[0]}`", *runs[1:]]
                 rows.setdefault(runs, [*cells, *(row[each] for each in columns)])
-    head = ("study", "environment", "steps", "recipe of", "seeds", "mean", "interquartile mean (95 %)", "by seed")
+    head = ("study", "environment", "steps", "version", "seeds", "mean", "interquartile mean (95 %)", "by seed")
     return table(head, rows.values()) if rows else "No study of it is kept yet."
-
-
-def day(study: str) -> str:
-    """The day of the recipe with which a study's runs were made, as its file says."""
-    said = re.search(r"(\d+(?: and \d+)? [A-Z][a-z]+) 20\d\d", (RESULTS / study / "study.toml").read_text())
-    return said[1] if said else NEWEST
 
 
 def steps(study: dict[str, Any], env: str) -> str:
@@ -124,27 +136,31 @@ def steps(study: dict[str, Any], env: str) -> str:
 
 
 VERSIONS = {
-    "lab-book/2026-11-29-planning": "29 November",
-    "lab-book/2026-11-30-planning": "30 November, before the fixes",
-    "planning": "30 November, with the fixes",
-    "kl-weight": "30 November, with the KL's weight",
+    "lab-book/2026-11-29-planning": "C",
+    "lab-book/2026-11-30-planning": "D",
+    "planning": "E",
+    "kl-weight": "F",
 }
 """Folders of the runs that ask whether planning pays, with the version of the program that made them, oldest first."""
 WIN_RATE = "eval/win_rate"
 
 
-def planning() -> str:
-    """MAG against MAMBA after 40 000 steps: by map and version of the program, and over a map's versions."""
+def planning(which: str = "all") -> str:
+    """MAG against MAMBA after 40 000 steps: by map and version of the program, and over a map's versions; of the
+    `newest` version alone, if it has runs of both methods."""
     found = {version: runs_of_version(folder) for folder, version in VERSIONS.items()}
     rows = []
     for env in dict.fromkeys(record.env for record in found[VERSIONS["planning"]]):
         there = {version: [record for record in runs if record.env == env] for version, runs in found.items()}
         there = {version: runs for version, runs in there.items() if all(seeds_of(runs))}
+        if which == "newest":
+            rows.append(planning_row(env, *list(there.items())[-1]))
+            continue
         rows += [planning_row(env, version, runs) for version, runs in there.items()]
-        even = [runs for runs in there.values() if len(set(seeds_of(runs))) == 1]
-        if len(even) > 1:  # a version with more runs of one method would count more for that method
-            name = "all" if len(even) == len(there) else "all with equal numbers"
-            rows.append(planning_row(env, name, [record for runs in even for record in runs]))
+        # A version with more runs of one method would count more for that method.
+        even = {version: runs for version, runs in there.items() if len(set(seeds_of(runs))) == 1}
+        if len(even) > 1:
+            rows.append(planning_row(env, ", ".join(even), [record for runs in even.values() for record in runs]))
     head = ("map", "version", "runs", "MAG", "MAMBA", "difference (95 %)", "p", "minutes of a run")
     return table(head, rows)
 
