@@ -6,7 +6,7 @@ from typing import Any
 
 from mag.algorithms.config import RunConfig
 from mag.algorithms.registry import find
-from mag.cli.parsing import HELP, HelpAsked, entry, option_help, spelling, split, wrap
+from mag.cli.parsing import HELP, HelpAsked, announce, entry, option_help, spelling, split, wrap
 from mag.errors import UsageError
 from mag.options import Option, options, values
 from mag.runs.config_file import config_of
@@ -36,6 +36,7 @@ def run(words: list[str]) -> None:
         identity = identify(parts.given, base, spell)
         raise HelpAsked(all_help(identity) if "--help-all" in asked else short_help(identity))
     config = resolve(parts.given, base, spell, note=lambda text: print(text, file=sys.stderr))
+    announce(f"preparing {config.algo} on {config.env}")
     from mag.runs.interrupt import Interrupted
     from mag.runs.train import train
 

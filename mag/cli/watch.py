@@ -16,8 +16,8 @@ class Options:
     episodes: int = number(4, least=1, source=None)
     """Greedy battles of the run's first seed, the first ones that `mag evaluate` plays."""
     out: Path | None = choice(None, source=None)
-    """File to write: an .html page for any browser, a .gif, or an .mp4 where there is ffmpeg (default:
-    RUN/battles.html; of zoo/NAME, NAME-battles.html here)."""
+    """File to write, with the folders on the way: an .html page for any browser, a .gif, or an .mp4 where there is
+    ffmpeg (default: RUN/battles.html; of zoo/NAME, NAME-battles.html here)."""
 
 
 def run(words: list[str]) -> None:

@@ -53,7 +53,10 @@ def spec(name: str, content: dict[str, Any] | None = None, *, nearest_first: boo
     else:
         found = family.specs()[map_name]
         if found.name != name:  # a process on the host makes the environment that the spec names
-            raise UsageError(f"the family's specs() call {name} {found.name!r}; set `name={name!r}` in that spec")
+            raise UsageError(
+                f"the family's specs() call {name} {found.name!r}; name it {name!r} there, in the spec or in the "
+                "environment that makes the spec"
+            )
     return with_nearest_first(found) if nearest_first else found
 
 

@@ -201,8 +201,9 @@ def make_cell(file: StudyFile, env: str, method: str, seed: int, point: Point) -
             key = OWN_KEYS.get(field, field)
             raise file.error(place, f"the study's own `{key}` sets it; leave it out here")
         if not field:
-            hint = did_you_mean(name, options_of(config))
-            raise file.error(place, f"{method} has no option of this name{hint}; `mag train --help-all` lists all")
+            raise file.error(
+                place, f"{method} has no option of this name{where_to_put(file, env, method, point, name)}"
+            )
         try:
             config = override(config, {field: value})
         except UsageError as error:
@@ -220,6 +221,16 @@ def make_cell(file: StudyFile, env: str, method: str, seed: int, point: Point) -
     fields = [field_of(config, name) for name in (*point.options, *point.grid)]
     changed = {field: options[field] for field in fields if field not in usual or options[field] != usual[field]}
     return Cell(config, options, point.variant, changed)
+
+
+def where_to_put(file: StudyFile, env: str, method: str, point: Point, name: str) -> str:
+    """What to do with an option that a method lacks: where it belongs, if another method of the study has it."""
+    for other in file.values["methods"]:
+        default = default_of(file, env, other, given_options(file, env, other, point))
+        if field_of(default, name):
+            return f"; {other} has: put it under [method_options.{other}]"
+    config = default_of(file, env, method, given_options(file, env, method, point))
+    return f"{did_you_mean(name, options_of(config))}; `mag train --help-all` lists all"
 
 
 def is_named(place: str, message: str) -> bool:

@@ -218,6 +218,8 @@ def format_result(result: dict[str, Any]) -> str:
         for worst in result["worst_features"]
     )
     lines.append("most of the observation's error one step ahead, by feature: " + (", ".join(named) or "none"))
+    if any("unexplained" in row and row["unexplained"] is None for row in result["worst_features"]):
+        lines.append("  (-: the real values do not vary)")
     there = result["ends_imagined_there"]
     lines += [
         f"highest {100 * HIGH:g} % of rewards: mean {result['high_reward']:.2f}, "

@@ -63,7 +63,8 @@ def resolve(
     default = identity.default(spec)
     kept = {} if base is None else carried(base, identity)
     used = usable(kept, default, chosen)
-    if unused := [f"{name} {value}" for name, value in kept.items() if name not in used]:
+    usual = values(default)
+    if unused := [f"{name} {value}" for name, value in kept.items() if name not in used and value != usual.get(name)]:
         note(f"not taken from the run, because without use here: {', '.join(unused)}")
     config = override(default, {**read(used, default, spell), **chosen})
     validate(config)

@@ -68,18 +68,29 @@ def test_a_planner_takes_its_own_options_and_returns_a_plan(tmp_path, monkeypatc
             "return Plan(predict(key, state, action), score(state)[None])", "return predict(key, state, action)"
         )
     )
+    (tmp_path / "returns_several.py").write_text(
+        "import jax\n"
+        + MODULE.replace(
+            "return Plan(predict(key, state, action)",
+            "return Plan(jax.tree.map(lambda x: x[None], predict(key, state, action))",
+        )
+    )
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(UsageError, match=r"planner\.kind is lacks_option, whose `plan` does not take patience; every"):
         planner_config("lacks_option")
-    config = default_config("mag", "probe/relay", "debug", planner="returns_state")
-    algorithm = MAG(config, specs()["relay"])
-    state = algorithm.init.shapes(seed_keys(0, 1))
-    with pytest.raises(
-        UsageError, match=r"the planner returns_state returned a PlannedState; it must return a `mag\.Plan`"
+    for kind, message in (
+        ("returns_state", r"the planner returns_state returned a PlannedState; it must return a `mag\.Plan`"),
+        (
+            "returns_several",
+            r"returns_several returned a state with stoch int32\[1, \d+, \d+\] where `predict` returns int32\[",
+        ),
     ):
-        algorithm.rollouts.shapes(
-            state.key, state.models.weights, state.model_reward.params, state.policy.actor.params, state.data
-        )
+        algorithm = MAG(default_config("mag", "probe/relay", "debug", planner=kind), specs()["relay"])
+        state = algorithm.init.shapes(seed_keys(0, 1))
+        with pytest.raises(UsageError, match=message):
+            algorithm.rollouts.shapes(
+                state.key, state.models.weights, state.model_reward.params, state.policy.actor.params, state.data
+            )
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,8 @@ def test_the_worst_features_are_named():
     second, first = found["worst_features"]
     assert second == {"feature": 1, "share_of_error": pytest.approx(18 / 23), "unexplained": None}
     assert first == {"feature": 0, "share_of_error": pytest.approx(5 / 23), "unexplained": pytest.approx(5 / 26)}
-    assert "by feature: 1 (78%, unexplained -), 0 (22%, unexplained 0.192)" in format_result({**LABELS, **found})
+    text = format_result({**LABELS, **found})
+    assert "by feature: 1 (78%, unexplained -), 0 (22%, unexplained 0.192)\n  (-: the real values do not vary)" in text
     assert compare(real, imagined._replace(obs=real.obs), OBSERVED)["worst_features"] == []
 
 

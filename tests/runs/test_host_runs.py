@@ -151,7 +151,7 @@ def test_a_run_on_the_game_is_resumed_tested_and_watched(folder, monkeypatch, ca
     output = capsys.readouterr().out
     assert "under way could not be saved: in their place 2 new ones begin" in output and output.count("Base90000") == 1
     assert len(evaluate_run(path, 2)["each_won"][0]) == 2
-    assert "1 battles of commnet on starcraft/3s_vs_3z, " in watch(path, 1)
+    assert "1 battle of commnet on starcraft/3s_vs_3z, " in watch(path, 1)
     page = (path / "battles.html").read_text()
     watch(path, 1)
     assert "zealot" in page and page == (path / "battles.html").read_text()

@@ -65,6 +65,7 @@ def test_what_another_method_cannot_take_from_a_run_is_left_out_and_told():
     told = []
     assert resolve({"algo": "commnet"}, base, note=told.append) == resolve({**SMALL, "algo": "commnet", "seed": 3})
     assert told == ["not taken from the run, because without use here: exploration.strength 1.5, planner.horizon 7"]
+    assert resolve({}, resolve(SMALL), note=told.append) == resolve(SMALL) and len(told) == 1  # nothing was changed
     # MAMBA has the option and does not plan; recipe paper does not lean, so nothing uses the strength.
     assert resolve({"algo": "mamba"}, base, note=told.append).exploration.strength == 1.5
     assert resolve({"recipe": "paper"}, base, note=told.append).exploration.strength != 1.5

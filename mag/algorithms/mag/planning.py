@@ -67,6 +67,21 @@ def planned(planner: PlannerConfig, models: WorldModel, model_reward: ModelRewar
                 f"the planner {planner.kind} returned a {type(plan).__name__}; it must return a `mag.Plan` whose state "
                 "is one of those that `predict` returned"
             )
+        check_same_shapes(planner.kind, plan.state.state, state)
         return plan.state.state
 
     return predict
+
+
+def check_same_shapes(kind: str, planned: State, state: State) -> None:
+    """Raise UsageError where the arrays of a planned state are not like those of the state it follows."""
+
+    def shape(x: Array) -> str:
+        return f"{x.dtype}{list(x.shape)}"
+
+    for (path, one), other in zip(jax.tree.leaves_with_path(planned), jax.tree.leaves(state), strict=True):
+        if shape(one) != shape(other):
+            raise UsageError(
+                f"the planner {kind} returned a state with {jax.tree_util.keystr(path).lstrip('.')} {shape(one)} where "
+                f"`predict` returns {shape(other)}; it must return one state, without an axis of trajectories"
+            )

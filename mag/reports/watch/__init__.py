@@ -48,7 +48,9 @@ def watch(path: Path, episodes: int, out: Path | None = None) -> str:
     else:
         write_film(out, played, scene, title)
     won = sum(outcome(battle) == "won" for battle in played)
-    return " ".join([*run.warnings, f"wrote {out}: {episodes} battles of {title}, {won} won"])
+    return " ".join(
+        [*run.warnings, f"wrote {out}: {episodes} {'battle' if episodes == 1 else 'battles'} of {title}, {won} won"]
+    )
 
 
 def usual_place(path: Path) -> Path:
