@@ -65,7 +65,8 @@ def command(config: RunConfig) -> str:
     words = [f"--{name} {getattr(config, name)}" for name in ALWAYS_NAMED]
     for name, value in changed_options(config).items():
         if name not in ALWAYS_NAMED:
-            words.append(f"--{name.replace('_', '-')} {value}")
+            word = str(value).lower() if isinstance(value, bool) else value
+            words.append(f"--{name.replace('_', '-')} {word}")
     return " ".join(["mag train", *words])
 
 

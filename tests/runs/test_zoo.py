@@ -165,6 +165,8 @@ def test_the_command_names_what_differs(algo):
     begin = f"mag train --env smac_jax/2s3z --algo {algo} --size small --recipe tuned --seed 0 --steps 100000"
     assert command(usual) == begin
     assert command(override(usual, {"ppo.gamma": 0.995})) == f"{begin} --ppo.gamma 0.995"
+    other = override(usual, {"exploration.attacks_as_one": True})
+    assert command(other) == f"{begin} --exploration.attacks-as-one true"
 
 
 @pytest.mark.parametrize("name", zoo.names() or [pytest.param("none", marks=pytest.mark.skip("the zoo is empty"))])
