@@ -164,5 +164,7 @@ def test_a_spec_of_another_name_is_refused(tmp_path, monkeypatch):
     )
     monkeypatch.syspath_prepend(tmp_path)
     # A process on the host would play probe/relay, and whatever `make` changes about it would be lost.
-    with pytest.raises(UsageError, match=r"call borrowed_tasks/relay 'probe/relay'; name it 'borrowed_tasks/relay' there"):
+    with pytest.raises(
+        UsageError, match=r"call borrowed_tasks/relay 'probe/relay'; name it 'borrowed_tasks/relay' there"
+    ):
         mag.envs.spec("borrowed_tasks/relay")

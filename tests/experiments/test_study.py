@@ -148,7 +148,8 @@ WRONG_OPTIONS = {
     "unknown option": ("[options]\nworkers = 1\npop.gamma = 0.9", "line 10: options.pop.gamma: mamba has no option"),
     "option of another method": (
         "[options]\nlearning.gamma = 0.9",
-        "line 9: options.learning.gamma: mamba has no option of this name; commnet has: put it under [method_options.commnet]",
+        "line 9: options.learning.gamma: mamba has no option of this name; commnet has: put it under "
+        "[method_options.commnet]",
     ),
     "type of an option": ("[options]\nppo.gamma = 'high'", "line 9: options.ppo.gamma: 'high' is not a number"),
     "bounds": ("[options]\ncollect.steps = 0", "line 9: options.collect.steps: collect.steps is 0; it must be at"),
