@@ -65,7 +65,10 @@ def sizes(specs: dict[str, "EnvSpec"], word: str) -> Iterator[str]:
     found = sorted((spec for name, spec in specs.items() if word in name), key=lambda spec: order.index(family(spec)))
     if not found:
         near = did_you_mean(word, dict.fromkeys(part for name in specs for part in (*name.split("/"), name)))
-        raise UsageError(f"no environment's name contains {word!r}{near}; `mag envs` lists all")
+        raise UsageError(
+            f"no environment's name contains {word!r}{near}; `mag envs` lists all but those in modules of your own, "
+            "which `mag train --env MODULE/MAP` finds"
+        )
     yield from (*table(found), "", *wrap(COLUMNS))
     if not all(spec.has_wins or not spec.team_reward for spec in found):
         yield from wrap(NO_WINS)

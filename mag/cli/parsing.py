@@ -67,8 +67,7 @@ def split(words: list[str], prog: str, known: Mapping[str, Option] | None = None
             value = "true"
         elif not equals:
             if not rest or rest[0].startswith("--"):
-                why = "needs a value" if known is not None else "needs a value, or is no option"
-                raise UsageError(f"{option} {why}; `{prog} --help` explains")
+                raise UsageError(f"{option} needs a value; `{prog} --help` explains")
             value = rest.pop(0)
         given[name], spelt[name] = value, option
     return Words(positionals, given, spelt)

@@ -55,6 +55,12 @@ class EnvSpec:
     nearest_first: bool = False
     """Whether each agent's observation and attacks are in the order of the enemies' distance from it."""
 
+    def __post_init__(self) -> None:
+        """Raise UsageError where a size is below 1."""
+        for name in ("n_agents", "obs_dim", "n_actions", "episode_limit"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{self.name}: the spec's {name} is {getattr(self, name)}; it must be at least 1")
+
     @property
     def reward_shape(self) -> tuple[int, ...]:
         """The shape of a time step's reward."""

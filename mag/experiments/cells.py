@@ -197,6 +197,8 @@ def make_cell(file: StudyFile, env: str, method: str, seed: int, point: Point) -
     options = {}
     for place, name, value in given:
         field = field_of(config, name)
+        if name in ("run", "config"):
+            raise file.error(place, "a study names the folders and options of its runs itself; leave it out here")
         if field in (*OWN_KEYS, "steps", *AXES):
             key = OWN_KEYS.get(field, field)
             raise file.error(place, f"the study's own `{key}` sets it; leave it out here")

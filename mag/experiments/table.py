@@ -79,7 +79,7 @@ def read_other(name: str, path: Path, envs: list[str]) -> list[Record]:
     """
     try:
         frame = pd.read_csv(path)
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         raise UsageError(f"{path} cannot be read as CSV ({error}); it needs env_steps, seed and win_rate") from error
     missing = [column for column in ("env_steps", "seed", "win_rate") if column not in frame]
     if missing:

@@ -56,5 +56,5 @@ def available(num_seeds: int = 1, workers: int = 1) -> int:
 
 
 def gib(size: int) -> str:
-    """A size in memory, in GiB or, below a tenth of one, in MiB."""
-    return f"{size / 2**30:.1f} GiB" if size >= 2**30 / 10 else f"{size / 2**20:.0f} MiB"
+    """A size in memory, in GiB or, below a tenth of one, in whole MiB, rounded up."""
+    return f"{size / 2**30:.1f} GiB" if size >= 2**30 / 10 else f"{-(-size // 2**20)} MiB"

@@ -148,7 +148,7 @@ BAD_INPUT = [
     ("train --size small --ppo.minibatch 501", "ppo.minibatch is 501 and workers 2; the workers must divide it"),
     ("train --workers 16 --size small --ppo.minibatch 480", "workers is 16; on a CPU it can be at most 8"),
     ("train --workers 2 --algo g2a", "workers is 2; g2a learns with 1 (mag and mamba can have more)"),
-    ("train --steps", "--steps needs a value, or is no option; `mag train --help` explains"),
+    ("train --steps", "--steps needs a value; `mag train --help` explains"),
     ("evaluate --episodes", "--episodes needs a value; `mag evaluate --help` explains"),
     ("train extra", "'extra' is not an option"),
     ("train --env smax/3s_vs_9z", "'3s_vs_9z'"),

@@ -102,3 +102,9 @@ def test_an_environment_of_ones_own_is_checked_when_it_is_made(tmp_path, monkeyp
 
     with pytest.raises(UsageError, match=r"narrow/relay: reset shows obs as float32\[2, \d\]; its spec says"):
         envs.make("narrow/relay")
+
+
+@pytest.mark.parametrize("size", ["n_agents", "obs_dim", "n_actions", "episode_limit"])
+def test_a_spec_has_at_least_one_of_everything(size):
+    with pytest.raises(UsageError, match=rf"probe/relay: the spec's {size} is 0; it must be at least 1"):
+        dataclasses.replace(probe.make("relay").spec, **{size: 0})

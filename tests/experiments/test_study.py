@@ -161,6 +161,10 @@ WRONG_OPTIONS = {
         "[options.ppo]\ngamma = 1.5",
         "line 9: options.ppo.gamma: ppo.gamma is 1.5; it must be at least 0 and at most 1",
     ),
+    "a run's folder": (
+        "[options]\nrun = 'x'",
+        "line 9: options.run: a study names the folders and options of its runs",
+    ),
     "the study's own": ("[options]\nseed = 3", "line 9: options.seed: the study's own `seeds` sets it"),
     "method without options": ("[method_options.g2a]\nworkers = 1", "line 8: method_options.g2a: not in the study"),
     "grid of nobody": ("[grid]\nplanner.horizon = [1, 3]", "line 9: grid.planner.horizon: no method of the study"),

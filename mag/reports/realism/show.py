@@ -26,7 +26,7 @@ def format_realism(found: dict[str, Any]) -> list[str]:
         )
     lines.append(
         "true error: against the simulator given the same actions; told apart: held-out accuracy of a classifier of "
-        "these observations and imagined ones; 0.5 is best"
+        "these observations and imagined ones; 0.5 is best; -: too few rollouts"
     )
     lines.append(
         f"critic's value where rollouts start {share(found['value'], 1)}, discounted return that followed "
