@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from mag.learning.distributions import Draw, Latent
 
-Initialiser = Literal["xavier", "orthogonal", "small", "zero"]
+Initialiser = Literal["xavier", "orthogonal", "small"]
 """`small` is orthogonal with gain 0.01, for the last layer of a policy, which then begins near uniform."""
 Activation = Literal["relu", "elu"]
 ACTIVATIONS = {"relu": jax.nn.relu, "elu": jax.nn.elu}
@@ -22,7 +22,6 @@ _INITIALISERS = {
     "xavier": jax.nn.initializers.glorot_uniform(),
     "orthogonal": jax.nn.initializers.orthogonal(),
     "small": jax.nn.initializers.orthogonal(0.01),
-    "zero": jax.nn.initializers.zeros,
 }
 
 

@@ -95,15 +95,11 @@ class MAG:
         """Algorithm 1: one turn of its outer loop (line 2)."""
         models, model_reward, policy = state.models, state.model_reward, state.policy
         key, key_play, key_models, key_reward, key_rollouts = self.split(state.key)
-        fits = 1 if self.can_learn(state) else self.config.models.first_fits
         played = play(key_play, self.agent(state))  # line 3
         data = self.add(state.data, played.arrivals)
         state = state._replace(key=key, data=data)
         if not self.can_learn(state):
             return state, {}
-        for _ in range(fits - 1):
-            key_models, key_fit, *_ = self.split(key_models)
-            models, _ = self.fit_models(key_fit, models, data)
         models, metrics = self.fit_models(key_models, models, data)  # line 4
         if model_reward is not None:  # line 5
             model_reward, reward_metrics = self.fit_model_reward(key_reward, model_reward, models.weights, data)

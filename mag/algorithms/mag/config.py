@@ -53,9 +53,6 @@ class NetworksConfig:
     stages: int = number(1, least=1)
     """Groups in which the prior draws a latent's variables; each group is conditioned on all agents' earlier groups
     (an autoregressive prior). 1 draws all variables independently."""
-    zero_heads: bool = choice(False, source=None)
-    """Whether predicted rewards and values begin at 0 (as in Dreamer V3), not at random, which the first updates of the
-    policy would believe."""
     components: int = number(1, least=1)
     """Mixture components of the prior; one is drawn for the whole team. More than one need `joint_events`; the model
     reward is then learned from draws of the likeliest component."""
@@ -95,9 +92,6 @@ class ModelsConfig:
     the latest weights."""
     batches: int = number(60, least=1)
     """Updates in one iteration."""
-    first_fits: int = number(1, least=1, source=None)
-    """How often line 4 is repeated in the first iteration that learns, so that the policy begins in models that
-    predict something."""
     max_grad_norm: float = number(100.0, least=0)
     """Gradient norm clip."""
     reward_scale: float = number(1.0, above=0)

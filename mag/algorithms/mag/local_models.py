@@ -67,11 +67,10 @@ class FeatureMLP(eqx.Module):
         sizes: tuple[int, ...],
         activation: Activation,
         init: Initialiser = "xavier",
-        last: Initialiser | None = None,
     ):
         key_first, key_rest = jax.random.split(key) if len(sizes) > 1 else (key, None)
         self.first = SplitLinear(key_first, latent, deterministic, sizes[0], init)
-        self.rest = None if key_rest is None else MLP(key_rest, sizes, activation, init, last=last)
+        self.rest = None if key_rest is None else MLP(key_rest, sizes, activation, init)
         self.activation = activation
 
     def __call__(self, state: ModelState) -> Float[Array, "agents outputs"]:
@@ -109,8 +108,8 @@ class LocalModels(WorldModel):
         hidden, deterministic = networks.hidden, networks.deterministic
         latent = networks.latent
 
-        def head(outputs: int, last: Initialiser | None = None) -> FeatureMLP:
-            return FeatureMLP(next(keys), latent, deterministic, (hidden, hidden, outputs), "elu", last=last)
+        def head(outputs: int) -> FeatureMLP:
+            return FeatureMLP(next(keys), latent, deterministic, (hidden, hidden, outputs), "elu")
 
         self.encoder = MLP(next(keys), (spec.obs_dim, hidden, hidden, hidden, hidden), "relu")
         self.recurrent_input = SplitLinear(next(keys), latent, spec.n_actions, hidden)
@@ -121,8 +120,7 @@ class LocalModels(WorldModel):
         self.posterior_output = Linear(next(keys), hidden, latent)
         self.decoder = FeatureMLP(next(keys), latent, deterministic, (hidden, hidden, hidden), "relu")
         self.decoder_output = Linear(next(keys), hidden, spec.obs_dim)
-        self.reward = head(config.reward_bins or 1, last="zero" if networks.zero_heads else None)
-        self.continuation = head(1)
+        self.reward, self.continuation = head(config.reward_bins or 1), head(1)
         self.available_head = head(spec.n_actions) if spec.has_masks else None
         self.action_features = MLP(next(keys), (hidden, hidden, hidden), "elu")
         self.action_output = Linear(next(keys), hidden, spec.n_actions)

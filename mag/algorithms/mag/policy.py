@@ -43,7 +43,7 @@ class Critic(eqx.Module):
         hidden = networks.hidden
         self.embed = models.reader(keys[0], (hidden,), "relu")
         self.attention = AgentAttention(keys[1], hidden, networks.heads, layers=1)
-        self.value = MLP(keys[2], (hidden, hidden, 1), "relu", last="zero" if networks.zero_heads else None)
+        self.value = MLP(keys[2], (hidden, hidden, 1), "relu")
 
     def __call__(self, state: State) -> Float[Array, " agents"]:
         x = jax.nn.relu(self.embed(state))

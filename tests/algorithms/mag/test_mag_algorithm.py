@@ -17,9 +17,7 @@ from jax.tree_util import keystr, tree_leaves_with_path
 from mag import envs
 from mag.algorithms.contract import Algorithm, ModelBased
 from mag.algorithms.mag.algorithm import MAG, MAGState
-from mag.algorithms.mag.config import MAGConfig, ModelsConfig
-from mag.algorithms.mag.local_models import LocalModels
-from mag.algorithms.mag.policy import Critic
+from mag.algorithms.mag.config import MAGConfig
 from mag.algorithms.mag.policy_update import PolicyState
 from mag.algorithms.on_policy.algorithm import OnPolicy
 from mag.algorithms.registry import ALGORITHMS, default_config, make
@@ -29,7 +27,6 @@ from mag.options import override
 from mag.play.collecting import Played
 from mag.runs.setup import RunState, set_up
 from mag.runtime import own_cores
-from tests.support.small import NETWORKS, SPEC, random_state
 
 ENV = "probe/one-step"
 LINES = ("split", "add", "fit_models", "fit_model_reward", "rollouts", "fit_policy")
@@ -416,26 +413,3 @@ def test_learning_waits_for_one_whole_sequence(steps, can):
     data = SimpleNamespace(is_full=jnp.array([False]), current_index=jnp.array([steps]), experience=experience)
     state = MAGState(key=None, models=None, model_reward=None, policy=None, data=data)
     assert make(config, envs.spec(ENV)).can_learn(state) == can
-
-
-def test_the_first_iteration_that_learns_repeats_line_4():
-    config = default_config("mamba", ENV, "debug", "tuned")
-    config = override(config, {"models.first_fits": 3, "models.batches": 2, "replay.learning_starts": 60})
-    setup, state = set_up(config)
-    updates = []
-    for _ in range(4):
-        state, _ = iterate_once(setup, state)
-        updates.append(int(state.learner.models.ema.updates[0]))
-    begin = updates.index(6)  # three fits of two batches
-    assert updates == [0] * begin + [6 + 2 * i for i in range(4 - begin)] and begin > 0
-
-
-def test_heads_that_begin_at_zero_say_the_same_of_every_state():
-    networks = dataclasses.replace(NETWORKS, zero_heads=True)
-    models = LocalModels(jax.random.key(0), SPEC, networks, ModelsConfig(reward_bins=41))
-    critic = Critic(jax.random.key(1), models, networks)
-    one, other = random_state(0), random_state(1)
-    assert jnp.ptp(critic(one)) == 0 and jnp.array_equal(critic(one), critic(other))
-    assert jnp.array_equal(models.reward(one), models.reward(other))
-    assert abs(models.mean_reward(models.reward(one))).max() < 1  # of bins from -21 to 21
-    assert not jnp.array_equal(models.continuation(one), models.continuation(other))
