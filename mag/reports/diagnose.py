@@ -12,6 +12,7 @@ from jaxtyping import PRNGKeyArray
 
 from mag.algorithms import registry
 from mag.algorithms.contract import Imagination, ModelBased
+from mag.envs import EnvSpec
 from mag.errors import UsageError
 from mag.learning.parallel import first_seed
 from mag.learning.ppo import reached
@@ -61,6 +62,9 @@ def diagnose_run(
         check_compared(run)
     real, imagined = predicted(run, batches)
     config = run.config
+    compared = compare(real, imagined, OBSERVED)
+    for worst in compared["worst_features"]:
+        worst["enemy"] = enemy_of(run.player.spec, worst["feature"])
     return {
         "run": str(path),
         "env": config.env,
@@ -72,7 +76,7 @@ def diagnose_run(
         "env_steps": run.progress.env_steps[0],
         "sequences": len(real.first),
         "observed": OBSERVED,
-        **compare(real, imagined, OBSERVED),
+        **compared,
         "realism": realism(run, rollouts=rollouts) if rollouts and can_be_compared(run) else None,
         "warnings": run.warnings,
     }
@@ -191,6 +195,19 @@ def _worst_features(real: np.ndarray, guess: np.ndarray) -> list[dict[str, Any]]
     ]
 
 
+def enemy_of(spec: EnvSpec, feature: int) -> int | None:
+    """Which enemy, from 1 on, a feature of the observation tells of; None if of none, or if it is not known."""
+    if spec.enemies is None:
+        return None
+    enemy = 1 + (feature - spec.enemies.first_feature) // spec.enemies.features
+    return enemy if 1 <= enemy <= spec.enemies.count else None
+
+
+def of_enemy(worst: dict[str, Any]) -> str:
+    """Of which enemy a feature tells, in words."""
+    return f"of enemy {worst['enemy']}, " if worst.get("enemy") else ""
+
+
 def _share(value: float | None, width: int) -> str:
     return f"{value:{width}.3f}" if value is not None else f"{'-':>{width}}"
 
@@ -214,7 +231,8 @@ def format_result(result: dict[str, Any]) -> str:
             f"{row['reward']:6.3f}   {row['reward_imagined']:8.3f}"
         )
     named = (
-        f"{worst['feature']} ({worst['share_of_error']:.0%}, unexplained {_share(worst['unexplained'], 1)})"
+        f"{worst['feature']} ({of_enemy(worst)}{worst['share_of_error']:.0%}, "
+        f"unexplained {_share(worst['unexplained'], 1)})"
         for worst in result["worst_features"]
     )
     lines.append("most of the observation's error one step ahead, by feature: " + (", ".join(named) or "none"))

@@ -9,10 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from mag import envs
 from mag.algorithms.contract import Imagination
 from mag.algorithms.registry import default_config
 from mag.errors import UsageError
-from mag.reports.diagnose import compare, diagnose_run, format_result
+from mag.reports.diagnose import compare, diagnose_run, enemy_of, format_result
 from mag.reports.realism import rollout_errors
 from mag.runs.train import train
 from mag.types import Arrival
@@ -92,7 +93,15 @@ def test_the_worst_features_are_named():
     assert first == {"feature": 0, "share_of_error": pytest.approx(5 / 23), "unexplained": pytest.approx(5 / 26)}
     text = format_result({**LABELS, **found})
     assert "by feature: 1 (78%, unexplained -), 0 (22%, unexplained 0.192)\n  (-: the real values do not vary)" in text
+    first["enemy"] = 2
+    assert "0 (of enemy 2, 22%, unexplained 0.192)" in format_result({**LABELS, **found})
     assert compare(real, imagined._replace(obs=real.obs), OBSERVED)["worst_features"] == []
+
+
+def test_a_feature_tells_of_an_enemy():
+    spec = envs.spec("smac_jax/3s_vs_3z")  # 4 features of movement, then 6 of each of three enemies, then the allies
+    assert [enemy_of(spec, feature) for feature in (3, 4, 9, 10, 21, 22)] == [None, 1, 1, 2, 3, None]
+    assert enemy_of(envs.spec("probe/relay"), 0) is None
 
 
 def test_the_last_line_leads_to_the_page_that_reads_the_numbers():
