@@ -97,7 +97,7 @@ VERSION_OF = {
     "rollouts": "F",
     "planning": "E",
     "planners": "E",
-    "ends": "E",
+    "ends": "D",
     "figure2": "C to E",
     "figure3": "C",
     "figure4": "C",
