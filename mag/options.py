@@ -263,6 +263,11 @@ def _whole(value: Number) -> int:
     return int(value)
 
 
+def typed(value: Any) -> str:
+    """A value as it is typed on the command line."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def _truth(value: Any) -> bool:
     """True or False, also from text; ValueError for other text."""
     words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}

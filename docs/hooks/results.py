@@ -92,23 +92,25 @@ def seeds_run(name: str, study: dict[str, Any]) -> str:
     return f"{' to '.join(str(number) for number in dict.fromkeys((run[0], run[-1])))} of {asked}"
 
 
-VERSION_OF = {
+VERSION_OF = {  # newest first, but for Fig. 2
     "kl-weight": "F",
     "rollouts": "F",
     "planning": "E",
     "planners": "E",
     "ends": "D",
+    "lab-book/2026-11-30-planning": "D",
     "figure2": "C to E",
     "figure3": "C",
     "figure4": "C",
     "figure5": "C",
+    "lab-book/2026-11-29-planning": "C",
     "easy-150k": "A",
     "easy-100k": "A",
     "easy-50k": "A",
     "smax-3s_vs_3z": "A",
     "smax-2s3z-baselines": "A",
 }
-"""The versions of the program (glossary) that made a study's runs; newest first, but for Fig. 2."""
+"""The versions of the program (glossary) that made the runs of a study or folder."""
 TODAYS = {"kl-weight": ", kl weight 8"}
 """How a study names, after the method, the curve whose options are the recipe's."""
 
@@ -135,22 +137,17 @@ def steps(study: dict[str, Any], env: str) -> str:
     return spaced(number)
 
 
-VERSIONS = {
-    "lab-book/2026-11-29-planning": "C",
-    "lab-book/2026-11-30-planning": "D",
-    "planning": "E",
-    "kl-weight": "F",
-}
-"""Folders of the runs that ask whether planning pays, with the version of the program that made them, oldest first."""
+PLANNING = ("lab-book/2026-11-29-planning", "lab-book/2026-11-30-planning", "planning", "kl-weight")
+"""Folders of the runs that ask whether planning pays, one for each version of the program, oldest first."""
 WIN_RATE = "eval/win_rate"
 
 
 def planning(which: str = "all") -> str:
     """MAG against MAMBA after 40 000 steps: by map and version of the program, and over a map's versions; of the
     `newest` version alone, if it has runs of both methods."""
-    found = {version: runs_of_version(folder) for folder, version in VERSIONS.items()}
+    found = {VERSION_OF[folder]: runs_of_version(folder) for folder in PLANNING}
     rows = []
-    for env in dict.fromkeys(record.env for record in found[VERSIONS["planning"]]):
+    for env in dict.fromkeys(record.env for record in found[VERSION_OF["planning"]]):
         there = {version: [record for record in runs if record.env == env] for version, runs in found.items()}
         there = {version: runs for version, runs in there.items() if all(seeds_of(runs))}
         if which == "newest":

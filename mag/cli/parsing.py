@@ -18,6 +18,7 @@ from mag.options import (
     convert,
     options,
     override,
+    typed,
     unknown,
     wanted,
 )
@@ -157,10 +158,10 @@ def entry(option: str, about: str) -> list[str]:
 
 
 def shown(value: Any, kind: Any) -> str:
-    """A value as it is typed."""
+    """A value as it is typed, or what stands for one that is not given."""
     if value is None or value == "":
         return PLACEHOLDERS.get(alternatives(kind)[0], "VALUE")
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return typed(value)
 
 
 def announce(what: str) -> None:

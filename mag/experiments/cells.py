@@ -204,7 +204,7 @@ def make_cell(file: StudyFile, env: str, method: str, seed: int, point: Point) -
             raise file.error(place, f"the study's own `{key}` sets it; leave it out here")
         if not field:
             raise file.error(
-                place, f"{method} has no option of this name{where_to_put(file, env, method, point, name)}"
+                place, f"{method} has no option of this name{where_to_put(file, env, point, name, config)}"
             )
         try:
             config = override(config, {field: value})
@@ -225,13 +225,12 @@ def make_cell(file: StudyFile, env: str, method: str, seed: int, point: Point) -
     return Cell(config, options, point.variant, changed)
 
 
-def where_to_put(file: StudyFile, env: str, method: str, point: Point, name: str) -> str:
-    """What to do with an option that a method lacks: where it belongs, if another method of the study has it."""
+def where_to_put(file: StudyFile, env: str, point: Point, name: str, config: RunConfig) -> str:
+    """What to do with an option that `config` lacks: where it belongs, if another method of the study has it."""
     for other in file.values["methods"]:
         default = default_of(file, env, other, given_options(file, env, other, point))
         if field_of(default, name):
             return f"; {other} has: put it under [method_options.{other}]"
-    config = default_of(file, env, method, given_options(file, env, method, point))
     return f"{did_you_mean(name, options_of(config))}; `mag train --help-all` lists all"
 
 

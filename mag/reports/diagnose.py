@@ -203,11 +203,6 @@ def enemy_of(spec: EnvSpec, feature: int) -> int | None:
     return enemy if 1 <= enemy <= spec.enemies.count else None
 
 
-def of_enemy(worst: dict[str, Any]) -> str:
-    """Of which enemy a feature tells, in words."""
-    return f"of enemy {worst['enemy']}, " if worst.get("enemy") else ""
-
-
 def _share(value: float | None, width: int) -> str:
     return f"{value:{width}.3f}" if value is not None else f"{'-':>{width}}"
 
@@ -230,13 +225,13 @@ def format_result(result: dict[str, Any]) -> str:
             f"{row['ahead']:5}   {_share(row['obs_unexplained'], 11)}   {_share(row['reward_unexplained'], 6)}   "
             f"{row['reward']:6.3f}   {row['reward_imagined']:8.3f}"
         )
-    named = (
-        f"{worst['feature']} ({of_enemy(worst)}{worst['share_of_error']:.0%}, "
-        f"unexplained {_share(worst['unexplained'], 1)})"
-        for worst in result["worst_features"]
-    )
+    named = []
+    for worst in result["worst_features"]:
+        whose = f"of enemy {worst['enemy']}, " if worst.get("enemy") else ""
+        share, unexplained = worst["share_of_error"], _share(worst["unexplained"], 1)
+        named.append(f"{worst['feature']} ({whose}{share:.0%}, unexplained {unexplained})")
     lines.append("most of the observation's error one step ahead, by feature: " + (", ".join(named) or "none"))
-    if any("unexplained" in row and row["unexplained"] is None for row in result["worst_features"]):
+    if any(worst["unexplained"] is None for worst in result["worst_features"]):
         lines.append("  (-: the real values do not vary)")
     there = result["ends_imagined_there"]
     lines += [

@@ -11,7 +11,7 @@ from typing import Any
 
 from mag.algorithms.config import RunConfig
 from mag.errors import UsageError
-from mag.options import values
+from mag.options import typed, values
 from mag.runs import zoo
 from mag.runs.folder import replace, write_json
 from mag.runs.resolve import changed_options
@@ -65,8 +65,7 @@ def command(config: RunConfig) -> str:
     words = [f"--{name} {getattr(config, name)}" for name in ALWAYS_NAMED]
     for name, value in changed_options(config).items():
         if name not in ALWAYS_NAMED:
-            word = str(value).lower() if isinstance(value, bool) else value
-            words.append(f"--{name.replace('_', '-')} {word}")
+            words.append(f"--{name.replace('_', '-')} {typed(value)}")
     return " ".join(["mag train", *words])
 
 

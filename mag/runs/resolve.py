@@ -45,9 +45,10 @@ def resolve(
 ) -> RunConfig:
     """The configuration of a run from the options that a user gives, and JAX set up for it.
 
-    `base` is another run's configuration, which the options override; `note` is told which of its options have no use
-    here. Mistakes that show without the environment are reported before JAX is loaded. Raises UsageError for an unknown
-    or unused option, and for a wrong value.
+    `base` is another run's configuration: what differs from its defaults is taken over, unless given, and the rest
+    follows from the new environment, method, size, recipe or planner. `note` is told which options have no use here.
+    Mistakes that show without the environment are reported before JAX is loaded. Raises UsageError for an unknown or
+    unused option, and for a wrong value.
     """
     identity = identify(given, base, spell)
     if identity.algo not in ALGORITHMS or identity.planner not in (None, *KINDS):
@@ -61,10 +62,10 @@ def resolve(
 
     spec = envs.spec(identity.env)
     default = identity.default(spec)
-    kept = {} if base is None else carried(base, identity)
+    kept = {} if base is None else changed_options(base)
+    kept.pop(PLANNER, None)  # the identity has it
     used = usable(kept, default, chosen)
-    usual = values(default)
-    if unused := [f"{name} {value}" for name, value in kept.items() if name not in used and value != usual.get(name)]:
+    if unused := [f"{name} {value}" for name, value in kept.items() if name not in used]:
         note(f"not taken from the run, because without use here: {', '.join(unused)}")
     config = override(default, {**read(used, default, spell), **chosen})
     validate(config)
@@ -144,21 +145,6 @@ def read(given: Given, default: RunConfig, spell: Spell) -> dict[str, Any]:
             raise UsageError(why_unknown(name, value, default, spell))
     given = {name: value for name, value in given.items() if name not in (*Identity._fields, PLANNER)}
     return {name: convert(spell(name), known[name].type, value) for name, value in given.items()}
-
-
-def carried(base: RunConfig, identity: Identity) -> dict[str, Any]:
-    """The options that a run takes from another run's configuration `base`.
-
-    All of them if both have the same defaults. Otherwise those that differ from the defaults of `base`; the rest
-    follow from the new environment, method, size, recipe or planner.
-    """
-    from mag import envs
-
-    own = identify({}, base)
-    if own == identity:
-        return values(base)
-    usual = values(own.default(envs.spec(base.env)))
-    return {name: value for name, value in values(base).items() if value != usual[name]}
 
 
 def usable(kept: Given, default: RunConfig, chosen: Given) -> Given:

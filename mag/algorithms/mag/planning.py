@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from mag.algorithms.mag.model_reward import ModelReward
 from mag.algorithms.mag.policy import Actor, imagine_action
 from mag.algorithms.mag.world_model import Predict, State, WorldModel
+from mag.envs.checking import shapes, told
 from mag.errors import UsageError
 from mag.planners.config import PlannerConfig, plan_function, plan_options
 from mag.planners.contract import Plan
@@ -75,13 +76,9 @@ def planned(planner: PlannerConfig, models: WorldModel, model_reward: ModelRewar
 
 def check_same_shapes(kind: str, planned: State, state: State) -> None:
     """Raise UsageError where the arrays of a planned state are not like those of the state it follows."""
-
-    def shape(x: Array) -> str:
-        return f"{x.dtype}{list(x.shape)}"
-
     for (path, one), other in zip(jax.tree.leaves_with_path(planned), jax.tree.leaves(state), strict=True):
-        if shape(one) != shape(other):
+        if shapes(one) != shapes(other):
             raise UsageError(
-                f"the planner {kind} returned a state with {jax.tree_util.keystr(path).lstrip('.')} {shape(one)} where "
-                f"`predict` returns {shape(other)}; it must return one state, without an axis of trajectories"
+                f"the planner {kind} returned a state with {jax.tree_util.keystr(path).lstrip('.')} {told(one)} where "
+                f"`predict` returns {told(other)}; it must return one state, without an axis of trajectories"
             )
