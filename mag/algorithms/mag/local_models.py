@@ -139,7 +139,8 @@ class LocalModels(WorldModel):
 
         With joint events the team's event is drawn first, then each agent's latent given the event.
         """
-        return self._predict(*jax.random.split(key), state, action)
+        key_event, key_latent = jax.random.split(key)
+        return self._predict(key_event, key_latent, state, action)
 
     def predict_with(
         self, key_event: PRNGKeyArray, key: PRNGKeyArray, state: ModelState, action: Int[Array, " agents"]
