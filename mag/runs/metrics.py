@@ -43,7 +43,7 @@ METRICS = {
     ),
     "eval/episode_length": Metric("Mean length of those test episodes."),
     "models/loss": Metric(
-        "Line 4: the sum of the terms below, reward and reconstruction times their weights.",
+        "Line 4: the sum of the terms below, reward, reconstruction and KL times their weights.",
         "Falls steeply in the first updates and then slowly; a rise means that play has reached something new.",
     ),
     "models/reconstruction": Metric("Smooth L1 error of the decoded observation, summed over features."),

@@ -1,7 +1,7 @@
 """The host loop: iterate; log, test and checkpoint when due; resume.
 
 Every algorithm is trained by this file and none is named in it. What is learned depends on the configuration
-alone, not on when the run was saved, stopped or resumed.
+alone, not on when the run was saved, stopped or resumed; environments outside JAX begin their episodes anew.
 """
 
 import contextlib
