@@ -10,7 +10,7 @@ from typing import Any
 from mag.algorithms.config import RunConfig
 from mag.algorithms.registry import default_config
 from mag.errors import UsageError
-from mag.options import flatten, to_json
+from mag.options import convert, field_types, flatten, to_json
 from mag.runs.folder import (
     CHANGEABLE,
     LOCK,
@@ -128,15 +128,18 @@ def replace(default: Any, values: dict[str, Any], file: Path) -> Any:
             f"{file} was written by another program version (it differs in the field "
             f"{sorted(names ^ set(values))[0]}); use the version that wrote it"
         )
-    new = {}
+    cls: type = type(default)
+    new, kinds = {}, field_types(cls)
     for name, value in values.items():
         old = getattr(default, name)
-        allowed = (int, float) if isinstance(old, float) else (type(old),)
         if dataclasses.is_dataclass(old) and isinstance(value, dict):
-            value = replace(old, value, file)
-        elif type(value) not in allowed:
-            raise UsageError(f"{file} is not a run's configuration ({name} is {value!r}); choose another folder")
-        new[name] = value
+            new[name] = replace(old, value, file)
+            continue
+        try:
+            new[name] = convert(name, kinds[name], value)
+        except UsageError:
+            given = f"{name} is {value!r}"
+            raise UsageError(f"{file} is not a run's configuration ({given}); choose another folder") from None
     return dataclasses.replace(default, **new)
 
 

@@ -12,9 +12,9 @@ from mag.algorithms.config import CheckpointConfig, EvaluationConfig
 from mag.algorithms.mag.config import PPOConfig
 from mag.algorithms.registry import ALGORITHMS, RECIPES, SIZES, default_config
 from mag.errors import UsageError
-from mag.options import flatten, override
+from mag.options import flatten, number, override
 from mag.runs import surroundings
-from mag.runs.config_file import claim, extend, load_config
+from mag.runs.config_file import claim, extend, load_config, replace
 from mag.runs.folder import RunFolder, default_path
 from mag.runs.train import train
 from tests.support.fake import NAME, fake_config
@@ -285,3 +285,16 @@ def test_an_option_that_is_not_known_here_is_refused(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(values))
     with pytest.raises(UsageError, match="it differs in the field lambda_"):
         load_config(RunFolder(tmp_path))
+
+
+def test_a_kept_value_is_read_by_its_options_declared_type():
+    @dataclasses.dataclass(frozen=True)
+    class Options:
+        share: float = number(1)
+        most: int | None = number(None)
+
+    file = Path("config.json")
+    assert replace(Options(), {"share": 0.5, "most": 3}, file) == Options(0.5, 3)
+    assert replace(Options(), {"share": 1, "most": None}, file) == Options(1.0, None)
+    with pytest.raises(UsageError, match=r"config.json is not a run's configuration \(most is 'many'\)"):
+        replace(Options(), {"share": 1, "most": "many"}, file)
