@@ -20,7 +20,7 @@ from mag.algorithms.mag.policy_update import PolicyState, fit_policy, init_polic
 from mag.algorithms.mag.ratio import RatioReward
 from mag.algorithms.mag.replay import ReplayState, items_stored, make_replay, sample_sequences
 from mag.algorithms.mag.replayed import replayed, side_by_side
-from mag.algorithms.mag.rollout import INNER, Rollout, num_states, resolve_chunk_size, rollout, rollouts, start_states
+from mag.algorithms.mag.rollout import Rollout, num_states, resolve_chunk_size, rollout, rollouts, start_states
 from mag.algorithms.mag.world_model import Predict, State, WorldModel
 from mag.envs import EnvSpec
 from mag.learning.optimise import Trainable, fit, make_optimiser
@@ -189,17 +189,17 @@ class MAG:
         rollout = self.config.rollout
         key_sample, key_start = jax.random.split(key)
         if not rollout.windows:
-            return start_states(key_start, models, self.sequences(key_sample, data), INNER)
+            return start_states(key_start, models, self.sequences(key_sample, data))
         count = rollout.windows // self.config.workers
         windows = sample_sequences(key_sample, data, count=count, length=rollout.window_length)
         return start_states(key_start, models, windows, slice(rollout.burn_in, None))
 
     def replayed(self, key: PRNGKeyArray, models: WorldModel, data: ReplayState) -> Rollout:
         """A worker's part of the real sequences from which the critic learns. The key is consumed."""
-        rollout, num_envs = self.config.rollout, self.config.collect.num_envs
+        rollout = self.config.rollout
         key_sample, key_observe = jax.random.split(key)
         count = rollout.replayed // self.config.workers
-        newest = rollout.newest // num_envs
+        newest = rollout.newest // self.config.collect.num_envs
         sequences = sample_sequences(key_sample, data, count=count, length=rollout.replayed_length, newest=newest)
         scale = self.config.models.reward_scale
         return replayed(key_observe, models, sequences, burn_in=rollout.burn_in, reward_scale=scale)

@@ -55,6 +55,7 @@ def test_sequences_are_whole_and_every_one_is_drawn(chunks):
 def test_the_newest_sequences_are_whole_and_every_one_is_drawn(chunks, newest, oldest):
     drawn = sample_sequences(jax.random.key(0), filled_with(chunks), count=2000, length=SEQUENCE, newest=newest)
     reward = np.asarray(drawn.reward)
+    assert reward.shape == (2000, SEQUENCE)
     np.testing.assert_array_equal(np.diff(reward, axis=1), 1)
     starts = {env * 1000 + n for env in range(NUM_ENVS) for n in range(oldest, chunks * CHUNK - SEQUENCE + 1)}
     assert set(reward[:, 0].astype(int).tolist()) == starts
