@@ -27,7 +27,6 @@ import numpy as np
 
 from mag.algorithms.mag.algorithm import FITS_TO_MEASURE, MAG
 from mag.algorithms.mag.policy import imagine_action
-from mag.algorithms.mag.replay import sample_sequences
 from mag.algorithms.mag.rollout import start_states
 from mag.learning.parallel import first_seed, seed_keys
 from mag.options import override
@@ -125,12 +124,13 @@ def main(path: str, *variants: str) -> None:
     setup()
     run = load_seed(Path(path))
     learner: Any = run.state.learner
+    with_battles: Any = run.algorithm
     algorithm, models, data = in_models(run, {})
     simulator, plain = first_seed(learner.models.weights), first_seed(models)
     actor = first_seed(learner.policy.actor.params)
-    rollout, battles = algorithm.config.rollout, first_seed(learner.data)
-    windows = sample_sequences(jax.random.key(3), battles, count=STARTS, length=rollout.window_length)
-    shown = start_states(jax.random.key(4), simulator, windows, slice(rollout.burn_in, None))
+    windows = with_battles.start_replay.sample(first_seed(learner.data), jax.random.key(3)).experience
+    positions = slice(algorithm.config.rollout.burn_in, None)
+    shown = jax.tree.map(lambda x: x[:STARTS], start_states(jax.random.key(4), simulator, windows, positions))
     starts = local(shown)
     first = jax.vmap(lambda key, state: imagine_action(key, actor, plain, state).action)(
         jax.random.split(jax.random.key(11), STARTS), starts

@@ -26,7 +26,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from mag.algorithms.mag.policy import imagine_action
-from mag.algorithms.mag.replay import sample_sequences
 from mag.algorithms.mag.rollout import start_states
 from mag.learning.parallel import first_seed
 from mag.runs.trained import Trained, load_seed
@@ -85,9 +84,9 @@ def in_simulator(run: Trained) -> Battles:
     algorithm: Any = run.algorithm
     simulator, actor = first_seed(learner.models.weights), first_seed(learner.policy.actor.params)
     env, gamma = perfect.make(run.player.spec.name.rpartition("/")[2]), algorithm.config.ppo.gamma
-    rollout, data = algorithm.config.rollout, first_seed(learner.data)
-    windows = sample_sequences(jax.random.key(3), data, count=STARTS, length=rollout.window_length)
-    starts = start_states(jax.random.key(4), simulator, windows, slice(rollout.burn_in, None))
+    windows = algorithm.start_replay.sample(first_seed(learner.data), jax.random.key(3)).experience
+    windows = jax.tree.map(lambda x: x[:STARTS], windows)
+    starts = start_states(jax.random.key(4), simulator, windows, slice(algorithm.config.rollout.burn_in, None))
     open_ = np.asarray(starts.alive[:, 0] & (starts.avail[:, 0].sum(-1) > 2))
     windows, starts = (jax.tree.map(lambda x: x[open_], each) for each in (windows, starts))
     logits = jnp.where(starts.avail, jax.vmap(actor)(local(starts)), -jnp.inf)

@@ -24,7 +24,8 @@ import jax
 import numpy as np
 
 from mag.algorithms.mag.algorithm import MAG
-from mag.algorithms.mag.replay import sample_sequences
+from mag.algorithms.mag.replay import items_stored
+from mag.algorithms.mag.replayed import newest_sequences
 from mag.envs.smac_jax.loading import get_map
 from mag.envs.smac_jax.observe import SIGHT_RANGE, make_layout
 from mag.envs.smac_jax.rules import FIRST_ATTACK
@@ -79,7 +80,8 @@ def summary(true: np.ndarray, decoded: np.ndarray, attacked: np.ndarray) -> dict
 def decoded_sequences(models: Any, data: Any) -> tuple[Any, Any]:
     """D_e's newest sequences, and the joint observations decoded from their posteriors."""
     key_windows, key_observe = jax.random.split(jax.random.key(0))
-    sequences = sample_sequences(key_windows, data, count=WINDOWS, length=LENGTH, newest=NEWEST)
+    newest = min(NEWEST, int(items_stored(data)))
+    sequences = newest_sequences(key_windows, data, count=WINDOWS, length=LENGTH, newest=newest)
 
     def decode(models: Any, key: Any, sequences: Any) -> Any:
         states = jax.vmap(models.observe_sequence)(jax.random.split(key, WINDOWS), sequences)

@@ -1,5 +1,6 @@
 """Algorithm 1 (Sec. 3.3): `MAG.iteration` runs its lines, each in a method of its own."""
 
+import dataclasses
 from collections.abc import Callable
 from concurrent.futures import Executor
 from functools import partial
@@ -10,7 +11,7 @@ from jaxtyping import Array, Key, PRNGKeyArray
 
 from mag.algorithms.contract import Imagination, Play, ScoredRollout
 from mag.algorithms.mag import footprint
-from mag.algorithms.mag.config import MAGConfig
+from mag.algorithms.mag.config import MAGConfig, ReplayConfig
 from mag.algorithms.mag.imagination import imagine, scored_rollout
 from mag.algorithms.mag.local_models import LocalModels
 from mag.algorithms.mag.model_reward import ErrorReward, ModelReward
@@ -18,10 +19,10 @@ from mag.algorithms.mag.planning import planned
 from mag.algorithms.mag.policy import Actor, ModelAgent
 from mag.algorithms.mag.policy_update import PolicyState, fit_policy, init_policy
 from mag.algorithms.mag.ratio import RatioReward
-from mag.algorithms.mag.replay import ReplayState, items_stored, make_replay, sample_sequences
-from mag.algorithms.mag.replayed import replayed, side_by_side
-from mag.algorithms.mag.rollout import Rollout, num_states, resolve_chunk_size, rollout, rollouts, start_states
-from mag.algorithms.mag.world_model import Predict, State, WorldModel
+from mag.algorithms.mag.replay import ReplayState, items_stored, make_replay
+from mag.algorithms.mag.replayed import newest_sequences, replayed, side_by_side
+from mag.algorithms.mag.rollout import INNER, Rollout, num_states, resolve_chunk_size, rollout, rollouts, start_states
+from mag.algorithms.mag.world_model import Predict, WorldModel
 from mag.envs import EnvSpec
 from mag.learning.optimise import Trainable, fit, make_optimiser
 from mag.learning.parallel import Workers, first_seed, per_seed
@@ -58,7 +59,9 @@ class MAG:
     def __init__(self, config: MAGConfig, spec: EnvSpec, make_models: MakeModels = make_local_models):
         self.config, self.spec, self.make_models = config, spec, make_models
         self.num_seeds, self.workers = config.num_seeds, Workers(config.workers)
-        self.replay = make_replay(config.replay.capacity, config.collect.num_envs)
+        share = dataclasses.replace(config.replay, batch_size=config.replay.batch_size // config.workers)
+        self.replay = make_replay(share, config.collect.num_envs)
+        self.start_replay = make_replay(start_replay_config(config, share), config.collect.num_envs)
         self.models_optimiser, self.model_reward_optimiser = (
             make_optimiser(each.optimiser, each.learning_rate, each.learning_rate_decay, each.max_grad_norm)
             for each in (config.models, config.model_reward)
@@ -166,8 +169,10 @@ class MAG:
         data: ReplayState,
     ) -> Rollout:
         """Lines 7-15: play inside the world model from states of D_e. The key is consumed."""
-        key_start, key_rollout, key_real = jax.random.split(self.workers.own_key(key), 3)
-        starts = self.start_states(key_start, models, data)
+        key_sample, key_start, key_rollout, key_real = jax.random.split(self.workers.own_key(key), 4)
+        windows = self.start_replay.sample(data, key_sample).experience
+        positions = slice(self.config.rollout.burn_in, None) if self.config.rollout.windows else INNER
+        starts = start_states(key_start, models, windows, positions)
         one = partial(
             rollout,
             models=models,
@@ -181,26 +186,17 @@ class MAG:
             return imagined
         return side_by_side(imagined, self.replayed(key_real, models, data))
 
-    def start_states(self, key: PRNGKeyArray, models: WorldModel, data: ReplayState) -> State:
-        """Line 7: a worker's start states, the last posteriors of windows of D_e or the inner ones of a batch.
-
-        The key is consumed.
-        """
-        rollout = self.config.rollout
-        key_sample, key_start = jax.random.split(key)
-        if not rollout.windows:
-            return start_states(key_start, models, self.sequences(key_sample, data))
-        count = rollout.windows // self.config.workers
-        windows = sample_sequences(key_sample, data, count=count, length=rollout.window_length)
-        return start_states(key_start, models, windows, slice(rollout.burn_in, None))
-
     def replayed(self, key: PRNGKeyArray, models: WorldModel, data: ReplayState) -> Rollout:
         """A worker's part of the real sequences from which the critic learns. The key is consumed."""
-        rollout = self.config.rollout
+        rollout, num_envs = self.config.rollout, self.config.collect.num_envs
         key_sample, key_observe = jax.random.split(key)
-        count = rollout.replayed // self.config.workers
-        newest = rollout.newest // self.config.collect.num_envs
-        sequences = sample_sequences(key_sample, data, count=count, length=rollout.replayed_length, newest=newest)
+        sequences = newest_sequences(
+            key_sample,
+            data,
+            count=rollout.replayed // self.config.workers,
+            length=rollout.replayed_length,
+            newest=rollout.newest // num_envs,
+        )
         scale = self.config.models.reward_scale
         return replayed(key_observe, models, sequences, burn_in=rollout.burn_in, reward_scale=scale)
 
@@ -236,9 +232,7 @@ class MAG:
 
         The key is consumed.
         """
-        replay = self.config.replay
-        count = replay.batch_size // self.config.workers
-        return sample_sequences(key, data, count=count, length=replay.sequence_length)
+        return self.replay.sample(data, key).experience
 
     def chunk_size(self, starts: int) -> int:
         """Number of start states rolled out at once, out of `starts`."""
@@ -330,3 +324,13 @@ def make_model_reward(key: PRNGKeyArray, models: WorldModel, config: MAGConfig) 
     if config.model_reward.kind == "ratio":
         return RatioReward(key, models, hidden=hidden, layers=layers, heads=config.networks.heads)
     return ErrorReward(key, models, hidden=hidden, layers=layers)
+
+
+def start_replay_config(config: MAGConfig, share: ReplayConfig) -> ReplayConfig:
+    """Options by which a worker draws the sequences for start states; `share` holds those of its training batches."""
+    rollout = config.rollout
+    if not rollout.windows:
+        return share
+    return dataclasses.replace(
+        share, batch_size=rollout.windows // config.workers, sequence_length=rollout.window_length
+    )

@@ -139,8 +139,9 @@ class LocalModels(WorldModel):
 
         With joint events the team's event is drawn first, then each agent's latent given the event.
         """
-        key_event, key_latent = jax.random.split(key)
-        return self._predict(key_event, key_latent, state, action)
+        # The first half of the key draws the event. `_predict` draws the latent with the second half or, without
+        # events, with the whole key.
+        return self._predict(jax.random.split(key)[0], key, state, action)
 
     def predict_with(
         self, key_event: PRNGKeyArray, key: PRNGKeyArray, state: ModelState, action: Int[Array, " agents"]
@@ -156,10 +157,11 @@ class LocalModels(WorldModel):
         deter = self.recur(state, action)
         if self.events is None:
             return ModelState(self.draw_prior(key, self.prior_hidden(deter)), deter)
+        key_latent = jax.random.split(key)[1]
         continuation = self.continuation(ModelState(state.stoch, deter))[..., 0]
         assert state.alive is not None
         event = self.events.draw(key_event, state.alive, deter, continuation, self.config.end_factor)
-        return ModelState(self.draw_prior(key, self.prior_hidden(deter, event)), deter, event.alive)
+        return ModelState(self.draw_prior(key_latent, self.prior_hidden(deter, event)), deter, event.alive)
 
     def observe(self, key: PRNGKeyArray, state: ModelState, arrival: Arrival) -> ModelState:
         """The next joint state, corrected by what was observed (posterior). The key is consumed."""

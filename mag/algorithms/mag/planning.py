@@ -42,8 +42,8 @@ def planned(planner: PlannerConfig, models: WorldModel, model_reward: ModelRewar
     score = model_reward.score_of_agents if planner.scores_each_agent else model_reward.score
 
     def step(key_event: PRNGKeyArray, key: PRNGKeyArray, ahead: PlannedState, action: Array) -> PlannedState:
-        own_event, key = jax.random.split(key)
-        key_event = jnp.where(ahead.steps.max() == 0, key_event, own_event)  # shared by the first predictions alone
+        # After the first step each trajectory draws an event of its own, with the key that `predict` would use.
+        key_event = jnp.where(ahead.steps.max() == 0, key_event, jax.random.split(key)[0])
         state, alive = models.predict_with(key_event, key, ahead.state, action), models.alive(ahead.state)
         arrived = score(state)
         lasts = jnp.ones((), bool) if alive is None else alive.any()

@@ -17,26 +17,23 @@ leaves the last observation as it is.
 from typing import Any
 
 import flashbax
-import jax
 import jax.numpy as jnp
 from flashbax.buffers.trajectory_buffer import TrajectoryBuffer
-from jaxtyping import PRNGKeyArray
 
-from mag.types import Arrival
+from mag.algorithms.mag.config import ReplayConfig
 
 ReplayState = Any
 """Flashbax's buffer state: a pytree of arrays."""
 
 
-def make_replay(capacity: int, num_envs: int) -> TrajectoryBuffer:
-    """A ring of `capacity // num_envs` items for each environment, whose samples are drawn by `sample_sequences`."""
+def make_replay(config: ReplayConfig, num_envs: int) -> TrajectoryBuffer:
+    """A ring of `capacity // num_envs` items for each environment; samples `[batch, sequence, ...]` uniformly."""
     return flashbax.make_trajectory_buffer(
         add_batch_size=num_envs,
-        max_length_time_axis=capacity // num_envs,
-        # Its own samples are of one length and age, so they are not used.
-        min_length_time_axis=1,
-        sample_batch_size=1,
-        sample_sequence_length=1,
+        max_length_time_axis=config.capacity // num_envs,
+        min_length_time_axis=config.sequence_length,
+        sample_batch_size=config.batch_size,
+        sample_sequence_length=config.sequence_length,
         period=1,
     )
 
@@ -44,19 +41,3 @@ def make_replay(capacity: int, num_envs: int) -> TrajectoryBuffer:
 def items_stored(replay: ReplayState) -> Any:
     """Items stored by each environment."""
     return jnp.where(replay.is_full, replay.experience.first.shape[-1], replay.current_index)
-
-
-def sample_sequences(
-    key: PRNGKeyArray, data: ReplayState, *, count: int, length: int, newest: int | None = None
-) -> Arrival:
-    """Sequences `[count, length, ...]` drawn uniformly from what is stored, or from each environment's `newest` items.
-
-    The key is consumed.
-    """
-    key_env, key_age = jax.random.split(key)
-    num_envs, capacity = data.experience.first.shape
-    items = items_stored(data) if newest is None else jnp.minimum(items_stored(data), newest)
-    age = length + jax.random.randint(key_age, (count,), 0, jnp.maximum(items - length + 1, 1))
-    index = (data.current_index - age[:, None] + jnp.arange(length)) % capacity
-    env = jax.random.randint(key_env, (count, 1), 0, num_envs)
-    return jax.tree.map(lambda x: x[env, index], data.experience)

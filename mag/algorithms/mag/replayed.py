@@ -10,9 +10,24 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
+from mag.algorithms.mag.replay import ReplayState, items_stored
 from mag.algorithms.mag.rollout import Rollout
 from mag.algorithms.mag.world_model import WorldModel
 from mag.types import Arrival
+
+
+def newest_sequences(key: PRNGKeyArray, data: ReplayState, *, count: int, length: int, newest: int) -> Arrival:
+    """Sequences `[count, length, ...]` drawn uniformly from the `newest` items of each environment, or all if fewer.
+
+    The key is consumed.
+    """
+    key_env, key_age = jax.random.split(key)
+    num_envs, capacity = data.experience.first.shape
+    starts = jnp.maximum(jnp.minimum(items_stored(data), newest) - length + 1, 1)
+    age = length + jax.random.randint(key_age, (count,), 0, starts)
+    index = (data.current_index - age[:, None] + jnp.arange(length)) % capacity
+    env = jax.random.randint(key_env, (count, 1), 0, num_envs)
+    return jax.tree.map(lambda x: x[env, index], data.experience)
 
 
 def replayed(

@@ -1,22 +1,22 @@
 """The dataset D_e: sequences are whole, in order and drawn uniformly."""
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mag.algorithms.mag.replay import items_stored, make_replay, sample_sequences
+from mag.algorithms.mag.config import ReplayConfig
+from mag.algorithms.mag.replay import items_stored, make_replay
 from mag.play.episode import empty_arrival
 from tests.support.held_out import of_envs
 from tests.support.small import SPEC
 
 NUM_ENVS, CAPACITY, SEQUENCE = 2, 30, 4
-REPLAY = make_replay(NUM_ENVS * CAPACITY, NUM_ENVS)
+CONFIG = ReplayConfig(capacity=NUM_ENVS * CAPACITY, learning_starts=0, sequence_length=SEQUENCE, batch_size=400)
+REPLAY = make_replay(CONFIG, NUM_ENVS)
 CHUNK = 7
 add = jax.jit(REPLAY.add)
-draw = jax.jit(partial(sample_sequences, count=1200, length=SEQUENCE))
+sample = jax.jit(lambda state, key: REPLAY.sample(state, key).experience)
 
 
 def filled_with(chunks):
@@ -36,12 +36,12 @@ def filled_with(chunks):
 def test_sequences_are_whole_and_every_one_is_drawn(chunks):
     state = filled_with(chunks)
     assert int(items_stored(state)) == min(chunks * CHUNK, CAPACITY)
-    sequences = draw(jax.random.key(0), state)
-    reward = np.asarray(sequences.reward)
-    assert reward.shape == (1200, SEQUENCE)
+    batches = [sample(state, jax.random.key(i)) for i in range(3)]
+    reward = np.concatenate([x.reward for x in batches])
+    assert reward.shape == (3 * 400, SEQUENCE)
     # No sequence runs from the newest item into the oldest, nor from one environment into another.
     np.testing.assert_array_equal(np.diff(reward, axis=1), 1)
-    np.testing.assert_array_equal(sequences.obs[..., 0, 0], reward)
+    np.testing.assert_array_equal(batches[0].obs[..., 0, 0], batches[0].reward)
     newest = chunks * CHUNK - 1
     oldest = max(0, newest - CAPACITY + 1)
     starts = {e * 1000 + n for e in range(NUM_ENVS) for n in range(oldest, newest - SEQUENCE + 2)}
@@ -51,20 +51,10 @@ def test_sequences_are_whole_and_every_one_is_drawn(chunks):
     assert counts.max() < 4 * counts.mean() and counts.min() > counts.mean() / 4
 
 
-@pytest.mark.parametrize(("chunks", "newest", "oldest"), [(2, 100, 0), (2, 6, 8), (7, 8, 41), (7, 100, 19)])
-def test_the_newest_sequences_are_whole_and_every_one_is_drawn(chunks, newest, oldest):
-    drawn = sample_sequences(jax.random.key(0), filled_with(chunks), count=2000, length=SEQUENCE, newest=newest)
-    reward = np.asarray(drawn.reward)
-    assert reward.shape == (2000, SEQUENCE)
-    np.testing.assert_array_equal(np.diff(reward, axis=1), 1)
-    starts = {env * 1000 + n for env in range(NUM_ENVS) for n in range(oldest, chunks * CHUNK - SEQUENCE + 1)}
-    assert set(reward[:, 0].astype(int).tolist()) == starts
-
-
 def test_types_are_kept():
-    batch = draw(jax.random.key(0), filled_with(1))
+    batch = sample(filled_with(1), jax.random.key(0))
     for stored, given in zip(jax.tree.leaves(batch), jax.tree.leaves(empty_arrival(SPEC)), strict=True):
-        assert stored.dtype == given.dtype and stored.shape == (1200, SEQUENCE, *given.shape)
+        assert stored.dtype == given.dtype and stored.shape == (400, SEQUENCE, *given.shape)
 
 
 def test_environments_are_held_out():
@@ -73,4 +63,4 @@ def test_environments_are_held_out():
     first, second = (jax.tree.map(lambda x: x[0], of_envs(state, env, 1, 9)) for env in (0, 1))
     for part, begin in ((first, 0), (second, 1000)):
         assert int(items_stored(part)) == 9
-        assert set(np.unique(draw(jax.random.key(0), part).reward)) == set(range(begin, begin + 9))
+        assert set(np.unique(sample(part, jax.random.key(0)).reward)) == set(range(begin, begin + 9))

@@ -5,10 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from mag.algorithms.mag.config import ReplayConfig
 from mag.algorithms.mag.policy_update import loss_weights, rollout_metrics
-from mag.algorithms.mag.replayed import replayed, side_by_side
+from mag.algorithms.mag.replay import make_replay
+from mag.algorithms.mag.replayed import newest_sequences, replayed, side_by_side
 from mag.algorithms.mag.world_model import WorldModel
-from tests.support.small import random_batch
+from mag.play.episode import empty_arrival
+from tests.support.small import SPEC, random_batch
 
 
 class Recorder(WorldModel):
@@ -18,6 +21,26 @@ class Recorder(WorldModel):
 
     def observe_sequence(self, key, sequence):
         return {"obs": sequence.obs}
+
+
+def numbered(items, num_envs=2, capacity=30):
+    """A replay of items whose rewards count on; environment 1 counts from 1000."""
+    replay = make_replay(ReplayConfig(capacity=num_envs * capacity, sequence_length=3), num_envs)
+    state = replay.init(empty_arrival(SPEC))
+    for number in range(items):
+        item = jax.tree.map(lambda x: jnp.broadcast_to(x, (num_envs, 1, *x.shape)), empty_arrival(SPEC))
+        state = replay.add(state, item._replace(reward=number + jnp.array([[0.0], [1000.0]])))
+    return state
+
+
+@pytest.mark.parametrize(("items", "newest", "oldest"), [(10, 100, 0), (10, 6, 4), (45, 8, 37), (45, 100, 15)])
+def test_the_newest_sequences_are_whole_and_drawn_evenly(items, newest, oldest):
+    drawn = newest_sequences(jax.random.key(0), numbered(items), count=2000, length=4, newest=newest)
+    reward = np.asarray(drawn.reward)
+    assert reward.shape == (2000, 4)
+    np.testing.assert_array_equal(np.diff(reward, axis=1), 1)
+    starts = {env * 1000 + n for env in range(2) for n in range(oldest, items - 3)}
+    assert set(reward[:, 0].astype(int).tolist()) == starts
 
 
 def test_real_steps_are_told_as_transitions():

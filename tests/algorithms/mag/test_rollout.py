@@ -93,8 +93,7 @@ def test_mag_with_one_trajectory_is_mamba():
     mamba = rollout_predict(models, "none", actor=actor, model_reward=None)
 
     def mamba_with_its_key(key, state, action):
-        first = jax.random.split(key, 2)[0]  # of the one trajectory; half of it would draw an event
-        return mamba(jax.random.split(first)[1], state, action)
+        return mamba(jax.random.split(key, 2)[0], state, action)  # with L = 1 the planner predicts with this one
 
     def run(predict):
         one = partial(rollout, models=models, actor=actor, predict=predict, length=LENGTH)
